@@ -1,0 +1,39 @@
+# make run: the app;  make test: everything that must hold;  both set up what they need.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PLANE := swiss_roll moons circles eight_gaussians pinwheel checkerboard s_curve spirals
+MLP := --network mlp --schedule log_snr -T 40 --steps 12000 --lr 0.005 --seed 0
+
+.PHONY: run test lint checkpoints clean
+
+run: $(VENV)/.app
+	$(BIN)/streamlit run app.py
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -q
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy dpm_core
+
+# every shipped checkpoint, each by the one command that its JSON records
+checkpoints: $(VENV)/.app
+	for data in $(PLANE); do \
+	  $(BIN)/python -m dpm_core train --data $$data $(MLP) --name $${data}_mlp --out checkpoints || exit 1; done
+	$(BIN)/python -m dpm_core train --data swiss_roll --network rbf --schedule paper --schedule-param beta_1=0.001 \
+	  -T 40 --steps 40000 --lr 0.01 --seed 0 --name swiss_roll_rbf --out checkpoints
+
+$(VENV)/.app: requirements.txt
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed.')"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.app requirements-dev.txt tests/install_browser.sh
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	sh tests/install_browser.sh $(BIN)/python
+	touch $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache artefacts

@@ -1,0 +1,19 @@
+"""DPM Explorer: ``streamlit run app.py``."""
+
+import streamlit as st
+
+from pages.shared import state
+
+st.set_page_config("DPM Explorer", "🌀", layout="wide", initial_sidebar_state="auto")
+
+page = st.navigation(
+    [
+        st.Page("pages/understand/home.py", title="Start", url_path="start", default=True),
+        st.Page("pages/understand/schedule.py", title="Schedule", url_path="schedule"),
+        st.Page("pages/understand/forward.py", title="Forward", url_path="forward"),
+        st.Page("pages/understand/reverse.py", title="Reverse", url_path="reverse"),
+    ],
+    position="top" if state.presenting() else "sidebar",
+    expanded=True,
+)
+page.run()

@@ -1,0 +1,201 @@
+"""Checkpoints: ``name.safetensors`` beside ``name.json``, from which the model rebuilds itself.
+
+Only safetensors and JSON are ever read. Files appear whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+import dpm_core
+from dpm_core.config import ConfigError, RunConfig, from_dict, to_dict
+from dpm_core.data.toy2d import NOISE_RANGE, DataError, PlaneDataset, make_dataset
+from dpm_core.diffusion import GaussianDiffusion
+from dpm_core.reverse import ReverseModel
+from dpm_core.schedules import make_schedule
+from dpm_core.training import build_model
+
+FORMAT = "dpm-checkpoint-1"
+SHIPPED = Path(__file__).resolve().parent.parent / "checkpoints"
+MAX_BYTES = 64 << 20
+MAX_T = 10_000
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used, in one sentence."""
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A model with everything needed to use it. ``meta``: step count, K and its error in bits, command, versions."""
+
+    name: str
+    model: ReverseModel
+    config: RunConfig
+    dataset: PlaneDataset
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def diffusion(self) -> GaussianDiffusion:
+        """The forward process that the model was trained to undo."""
+        return self.model.diffusion
+
+
+def user_folder() -> Path:
+    """Where this user's own checkpoints live: $DPM_CHECKPOINTS, or checkpoints/ in the user's data folder."""
+    base = os.environ.get("DPM_CHECKPOINTS")
+    return Path(base) if base else Path.home() / ".local" / "share" / "dpm-explorer" / "checkpoints"
+
+
+def save(checkpoint: Checkpoint, folder: Path | None = None) -> Path:
+    """Write both files into ``folder`` (the user's unless given) and return the path of the safetensors file.
+
+    Raises CheckpointError for a name that is no plain file name, OSError when the disk refuses.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", checkpoint.name):
+        raise CheckpointError("A checkpoint's name may hold up to 64 letters, digits, '-' and '_'.")
+    folder = user_folder() if folder is None else folder
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {f"network.{k}": v.contiguous() for k, v in checkpoint.model.network.state_dict().items()}
+    dataset = checkpoint.dataset
+    if checkpoint.config.data.name == "own":
+        tensors |= {"data.points": dataset.points, "data.weights": dataset.weights}
+    header = {
+        "format": FORMAT,
+        "config": to_dict(checkpoint.config),
+        "data": {"title": dataset.title, "noise": dataset.noise, "mean": dataset.mean, "scale": dataset.scale},
+        **checkpoint.meta,
+        "versions": {"dpm_core": dpm_core.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        "saved": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    path = folder / f"{checkpoint.name}.safetensors"
+    _write(path, lambda temporary: save_file(tensors, temporary))
+    _write(path.with_suffix(".json"), lambda temporary: temporary.write_text(json.dumps(header, indent=2) + "\n"))
+    return path
+
+
+def load(name_or_path: str | Path, folders: list[Path] | None = None) -> Checkpoint:
+    """A checkpoint by its path, or by its name among the shipped and the user's own.
+
+    The config is checked before any tensor is read, every tensor's name, shape and finiteness before it
+    is used. Raises CheckpointError, in one sentence.
+    """
+    path = _find(name_or_path, folders)
+    header = read_header(path)
+    try:
+        config = from_dict(RunConfig, header["config"])
+        if config.schedule.T > MAX_T:
+            raise ConfigError(f"T may be at most {MAX_T}.")
+        diffusion = GaussianDiffusion(make_schedule(config.schedule.name, config.schedule.T, **dict(config.schedule.params)))
+        if path.stat().st_size > MAX_BYTES:
+            raise CheckpointError(f"The checkpoint {path.name} is larger than {MAX_BYTES >> 20} MB.")
+        tensors = load_file(path)
+        dataset = _dataset(config, header["data"], tensors)
+        model = build_model(config.network, diffusion)
+    except CheckpointError:
+        raise
+    except (ValueError, TypeError, KeyError, OSError, SafetensorError) as error:
+        raise CheckpointError(f"The checkpoint {path.name} cannot be read: {_sentence(error)}") from None
+    _fill(model.network, tensors, path.name)
+    known = {"format", "config", "data"}
+    return Checkpoint(path.stem, model.eval().requires_grad_(False), config, dataset, {k: v for k, v in header.items() if k not in known})
+
+
+def list_checkpoints(folders: list[Path] | None = None) -> dict[str, Path]:
+    """Name → path of every checkpoint with both files; the shipped first, the user's own after."""
+    found: dict[str, Path] = {}
+    for folder in folders or [SHIPPED, user_folder()]:
+        for path in sorted(folder.glob("*.safetensors")):
+            if path.with_suffix(".json").exists():
+                found.setdefault(path.stem, path)
+    return found
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The JSON beside a checkpoint. Raises CheckpointError when it is missing, corrupt or foreign."""
+    try:
+        header = json.loads(path.with_suffix(".json").read_text())
+    except FileNotFoundError:
+        raise CheckpointError(f"The checkpoint {path.name} has no {path.stem}.json beside it.") from None
+    except (OSError, ValueError):
+        raise CheckpointError(f"{path.stem}.json cannot be read as JSON.") from None
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise CheckpointError(f"{path.stem}.json does not describe a checkpoint of this program.")
+    return header
+
+
+def _find(name_or_path: str | Path, folders: list[Path] | None) -> Path:
+    path = Path(name_or_path)
+    if path.suffix == ".safetensors":
+        if path.exists():
+            return path
+        raise CheckpointError(f"There is no file {path}.")
+    found = list_checkpoints(folders)
+    if str(name_or_path) not in found:
+        raise CheckpointError(f"There is no checkpoint {str(name_or_path)!r}; there are {', '.join(found) or 'none'}.")
+    return found[str(name_or_path)]
+
+
+def _dataset(config: RunConfig, constants: Any, tensors: dict[str, torch.Tensor]) -> PlaneDataset:
+    if config.data.name != "own":
+        return make_dataset(config.data.name, config.data.noise)
+    noise, mean, scale = float(constants["noise"]), constants["mean"], constants["scale"]
+    points, weights = tensors["data.points"].double(), tensors["data.weights"].double()
+    if points.ndim != 2 or points.shape[1] != 2 or weights.shape != points.shape[:1] or len(points) == 0:
+        raise DataError("its data points are not a list of pairs with weights.")
+    if not bool(points.isfinite().all() and (weights > 0).all() and weights.isfinite().all()):
+        raise DataError("its data points are not finite.")
+    if not NOISE_RANGE[0] <= noise <= NOISE_RANGE[1]:
+        raise DataError("its data noise is out of range.")
+    title = str(constants["title"])[:80]
+    return PlaneDataset("own", title, points, weights / weights.sum(), noise, _pair(mean), _pair(scale))
+
+
+def _pair(values: Any) -> tuple[float, float]:
+    first, second = values
+    return float(first), float(second)
+
+
+def _fill(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor], name: str) -> None:
+    wanted = network.state_dict()
+    given = {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
+    odd = sorted(set(wanted) ^ set(given))
+    if odd:
+        raise CheckpointError(f"The checkpoint {name} does not fit its own description: tensor {odd[0]!r} is missing or foreign.")
+    for key, value in given.items():
+        if value.shape != wanted[key].shape or not bool(torch.isfinite(value).all()):
+            raise CheckpointError(f"The checkpoint {name} does not fit its own description: tensor {key!r} is mis-shaped or not finite.")
+    network.load_state_dict({k: v.to(wanted[k].dtype) for k, v in given.items()})
+
+
+def _write(path: Path, write) -> None:
+    """Write to a temporary file beside ``path``, flush it, then rename: readers see the old file or the new."""
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    try:
+        write(Path(temporary))
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _sentence(error: Exception) -> str:
+    text = f"its header lacks {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
+    return text if text.endswith(".") else text + "."

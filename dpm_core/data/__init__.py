@@ -1,0 +1,1 @@
+"""Data sets. Each knows how to sample itself and, where possible, its own density."""

@@ -1,0 +1,10 @@
+"""Networks: ``network(x, t, log_snr) -> (F, v)``, the contract stated in :mod:`dpm_core.reverse`."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from dpm_core.networks.mlp import MLP
+from dpm_core.networks.rbf import RBF
+
+NETWORKS: dict[str, type[nn.Module]] = {"mlp": MLP, "rbf": RBF}

@@ -1,0 +1,45 @@
+"""A modern residual network for points in the plane."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class MLP(nn.Module):
+    """Residual MLP on x with random Fourier features, conditioned on the log signal-to-noise ratio.
+
+    ``width`` units, ``depth`` residual blocks, ``features`` random frequencies of standard deviation
+    ``frequency`` (radians per unit of x). Shapes as in :mod:`dpm_core.reverse`.
+    """
+
+    def __init__(
+        self, dims: int, T: int, width: int = 128, depth: int = 3, features: int = 16, frequency: float = 1.5
+    ):
+        super().__init__()
+        if not (1 <= width <= 1024 and 1 <= depth <= 16 and 1 <= features <= 512):
+            raise ValueError("The MLP takes a width up to 1024, a depth up to 16 and up to 512 features.")
+        self.register_buffer("frequencies", frequency * torch.randn(dims, features))
+        self.inputs = nn.Linear(dims + 2 * features, width)
+        self.register_buffer("snr_frequencies", torch.exp(torch.linspace(math.log(0.1), math.log(2.0), 16)))
+        self.condition = nn.Sequential(nn.Linear(33, 64), nn.SiLU(), nn.Linear(64, depth * width))
+        self.blocks = nn.ModuleList([nn.Linear(width, width, bias=False) for _ in range(depth)])
+        self.outputs = nn.Linear(width, 2 * dims)
+        nn.init.zeros_(self.outputs.weight)
+        nn.init.zeros_(self.outputs.bias)
+
+    def forward(self, x: Tensor, t: Tensor, log_snr: Tensor) -> tuple[Tensor, Tensor]:
+        """(F, v), each ``[n, dims]``; a scalar log_snr is embedded once for the whole batch."""
+        # a batch holds each time step many times over: embed every level once
+        levels, which = torch.unique(log_snr.reshape(-1), return_inverse=True)
+        phase = levels[:, None] * self.snr_frequencies
+        shifts = self.condition(torch.cat([levels[:, None] / 8, phase.sin(), phase.cos()], 1))
+        angle = x @ self.frequencies
+        h = self.inputs(torch.cat([x, angle.sin(), angle.cos()], 1))
+        for block, shift in zip(self.blocks, shifts.chunk(len(self.blocks), 1)):
+            h = h + functional.silu(torch.addmm(shift[which], h, block.weight.T))
+        F, v = self.outputs(h).chunk(2, dim=1)
+        return F, v

@@ -1,0 +1,160 @@
+"""Reverse kernels p(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾): a network read as one, and the data's own exact one.
+
+Both say what they know as the mean and diagonal variance of x⁽⁰⁾ given x⁽ᵗ⁾. For any s < t that
+fixes the best diagonal Gaussian reverse step, because q(x⁽ˢ⁾|x⁽ᵗ⁾,x⁽⁰⁾) is linear in x⁽⁰⁾:
+mean c₀ E[x⁽⁰⁾|x⁽ᵗ⁾] + c_t x⁽ᵗ⁾, variance β̃ + c₀² Var(x⁽⁰⁾|x⁽ᵗ⁾).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Normal
+
+from dpm_core.diffusion import GaussianDiffusion, expand
+from dpm_core.schedules import Time
+
+LOG_SNR_LIMIT = 15.0  # networks see log-SNR clamped here, so ᾱ_T = 0 (log-SNR −∞) stays finite
+BLOCK_ELEMENTS = 1 << 20  # weights held at once by EmpiricalReverse: 4 MB in float32, fits the cache
+
+
+class ReverseKernel(Protocol):
+    """What samplers and bounds need of a model."""
+
+    diffusion: GaussianDiffusion
+
+    def x0_moments(self, xt: Tensor, t: Time) -> tuple[Tensor, Tensor]:
+        """Mean and diagonal variance of x⁽⁰⁾ given x⁽ᵗ⁾, both shaped as xt ``[n, ...]``."""
+        ...
+
+    def reverse(self, xt: Tensor, t: Time, s: Time | None = None) -> Normal:
+        """p(x⁽ˢ⁾|x⁽ᵗ⁾), s = t−1 unless given."""
+        ...
+
+
+class _FromMoments:
+    """Shared by both kernels: reverse steps of any length from the moments of x⁽⁰⁾ given x⁽ᵗ⁾."""
+
+    diffusion: GaussianDiffusion
+
+    def x0_moments(self, xt: Tensor, t: Time) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError  # each kernel's own knowledge
+
+    def reverse(self, xt: Tensor, t: Time, s: Time | None = None) -> Normal:
+        """p(x⁽ˢ⁾|x⁽ᵗ⁾) as a diagonal Normal shaped as xt; s = t−1 unless given."""
+        x0, x0_variance = self.x0_moments(xt, t)
+        c0, ct, variance = (expand(c, xt) for c in self.diffusion.posterior_coefficients(t, s))
+        scale = (variance + c0.square() * x0_variance).sqrt()
+        return Normal(c0 * x0 + ct * xt, scale, validate_args=False)
+
+
+class ReverseModel(_FromMoments, nn.Module):
+    """A network read as a reverse kernel N(f_μ(x⁽ᵗ⁾,t), f_Σ(x⁽ᵗ⁾,t)), f_Σ diagonal.
+
+    The network's contract: ``network(x, t, log_snr) -> (F, v)`` with x ``[n, ...]``; t LongTensor and
+    log_snr float, both scalar or ``[n]``; F and v shaped as x. It is read as
+
+        E[x⁽⁰⁾|x⁽ᵗ⁾] = √ᾱ_t x⁽ᵗ⁾ + √(1−ᾱ_t) F,   Var(x⁽⁰⁾|x⁽ᵗ⁾) = (1−ᾱ_t) sigmoid(v),
+
+    which has unit-variance targets at every t, is finite at ᾱ_T = 0, and makes f_Σ interpolate between
+    the bounds β̃_t and β_t of the posterior variance. The step t = 1 is fixed to
+    q(x⁽¹⁾|x⁽⁰⁾)π(x⁽⁰⁾)/π(x⁽¹⁾) = N(√α₁ x⁽¹⁾, β₁) (App. B.2).
+    """
+
+    def __init__(self, network: nn.Module, diffusion: GaussianDiffusion):
+        super().__init__()
+        self.network = network
+        self.diffusion = diffusion
+
+    def x0_moments(self, xt: Tensor, t: Time) -> tuple[Tensor, Tensor]:
+        """Mean and diagonal variance of x⁽⁰⁾ given x⁽ᵗ⁾, both shaped as xt."""
+        schedule = self.diffusion.schedule
+        t = torch.as_tensor(t)
+        log_snr = schedule.log_snr(t).clamp(-LOG_SNR_LIMIT, LOG_SNR_LIMIT).to(xt)
+        F, v = self.network(xt, t.to(xt.device), log_snr)
+        noise = expand(schedule.noise(t), xt)
+        mean = expand(schedule.alpha_bar(t).sqrt(), xt) * xt + noise.sqrt() * F
+        return mean, noise * torch.sigmoid(v)
+
+    def reverse(self, xt: Tensor, t: Time, s: Time | None = None) -> Normal:
+        """p(x⁽ˢ⁾|x⁽ᵗ⁾) as a diagonal Normal shaped as xt; s = t−1 unless given."""
+        if isinstance(t, int) and t == 1:
+            return self.diffusion.q_step(xt, 1)
+        return super().reverse(xt, t, s)
+
+
+class EmpiricalReverse(_FromMoments):
+    """The exact reverse kernel of data points blurred by a known noise.
+
+    q(x⁽⁰⁾) = Σ_j w_j N(x⁽⁰⁾; y_j, noise²) for points y ``[N, ...]`` and weights w ``[N]`` (equal unless
+    given), so E and Var of x⁽⁰⁾ given x⁽ᵗ⁾ are softmax averages over the points. The ``[n, N]`` weights
+    are streamed in blocks: memory does not grow with n·N.
+    """
+
+    def __init__(
+        self, data: Tensor, diffusion: GaussianDiffusion, noise: float = 0.0, weights: Tensor | None = None
+    ):
+        if len(data) == 0:
+            raise ValueError("The exact kernel needs at least one data point.")
+        if not noise >= 0:
+            raise ValueError("The data's noise must not be negative.")
+        self.data, self.diffusion, self.noise = data, diffusion, float(noise)
+        y = data.flatten(1).double()
+        w = torch.full((len(y),), 1.0 / len(y)) if weights is None else weights / weights.sum()
+        # one matrix product gives all logits: [x·a/v, −a²/2v, 1] · [y, |y|², log w]
+        self._keys = torch.cat([y, y.square().sum(1, keepdim=True), w.double().log()[:, None]], 1).T.contiguous()
+        self._values = torch.cat([y, y.square()], 1)
+        self._cast: dict[torch.dtype, tuple[Tensor, Tensor]] = {}
+
+    def x0_moments(self, xt: Tensor, t: Time) -> tuple[Tensor, Tensor]:
+        """Exact mean and diagonal variance of x⁽⁰⁾ given x⁽ᵗ⁾, both shaped as xt."""
+        x = xt.flatten(1)
+        a, noise, v = self._scales(x, t)
+        dims = x.shape[1]
+        y_mean, y_variance = torch.empty_like(x), torch.empty_like(x)
+        for rows, logits in self._logits(x, a, v):
+            moments = torch.softmax(logits, 1, out=logits) @ self._tables(x.dtype)[1]
+            y_mean[rows] = moments[:, :dims]
+            y_variance[rows] = (moments[:, dims:] - moments[:, :dims].square()).clamp(min=0)
+        shrink = noise / v
+        mean = self.noise**2 * a / v * x + shrink * y_mean
+        return mean.view_as(xt), (self.noise**2 * shrink + shrink.square() * y_variance).view_as(xt)
+
+    def log_marginal(self, xt: Tensor, t: Time) -> Tensor:
+        """log q(x⁽ᵗ⁾) in nats, ``[n]``; t = 0 gives the data's own density when noise > 0."""
+        x = xt.flatten(1)
+        a, _, v = self._scales(x, t)
+        out = torch.empty_like(x[:, 0])
+        for rows, logits in self._logits(x, a, v):
+            out[rows] = torch.logsumexp(logits, 1)
+        normaliser = 0.5 * (x.square().sum(1) / v[:, 0] + x.shape[1] * torch.log(2 * math.pi * v[:, 0]))
+        return out - normaliser
+
+    def log_kernel(self, x_prev: Tensor, xt: Tensor, t: int) -> Tensor:
+        """log q(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾) in nats by Bayes, ``[n]``; x_prev ``[n, ...]``, xt one point ``[1, ...]``."""
+        forward = self.diffusion.q_step(x_prev, t).log_prob(xt.expand_as(x_prev)).flatten(1).sum(1)
+        return forward + self.log_marginal(x_prev, t - 1) - self.log_marginal(xt, t)
+
+    def _scales(self, x: Tensor, t: Time) -> tuple[Tensor, Tensor, Tensor]:
+        """√ᾱ_t, 1−ᾱ_t and the variance of one blurred point at time t, each ``[n or 1, 1]``."""
+        schedule = self.diffusion.schedule
+        a, noise = schedule.alpha_bar(t).sqrt(), schedule.noise(t)
+        v = a.square() * self.noise**2 + noise
+        return tuple(c.to(x).reshape(-1, 1) for c in (a, noise, v))  # type: ignore[return-value]
+
+    def _logits(self, x: Tensor, a: Tensor, v: Tensor):
+        """Blocks of rows with log w_j − |x_i − a y_j|²/2v up to a constant per row, ``[rows, N]``."""
+        queries = torch.cat([x * (a / v), (-0.5 * a.square() / v).expand(len(x), 1), torch.ones_like(x[:, :1])], 1)
+        keys = self._tables(x.dtype)[0]
+        size = max(1, BLOCK_ELEMENTS // keys.shape[1])
+        for start in range(0, len(x), size):
+            rows = slice(start, start + size)
+            yield rows, queries[rows] @ keys
+
+    def _tables(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        if dtype not in self._cast:
+            self._cast[dtype] = (self._keys.to(dtype), self._values.to(dtype))
+        return self._cast[dtype]

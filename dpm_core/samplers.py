@@ -1,0 +1,131 @@
+"""Samplers: generators of Step(t, x) from t = T down to 0. The caller owns plots, pauses and progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from dpm_core.diffusion import GaussianDiffusion, Step, expand, randn_like
+from dpm_core.reverse import ReverseKernel
+
+
+def timesteps(T: int, steps: int | None = None) -> list[int]:
+    """The times visited: T, …, 1, 0 in ``steps`` steps as even as whole numbers allow (all of them unless given).
+
+    Raises ValueError when steps is not in 1..T.
+    """
+    steps = T if steps is None else steps
+    if not 1 <= steps <= T:
+        raise ValueError(f"The number of steps must lie between 1 and T = {T}, not {steps}.")
+    if steps == 1:
+        return [T, 0]
+    return [round(T - (T - 1) * i / (steps - 1)) for i in range(steps)] + [0]
+
+
+@torch.inference_mode()
+def ancestral(
+    model: ReverseKernel,
+    diffusion: GaussianDiffusion,
+    shape_or_xT: tuple[int, ...] | Tensor,
+    *,
+    steps: int | None = None,
+    generator: torch.Generator | None = None,
+) -> Iterator[Step]:
+    """Draw x⁽ˢ⁾ ~ p(x⁽ˢ⁾|x⁽ᵗ⁾) down the chain (the paper's sampler; steps < T jumps over times).
+
+    ``shape_or_xT``: the shape ``(n, ...)`` of a draw from π, or x⁽ᵀ⁾ itself. Model calls: one per step.
+    """
+    x = _start(diffusion, shape_or_xT, generator)
+    times = timesteps(diffusion.T, steps)
+    yield Step(diffusion.T, x)
+    for t, s in zip(times, times[1:]):
+        p = model.reverse(x, t, s)
+        x = p.mean + p.stddev * randn_like(x, generator)
+        yield Step(s, x)
+
+
+@torch.inference_mode()
+def ddim(
+    model: ReverseKernel,
+    diffusion: GaussianDiffusion,
+    shape_or_xT: tuple[int, ...] | Tensor,
+    *,
+    steps: int | None = None,
+    eta: float = 0.0,
+    generator: torch.Generator | None = None,
+) -> Iterator[Step]:
+    """Song et al. 2021, Eq. 12: η = 0 is deterministic, η = 1 has the posterior variance β̃ of ancestral sampling.
+
+    Only the mean of x⁽⁰⁾ given x⁽ᵗ⁾ is used. Model calls: one per step.
+    """
+    x = _start(diffusion, shape_or_xT, generator)
+    schedule, times = diffusion.schedule, timesteps(diffusion.T, steps)
+    yield Step(diffusion.T, x)
+    for t, s in zip(times, times[1:]):
+        x0, _ = model.x0_moments(x, t)
+        c0, ct, variance = diffusion.posterior_coefficients(t, s)
+        noise = eta**2 * variance
+        # x⁽ˢ⁾ = √ᾱ_s x̂⁽⁰⁾ + √(1−ᾱ_s−noise) ε̂ + √noise z, with ε̂ = (x⁽ᵗ⁾ − √ᾱ_t x̂⁽⁰⁾)/√(1−ᾱ_t)
+        direction = ((schedule.noise(s) - noise).clamp(min=0) / schedule.noise(t)).sqrt()
+        x0_weight = schedule.alpha_bar(s).sqrt() - direction * schedule.alpha_bar(t).sqrt()
+        x = expand(x0_weight, x) * x0 + expand(direction, x) * x
+        if eta > 0:
+            x = x + expand(noise.sqrt(), x) * randn_like(x, generator)
+        yield Step(s, x)
+
+
+@torch.inference_mode()
+def probability_flow(
+    model: ReverseKernel,
+    diffusion: GaussianDiffusion,
+    shape_or_xT: tuple[int, ...] | Tensor,
+    *,
+    steps: int | None = None,
+    generator: torch.Generator | None = None,
+) -> Iterator[Step]:
+    """The deterministic flow with q's marginals, by Heun's second-order steps.
+
+    In the angle φ = arccos √ᾱ_t the flow is dx/dφ = cos φ ε̂ − sin φ x̂⁽⁰⁾, finite also at ᾱ_T = 0.
+    The last step, onto ᾱ = 1, is Euler's, as ε̂ is not defined there. Model calls: 2·steps − 1.
+    """
+    x = _start(diffusion, shape_or_xT, generator)
+    times = timesteps(diffusion.T, steps)
+    angles = torch.atan2(diffusion.schedule.noise(torch.tensor(times)).sqrt(), _signal(diffusion, times))
+
+    def slope(x: Tensor, i: int) -> Tensor:
+        x0, _ = model.x0_moments(x, times[i])
+        cos, sin = expand(angles[i].cos(), x), expand(angles[i].sin(), x)
+        return cos * (x - cos * x0) / sin - sin * x0
+
+    yield Step(diffusion.T, x)
+    for i, s in enumerate(times[1:]):
+        h = expand(angles[i + 1] - angles[i], x)
+        if s == 0:
+            # exact for a constant x̂⁽⁰⁾: lands on x̂⁽⁰⁾ instead of a tangent's length away from it
+            x, _ = model.x0_moments(x, times[i])
+        else:
+            first = slope(x, i)
+            x = x + 0.5 * h * (first + slope(x + h * first, i + 1))
+        yield Step(s, x)
+
+
+def _signal(diffusion: GaussianDiffusion, times: list[int]) -> Tensor:
+    return diffusion.schedule.alpha_bar(torch.tensor(times)).sqrt()
+
+
+def _start(
+    diffusion: GaussianDiffusion, shape_or_xT: tuple[int, ...] | Tensor, generator: torch.Generator | None
+) -> Tensor:
+    if isinstance(shape_or_xT, Tensor):
+        return shape_or_xT
+    device = generator.device if generator is not None else None
+    return torch.randn(shape_or_xT, generator=generator, device=device)
+
+
+SAMPLERS: dict[str, Callable[..., Iterator[Step]]] = {
+    "ancestral": ancestral,
+    "ddim": ddim,
+    "probability_flow": probability_flow,
+}

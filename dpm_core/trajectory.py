@@ -1,0 +1,36 @@
+"""A whole trajectory kept as a few frames: what a player shows and what a file holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from dpm_core.diffusion import Step
+
+
+class Recording(NamedTuple):
+    """``times`` int ``[F]`` and ``x`` float32 ``[F, n, ...]`` of the frames kept."""
+
+    times: np.ndarray
+    x: np.ndarray
+
+
+def frame_numbers(total: int, frames: int) -> np.ndarray:
+    """At most ``frames`` of 0..total−1, evenly spread, first and last among them."""
+    return np.unique(np.linspace(0, total - 1, min(total, frames)).round().astype(int))
+
+
+def record(steps: Iterable[Step], total: int, frames: int = 101, particles: int | None = None) -> Recording:
+    """Keep evenly spread frames, and the first ``particles`` of each, from ``total`` steps as they stream by.
+
+    Memory is that of the frames kept: T = 1,000 steps of 20,000 particles never exist at once.
+    """
+    wanted = set(frame_numbers(total, frames).tolist())
+    times, states = [], []
+    for i, (t, x) in enumerate(steps):
+        if i in wanted:
+            times.append(t)
+            states.append(np.asarray(x[:particles].cpu(), dtype=np.float32))
+    return Recording(np.array(times), np.stack(states))

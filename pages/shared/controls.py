@@ -1,0 +1,185 @@
+"""Widgets into frozen configs. Every widget is bound to the query string under its key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+
+from dpm_core.config import ScheduleConfig
+from dpm_core.data import toy2d, uploads
+from dpm_core.schedules import SCHEDULES, make_schedule
+from pages.shared import sketch, state
+
+SCHEDULE_TITLES = {
+    "paper": "Paper: 1/(T−t+1)",
+    "log_snr": "Linear log-SNR",
+    "linear": "Linear β",
+    "cosine": "Cosine",
+    "quadratic": "Quadratic",
+    "sigmoid": "Sigmoid",
+    "constant": "Constant",
+    "custom": "Custom, drawn",
+}
+OWN_TITLES = {"drawn": "Draw your own", "upload": "Upload a CSV"}
+DATA_TITLES = {name: title for name, (title, _, _) in toy2d.SHAPES.items()} | OWN_TITLES
+FIRST_POINTS = [[0.0, 0.0004], [0.3, 0.03], [0.7, 0.2], [1.0, 0.5]]
+FIRST_DRAWING = [[64, 160, 88, 204, 128, 168, 168, 204, 192, 160, 176, 112, 128, 60, 80, 112, 64, 160]]
+
+
+@dataclass(frozen=True)
+class PlaneSource:
+    """Where plane data comes from: a built-in name, or the person's own points as float64 bytes ``[N, 2]``."""
+
+    name: str
+    noise: float | None = None
+    points: bytes = b""
+    title: str = ""
+    drawing: str = ""
+
+    def dataset(self) -> toy2d.PlaneDataset:
+        """The data set itself. Raises DataError."""
+        if self.points:
+            points = np.frombuffer(self.points).reshape(-1, 2)
+            return toy2d.from_points(points, title=self.title, noise=self.noise or 0.05)
+        return toy2d.make_dataset(self.name, self.noise)
+
+
+def choose(label: str, titles: dict[str, str], key: str, default: str | None = None, help: str | None = None) -> str:
+    """One of ``titles``' keys."""
+    names = list(titles)
+    index = names.index(default) if default else 0
+    return st.selectbox(label, names, index, titles.get, key=key, bind="query-params", help=help)
+
+
+def data_source() -> PlaneSource:
+    """The data set: a built-in one, drawn, or uploaded. A bad file leaves the last good data in place."""
+    name = choose("Data", DATA_TITLES, "data", "swiss_roll")
+    if name == "drawn":
+        return _drawn()
+    if name == "upload":
+        return _uploaded()
+    default = toy2d.SHAPES[name][2]
+    return PlaneSource(name, None if (noise := _noise(default)) == default else noise)
+
+
+def _noise(default: float) -> float:
+    with st.sidebar.expander("More"):
+        widths = sorted({0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, default})
+        return st.select_slider(
+            "Noise of the data (σ)",
+            widths,
+            default,
+            key=f"noise_{default:g}".replace(".", "p"),
+            bind="query-params",
+            help="Standard deviation of the blur around each curve, in units in which the data has variance 1.",
+        )
+
+
+def _drawn() -> PlaneSource:
+    strokes = state.linked("draw", sketch.decode, FIRST_DRAWING)
+    result = sketch.sketch_pad(strokes, key="pad")
+    if result.strokes is not None:
+        try:
+            strokes = sketch.validate(result.strokes)
+        except ValueError as error:
+            st.error(str(error))
+    st.session_state["draw"] = strokes
+    text = sketch.encode(strokes)
+    state.put_in_link("draw", text if strokes != FIRST_DRAWING else None)
+    points = sketch.points(strokes)
+    if len(points) < 3:
+        st.info("Draw a shape on the pad; the example drawing is shown until it has three points.")
+        text, points = sketch.encode(FIRST_DRAWING), sketch.points(FIRST_DRAWING)
+    return PlaneSource("drawn", 0.05, points.tobytes(), "Your drawing", text)
+
+
+def _uploaded() -> PlaneSource:
+    file = st.file_uploader("Two numeric columns", type=["csv", "tsv", "txt"], key="csv")
+    if file is not None:
+        try:
+            points = uploads.read_csv(file.getvalue())
+            source = PlaneSource("upload", 0.05, points.tobytes(), file.name[:40])
+            source.dataset()
+            st.session_state["uploaded"] = source
+            if len(points) > toy2d.MAX_OWN_POINTS:
+                st.caption(f"{len(points):,} rows; {toy2d.MAX_OWN_POINTS:,} of them, chosen at random, are used.")
+        except toy2d.DataError as error:
+            st.error(str(error))
+    kept = st.session_state.get("uploaded")
+    if kept is None:
+        st.caption("Until then the swiss roll is shown.")
+        return PlaneSource("swiss_roll")
+    st.caption(f"Showing {kept.title}.")
+    return kept
+
+
+def schedule_config(default: str = "log_snr", T: int = 40) -> ScheduleConfig:
+    """A schedule and its T, with the drawn points when it is the custom one."""
+    name = choose("Schedule", SCHEDULE_TITLES, "schedule", default)
+    steps = whole("Steps T", 2, 2000, T, "T")
+    return with_points(name, int(steps))
+
+
+def with_points(name: str, T: int) -> ScheduleConfig:
+    """The schedule ``name``, with the person's control points when it is the custom one."""
+    if name != "custom":
+        return ScheduleConfig(name, T)
+    points = state.linked("points", state.decode_points, FIRST_POINTS)
+    state.put_in_link("points", state.encode_points(points) if points != FIRST_POINTS else None)
+    return ScheduleConfig(name, T, (("points", tuple(map(tuple, points))),))
+
+
+def whole(label: str, low: int, high: int, default: int, key: str, step: int = 1, help: str | None = None) -> int:
+    """A whole number typed or stepped."""
+    return int(st.number_input(label, low, high, default, step, key=key, bind="query-params", help=help))
+
+
+def sampler_steps(T: int) -> int | None:
+    """Number of sampler steps, at most T; None for all of them."""
+    if T == 2:
+        return None
+    steps = st.slider("Sampler steps", 1, T, T, key=f"steps_{T}", bind="query-params", help="Fewer steps than T jump over times.")
+    return None if steps == T else steps
+
+
+def particles(default: int = 3000) -> int:
+    """How many particles."""
+    options = [500, 1000, 2000, 3000, 5000, 10000, 20000]
+    return st.select_slider("Particles", options, default, lambda n: f"{n:,}", key="particles", bind="query-params")
+
+
+def seed() -> int:
+    """The seed of all randomness on the page."""
+    return whole("Seed", 0, 9999, 7, "seed", help="The same seed gives the same picture.")
+
+
+def schedule_names() -> list[str]:
+    """Any number of schedules to lay over each other, at least one."""
+    names = st.multiselect(
+        "Schedules",
+        list(SCHEDULES),
+        ["paper", "log_snr", "linear", "cosine"],
+        format_func=SCHEDULE_TITLES.get,
+        key="schedules",
+        bind="query-params",
+    )
+    return names or ["paper"]
+
+
+def python_schedule(config: ScheduleConfig) -> str:
+    """The config as the Python that makes it."""
+    params = "".join(f", {name}={value!r}" for name, value in config.params)
+    make_schedule(config.name, config.T, **dict(config.params))
+    return f"make_schedule({config.name!r}, {config.T}{params})"
+
+
+def python_data(source: PlaneSource) -> str:
+    """The source as the Python that makes it."""
+    if source.drawing:
+        flat = np.frombuffer(source.points).reshape(-1, 2).round(4).tolist()
+        return f"toy2d.from_points({flat}, noise={source.noise})"
+    if source.points:
+        return f"toy2d.from_points(uploads.read_csv(open({source.title!r}, 'rb').read()), noise={source.noise})"
+    return f"toy2d.make_dataset({source.name!r}" + ("" if source.noise is None else f", noise={source.noise}") + ")"

@@ -1,0 +1,85 @@
+"""What every page has: its title and sentence, presenter mode, hidden controls, and things to take along."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from io import BytesIO, StringIO
+
+import numpy as np
+import streamlit as st
+import torch
+
+from pages.shared import state
+
+_STYLE = """
+<style>
+[data-testid="stSidebarNav"]::before { content: "◉ DPM Explorer"; display: block; font-weight: 650; padding: 0.2rem 0 0.8rem 0.6rem; }
+[data-testid="stMainBlockContainer"] { padding-top: 2.6rem; max-width: 1500px; }
+[data-testid="stSidebarHeader"] { height: 2.2rem; }
+.dpm-sentence { color: var(--st-gray-text-color, #6b7280); max-width: 44rem; margin: -0.9rem 0 0.2rem; }
+%s
+</style>
+"""
+_PRESENT = """
+[data-testid="stSidebar"], [data-testid="stExpandSidebarButton"] { display: none; }
+html { font-size: 125%; }
+[data-testid="stMainBlockContainer"] { max-width: none; padding-top: 1.4rem; }
+"""
+
+
+def open_page(title: str, sentence: str) -> None:
+    """Title, one plain sentence, and the styles that the link asks for."""
+    rules = [f".st-key-{name} {{ display: none; }}" for name in state.hidden_controls()]
+    if state.presenting():
+        rules.append(_PRESENT)
+    state.keep_in_link()
+    st.html(_STYLE % "\n".join(rules))
+    st.title(title, anchor=False)
+    st.html(f'<p class="dpm-sentence">{sentence}</p>')
+
+
+def device_line() -> None:
+    """The device in use, at the foot of the sidebar."""
+    if torch.cuda.is_available():
+        name = f"GPU · {torch.cuda.get_device_name()}"
+    elif torch.backends.mps.is_available():
+        name = "GPU · Apple"
+    else:
+        name = f"CPU · {torch.get_num_threads()} thread{'s' if torch.get_num_threads() > 1 else ''}"
+    st.sidebar.caption(f"Device: {name}")
+
+
+def take_along(
+    name: str,
+    python: str,
+    arrays: Mapping[str, np.ndarray] | None = None,
+    table: Mapping[str, Sequence[float]] | None = None,
+    gif: Callable[[], bytes] | None = None,
+) -> None:
+    """Downloads of what the page shows, made when asked for, and the Python that made it."""
+    with st.container(horizontal=True, vertical_alignment="center", key="take"):
+        st.markdown("Take it with you", width="content")
+        if gif:
+            st.download_button("GIF", gif, f"{name}.gif", "image/gif", on_click="ignore", type="tertiary")
+        if table:
+            st.download_button("CSV", lambda: _csv(table), f"{name}.csv", "text/csv", on_click="ignore", type="tertiary")
+        if arrays:
+            st.download_button("NPZ", lambda: _npz(arrays), f"{name}.npz", on_click="ignore", type="tertiary")
+        with st.popover("Python", type="tertiary"):
+            st.caption("Runs as it stands beside the `dpm_core` folder.")
+            st.code(python, language="python")
+
+
+def _csv(table: Mapping[str, Sequence[float]]) -> bytes:
+    out = StringIO()
+    writer = csv.writer(out)
+    writer.writerow(table)
+    writer.writerows(zip(*table.values()))
+    return out.getvalue().encode()
+
+
+def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
+    out = BytesIO()
+    np.savez_compressed(out, **arrays)
+    return out.getvalue()

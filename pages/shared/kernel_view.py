@@ -1,0 +1,117 @@
+"""The Reverse page's parts: which model, and the kernel at a clicked point."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+import torch
+
+from dpm_core import checkpoint
+from dpm_core.config import RunConfig, ScheduleConfig, from_dict
+from dpm_core.data.toy2d import SHAPES
+from dpm_core.figures import kernel_figure
+from dpm_core.trajectory import Recording
+from pages.shared import cached, controls, state
+from pages.shared.controls import PlaneSource
+from pages.shared.player import clean_pick, unpack
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def model_title(path: Path, modified: float) -> str:
+    """A checkpoint in a menu: data, network, T; its file name when it is not readable."""
+    try:
+        config = from_dict(RunConfig, checkpoint.read_header(path)["config"])
+    except (ValueError, KeyError):
+        return f"{path.stem} (not readable)"
+    data = SHAPES[config.data.name][0] if config.data.name in SHAPES else path.stem
+    network = {"mlp": "MLP", "rbf": "RBF, 16 units"}.get(config.network.name, config.network.name)
+    own = "" if path.parent == checkpoint.SHIPPED else f" · {path.stem}"
+    return f"{data} · {network} · T = {config.schedule.T}{own}"
+
+
+def model_parts(name: str, path: Path | None) -> tuple[cached.ModelRef | None, PlaneSource, ScheduleConfig]:
+    """What the page needs of the chosen model; without a network, data and schedule come from controls.
+
+    Raises CheckpointError.
+    """
+    if path is None:
+        source = controls.data_source()
+        return None, source, controls.schedule_config(T=5)
+    ref = cached.ModelRef.of(path)
+    loaded = cached.model(ref)
+    config, data = loaded.config, loaded.dataset
+    source = PlaneSource(config.data.name, config.data.noise)
+    if config.data.name == "own":
+        # the constants are stored with the checkpoint: undoing them gives the points back in raw units
+        raw = data.points.numpy() * np.array(data.scale) + np.array(data.mean)
+        source = PlaneSource("own", data.noise, raw.tobytes(), data.title)
+    return ref, source, config.schedule
+
+
+def show(ref: cached.ModelRef | None, source: PlaneSource, schedule: ScheduleConfig, payload: bytes, left: Recording, click: object) -> None:
+    """q(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾) at the clicked point: exact density, its Gaussian fit and the network's Gaussian."""
+    if click is not None and (pick := clean_pick(click, unpack(payload)[0])):
+        st.session_state["pick"] = (max(1, pick["t"]), pick["x"], pick["y"])
+        state.put_in_link("pick", state.encode_pick(*st.session_state["pick"]))
+    middle = len(left.times) // 2
+    default = (max(1, int(left.times[middle])), *map(float, left.x[middle, 0]))
+    t, x, y = state.linked("pick", state.decode_pick, None) or default
+    t = min(t, schedule.T)
+    xt = torch.tensor([[x, y]])
+    truth = cached.exact(source, schedule)
+    fit = truth.reverse(xt, t)
+    guess = cached.model(ref).model.reverse(xt, t) if ref else None
+    dark = st.context.theme.type == "dark"
+    gaussians = {"Gaussian fit": (fit.mean[0].numpy(), fit.stddev[0].numpy(), "exact")}
+    if guess:
+        gaussians["network"] = (guess.mean[0].numpy(), guess.stddev[0].numpy(), "model")
+    centre, width = fit.mean[0].numpy(), 3.6 * float(fit.stddev.max())
+    axis = np.linspace(-width, width, 81, dtype=np.float32)
+    points = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2) + centre
+    log_density = truth.log_kernel(torch.from_numpy(points), xt, t).numpy().reshape(81, 81)
+    mass = float(np.exp(log_density).sum() * (axis[1] - axis[0]) ** 2)
+    picture, words = st.columns([3, 2], gap="large", vertical_alignment="center")
+    picture.plotly_chart(
+        kernel_figure(axis + centre[0], axis + centre[1], np.exp(log_density), gaussians, (x, y), dark),
+        config={"displayModeBar": False}, key="kernel",
+    )  # fmt: skip
+    words.markdown(f"**Where did this particle come from?** Clicked at t = {t}, x = ({x:.2f}, {y:.2f}).")
+    rows = [f"| exact fit | ({_pair(fit.mean[0])}) | ({_pair(fit.stddev[0])}) |"]
+    if guess:
+        rows.append(f"| network | ({_pair(guess.mean[0])}) | ({_pair(guess.stddev[0])}) |")
+    words.markdown("| | mean | standard deviation |\n|---|---|---|\n" + "\n".join(rows))
+    if guess:
+        kl = float(torch.distributions.kl_divergence(fit, guess).sum()) / np.log(2)
+        words.markdown(f"The network's Gaussian is {kl:.3f} bits from the best one, KL(fit ‖ network).")
+    words.caption(
+        f"Shaded: the exact q(x⁽{t - 1}⁾|x⁽{t}⁾), {100 * min(mass, 1):.0f} % of it in view. "
+        "Rings: one and two standard deviations. Click another particle to move here."
+    )
+
+
+def _pair(values: torch.Tensor) -> str:
+    return ", ".join(f"{float(v):.3f}" for v in values)
+
+
+def python(name: str, ref: cached.ModelRef | None, source: PlaneSource, schedule: ScheduleConfig, how: cached.SamplerConfig) -> str:
+    """The Python that makes the page's particles."""
+    eta = f", eta={how.eta}" if how.name == "ddim" else ""
+    if ref:
+        imports = "from dpm_core.checkpoint import load\n"
+        made = f"checkpoint = load({name!r})\ndiffusion, data = checkpoint.diffusion, checkpoint.dataset\nlearned = checkpoint.model\n"
+        kernels = "(learned, data.exact_reverse(diffusion))"
+    else:
+        imports = "from dpm_core.data import toy2d, uploads\nfrom dpm_core.diffusion import GaussianDiffusion\nfrom dpm_core.schedules import make_schedule\n"
+        made = f"data = {controls.python_data(source)}\ndiffusion = GaussianDiffusion({controls.python_schedule(schedule)})\n"
+        kernels = "(data.exact_reverse(diffusion),)"
+    return f"""import torch
+{imports}from dpm_core.samplers import {how.name}
+
+{made}x_T = torch.randn({how.n}, 2, generator=torch.Generator().manual_seed({how.seed}))
+for kernel in {kernels}:
+    noise = torch.Generator().manual_seed({how.seed + 1})
+    *_, (t, x) = {how.name}(kernel, diffusion, x_T, steps={how.steps}{eta}, generator=noise)
+    print(type(kernel).__name__, x.mean(0), x.var(0))
+"""

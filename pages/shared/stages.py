@@ -1,0 +1,178 @@
+"""Trajectories into player stages: what moves, what lies over it and the numbers beside it. No Streamlit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dpm_core.bound import NATS_PER_BIT, Bound
+from dpm_core.diffusion import GaussianDiffusion
+from dpm_core.figures import PLANE, contour_lines, grid
+from dpm_core.metrics import energy_distance, sliced_wasserstein
+from dpm_core.reverse import EmpiricalReverse, ReverseKernel
+from dpm_core.samplers import probability_flow
+from dpm_core.trajectory import Recording, frame_numbers, record
+from pages.shared.player.pack import Arrows, Formula, Lines, Mesh, Number, Panel, Stage
+
+PAYLOAD_FLOATS = 1_100_000  # coordinates pairs sent at most: 4.4 MB of the player's 5 MB
+MAX_FRAMES = 101
+KEYFRAMES = 25  # of contours: they change slowly and cost most
+COMPARED = 1500  # particles in a distance, per frame
+
+LO, HI = -PLANE, PLANE
+
+
+def shown(n: int, frames: int, panels: int) -> int:
+    """How many of n particles fit the player's budget."""
+    return min(n, PAYLOAD_FLOATS // (frames * panels))
+
+
+def contours(exact: EmpiricalReverse, times: Sequence[int], role: str = "data") -> Lines:
+    """Contours of the exact q(x⁽ᵗ⁾) around 25, 60 and 90 % of its mass, at up to KEYFRAMES of the times."""
+    frames = []
+    for i in frame_numbers(len(times), KEYFRAMES):
+        t = int(times[i])
+        noise = float(exact.diffusion.schedule.noise(t))
+        width = (noise + (1 - noise) * exact.noise**2) ** 0.5  # of one blurred point: it needs two cells
+        size = int(np.clip(2 * PLANE / (0.8 * width), 40, 120))
+        log_density = exact.log_marginal(torch.from_numpy(grid(size)), t).numpy()
+        frames.append(contour_lines(log_density, size))
+    return Lines("contours", "contours", role, frames)
+
+
+def drift(kernel: ReverseKernel, times: Sequence[int], id: str, label: str, role: str, size: int = 19) -> Arrows:
+    """Arrows f_μ(x,t) − x on a grid; in each frame scaled so that most stay inside their cell."""
+    start = grid(size, 0.94 * PLANE)
+    cell = 2 * 0.94 * PLANE / (size - 1)
+    x = torch.from_numpy(start)
+    ends = []
+    for t, s in zip(times, list(times[1:]) + [None]):
+        if s is not None:
+            with torch.inference_mode():
+                step = kernel.reverse(x, int(t), int(s)).mean.numpy() - start
+            length = np.quantile(np.linalg.norm(step, axis=1), 0.9)
+            ends.append(start + step * (cell / max(length, 1e-9)))
+    return Arrows(id, label, role, start, np.stack(ends + ends[-1:]))
+
+
+def mesh(kernel: ReverseKernel, times: Sequence[int], label: str = "mesh", role: str = "noise", size: int = 17) -> Mesh:
+    """A square grid of noise carried by the deterministic probability flow."""
+    start = torch.from_numpy(grid(size, 2.4))
+    flow = probability_flow(kernel, kernel.diffusion, start, steps=min(len(times) - 1, 40))
+    recording = record(flow, min(len(times) - 1, 40) + 1)
+    return Mesh("mesh", label, role, recording.x.reshape(-1, size, size, 2))
+
+
+def mean_mesh(diffusion: GaussianDiffusion, times: Sequence[int], size: int = 17) -> Mesh:
+    """A square grid under the forward mean √ᾱ_t x⁽⁰⁾: how the signal shrinks."""
+    start = grid(size, 2.4).reshape(1, size, size, 2)
+    scale = diffusion.schedule.alpha_bar(torch.tensor(list(times))).sqrt().numpy().reshape(-1, 1, 1, 1)
+    return Mesh("mesh", "mesh", "noise", (start * scale).astype(np.float32))
+
+
+def distances(recording: Recording, data: Tensor, distance: Callable[[Tensor, Tensor], float]) -> list[float]:
+    """A distance between every frame's first COMPARED particles and as many data points."""
+    n = min(COMPARED, recording.x.shape[1], len(data))
+    return [distance(torch.from_numpy(x[:n]), data[:n]) for x in recording.x]
+
+
+def coarse_sliced(x: Tensor, y: Tensor) -> float:
+    """Sliced W₂ over 32 directions: enough for a number that follows the clock."""
+    return sliced_wasserstein(x, y, 32)
+
+
+def floor(sample: Callable[[int], Tensor], distance: Callable[[Tensor, Tensor], float], pairs: int = 8) -> tuple[float, float]:
+    """Mean and standard deviation of the distance between two fresh draws of the data."""
+    values = np.array([distance(sample(2 * i), sample(2 * i + 1)) for i in range(pairs)])
+    return float(values.mean()), float(values.std(ddof=1))
+
+
+def information_left_bits(exact: EmpiricalReverse, x0: Tensor, times: Sequence[int], seed: int) -> list[float]:
+    """I(X⁽⁰⁾;X⁽ᵗ⁾) = h(X⁽ᵗ⁾) − h(X⁽ᵗ⁾|X⁽⁰⁾) in bits by Monte Carlo with the exact density; NaN (infinite) at t = 0."""
+    generator = torch.Generator().manual_seed(seed)
+    out = []
+    for t in map(int, times):
+        if t == 0:
+            out.append(float("nan"))
+            continue
+        q = exact.diffusion.q_marginal(x0, t)
+        xt = q.mean + q.stddev * torch.randn(x0.shape, generator=generator)
+        gain = q.log_prob(xt).sum(1) - exact.log_marginal(xt, t)
+        out.append(max(0.0, float(gain.mean()) / NATS_PER_BIT))
+    return out
+
+
+def forward_stage(
+    steps: Recording, jumps: Recording, exact: EmpiricalReverse, information: list[float], gap: list[float], role: str, seed: int, note: str
+) -> Stage:
+    """The Forward page: the chain, and the closed-form jump beside it."""
+    schedule, times = exact.diffusion.schedule, [int(t) for t in steps.times]
+    t = torch.tensor(times)
+    layers = (contours(exact, times), mean_mesh(exact.diffusion, times))
+    previous = [max(v - 1, 0) for v in times]
+    kernel = Formula(
+        "Forward kernel, now",
+        "q(x<sup>{t}</sup>|x<sup>{s}</sup>) = N(√(1−β) x<sup>{s}</sup>, β)<br>β<sub>{t}</sub> = {beta} &emsp; ᾱ<sub>{t}</sub> = {bar}"
+        "<br>q(x<sup>{t}</sup>|x<sup>0</sup>) = N({root} x<sup>0</sup>, {noise})",
+        {
+            "t": times,
+            "s": previous,
+            "beta": schedule.beta(t).tolist(),
+            "bar": schedule.alpha_bar(t).tolist(),
+            "root": schedule.alpha_bar(t).sqrt().tolist(),
+            "noise": schedule.noise(t).tolist(),
+        },
+    )
+    readouts = (
+        Number("Noise so far (1 − ᾱₜ)", (100 * schedule.noise(t)).tolist(), 1, "%", "100 % is pure noise", True, "noise"),
+        Number("Information left about the start", information, 2, "bits", "I(X⁽⁰⁾;X⁽ᵗ⁾), from the exact density", True, "data"),
+        Number("Steps against jump (sliced W₂)", gap, 3, "", "same law: only sampling noise is left", False, "data"),
+        kernel,
+    )
+    caption = (
+        "Look how early the fine structure goes: the thin line blurs while the shape still stands. "
+        "The [contours](contours) are the exact density of x<sup>(t)</sup>, and both clouds follow them, one made by t small steps, the other by a single jump. "
+        "The [mesh](mesh) shows what is left of the signal: it shrinks by √ᾱ<sub>t</sub> until nothing tells two starting points apart."
+    )
+    return Stage(
+        panels=(
+            Panel("steps", "step by step", role, steps.x, note, layers),
+            Panel("jump", "in one jump", role, jumps.x, "same start", layers),
+        ),
+        times=times, T=schedule.T, lo=LO, hi=HI, readouts=readouts, caption=caption, on=("contours",), colour="position", name="dpm-forward",
+        start=times[int(np.abs(schedule.noise(t).numpy() - 0.2).argmin())],
+    )  # fmt: skip
+
+
+def reverse_stage(
+    left: Panel,
+    right: Panel,
+    recording: Recording,
+    diffusion: GaussianDiffusion,
+    readouts: Sequence[Number],
+    spread: Sequence[float],
+    start: int | None,
+    caption: str,
+) -> Stage:
+    """The Reverse page: two panels with the same noise, and the kernel's numbers."""
+    schedule, times = diffusion.schedule, [int(t) for t in recording.times]
+    after = times[1:] + [0]
+    t = torch.tensor(times)
+    kernel = Formula(
+        "Reverse kernel, now",
+        "p(x<sup>{s}</sup>|x<sup>{t}</sup>) = N(f<sub>μ</sub>, f<sub>Σ</sub>)<br>√f<sub>Σ</sub> ≈ {spread} &emsp; β<sub>{t}</sub> = {beta} &emsp; ᾱ<sub>{t}</sub> = {bar}",
+        {"t": times, "s": after, "spread": list(spread), "beta": schedule.beta(t).tolist(), "bar": schedule.alpha_bar(t).tolist()},
+    )
+    return Stage(
+        panels=(left, right), times=times, T=schedule.T, lo=LO, hi=HI, readouts=(*readouts, kernel), caption=caption,
+        on=("drift",), name="dpm-reverse", start=start,
+    )  # fmt: skip
+
+
+def learning_loss_bits(learned: Bound, best: Bound, times: Sequence[int]) -> list[float]:
+    """The learnable part of each KL term in bits: learned minus exact on the same draws; 0 where t < 2 (fixed)."""
+    gap = ((learned.kl_nats - best.kl_nats) / NATS_PER_BIT).tolist()
+    return [gap[t - 2] if t >= 2 else 0.0 for t in times]

@@ -1,0 +1,49 @@
+"""Forward: data dissolves into noise, step by step and in one jump."""
+
+import streamlit as st
+import torch
+
+from dpm_core.data.toy2d import DataError
+from dpm_core.figures import DATA
+from dpm_core.schedules import ScheduleError
+from pages.shared import cached, controls, frame
+from pages.shared.player import player
+
+frame.open_page("Forward", "Every step shrinks each particle a little and adds a little noise, until nothing is left of where it started.")
+with st.sidebar:
+    source = controls.data_source()
+    schedule = controls.schedule_config()
+    n = controls.particles()
+    seed = controls.seed()
+    frame.device_line()
+
+try:
+    payload, steps = cached.forward(source, schedule, n, seed)
+except (DataError, ScheduleError) as error:
+    st.error(str(error))
+    st.stop()
+
+player(payload, key="forward")
+
+process = cached.diffusion(schedule)
+times = steps.times.tolist()
+t = torch.tensor(times)
+python = f"""import torch
+from dpm_core.data import toy2d, uploads
+from dpm_core.diffusion import GaussianDiffusion
+from dpm_core.schedules import make_schedule
+
+data = {controls.python_data(source)}
+diffusion = GaussianDiffusion({controls.python_schedule(schedule)})
+x0 = data.sample({n}, torch.Generator().manual_seed({seed}))
+trajectory = diffusion.forward_trajectory(x0, torch.Generator().manual_seed({seed + 1}))
+print(trajectory.shape)  # T + 1 states, step by step
+print(diffusion.q_sample(x0, {schedule.T // 2}).shape)  # one jump to the middle
+"""
+frame.take_along(
+    "dpm-forward",
+    python,
+    {"t": steps.times, "x": steps.x},
+    {name: getattr(process.schedule, name)(t).tolist() for name in ("beta", "alpha_bar", "log_snr")} | {"t": times},
+    lambda: cached.trajectory_gif([(steps, DATA)], st.context.theme.type == "dark"),
+)
