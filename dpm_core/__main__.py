@@ -102,10 +102,9 @@ def sample(args: argparse.Namespace, argv: list[str]) -> int:
     device_generator = torch.Generator(args.device).manual_seed(args.seed + 1)
     model = loaded.model.to(args.device)
     run = SAMPLERS[args.sampler](model, loaded.diffusion, x_T, steps=args.steps, generator=device_generator, **options)
-    x = x_T
-    for _, x in _progress(run, steps + 1, "sampling"):
-        pass
-    array = x.cpu().numpy()
+    for step in _progress(run, steps + 1, "sampling"):
+        last = step
+    array = last.x.cpu().numpy()
     args.output.parent.mkdir(parents=True, exist_ok=True)
     if args.output.suffix == ".npz":
         np.savez_compressed(args.output, x=array)
@@ -114,9 +113,10 @@ def sample(args: argparse.Namespace, argv: list[str]) -> int:
     else:
         from PIL import Image
 
-        from dpm_core.figures import MODEL, scatter_image
+        from dpm_core.palette import GROUND, MODEL
+        from dpm_core.pictures import scatter_image
 
-        Image.fromarray(scatter_image(array, 640, MODEL.light, background="#fbfaf7")).save(args.output)
+        Image.fromarray(scatter_image(array, 640, MODEL.light, background=GROUND.light)).save(args.output)
     print(args.output)
     return 0
 
@@ -162,7 +162,7 @@ def _dataset(name: str, noise: float | None) -> toy2d.PlaneDataset:
         if path.stat().st_size > uploads.MAX_BYTES:
             raise ValueError(f"{name} is larger than {uploads.MAX_BYTES >> 20} MB; keep at most {uploads.MAX_ROWS:,} rows.")
         points = uploads.read_csv(path.read_bytes())
-        return toy2d.from_points(points, title=path.stem[:40], **({} if noise is None else {"noise": noise}))
+        return toy2d.from_points(points, title=path.stem[:40], noise=toy2d.OWN_NOISE if noise is None else noise)
     return toy2d.make_dataset(name, noise)
 
 
@@ -179,7 +179,7 @@ def _device(name: str) -> str:
 def _pairs(texts: list[str]) -> tuple[tuple[str, Any], ...]:
     pairs = []
     for text in texts:
-        key, equals, value = text.partition("=")
+        key, _, value = text.partition("=")
         try:
             pairs.append((key, json.loads(value)))
         except ValueError:

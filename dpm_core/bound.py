@@ -52,16 +52,20 @@ class Bound:
 
 
 def step_kl_nats(model: ReverseKernel, diffusion: GaussianDiffusion, x0: Tensor, xt: Tensor, t: Time) -> Tensor:
-    """KL(q(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾,x⁽⁰⁾) ‖ p(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾)) per datum in nats, ``[n]``; t ≥ 2 as int or LongTensor ``[n]``.
+    """KL(q(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾,x⁽⁰⁾) ‖ p(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾)) per datum in nats, ``[n]``; t ≥ 2 as int or LongTensor ``[n]``."""
+    return moments_kl_nats(diffusion, x0, *model.x0_moments(xt, t), t)
 
-    Written with E[x⁽⁰⁾|x⁽ᵗ⁾] rather than with the two means: their difference is c₀ (x⁽⁰⁾ − x̂⁽⁰⁾), and the
-    variances' ratio is 1 + c₀² Var/β̃, so nothing cancels where β is small.
+
+def moments_kl_nats(diffusion: GaussianDiffusion, x0: Tensor, x0_mean: Tensor, x0_variance: Tensor, t: Time) -> Tensor:
+    """The same, for a kernel given by its mean and variance of x⁽⁰⁾ given x⁽ᵗ⁾, both shaped as x0.
+
+    The two means differ by c₀ (x⁽⁰⁾ − x̂⁽⁰⁾) and the variances' ratio is 1 + c₀² Var/β̃, so nothing
+    cancels where β is small.
     """
     c0, _, variance = diffusion.posterior_coefficients(t)
-    gain = expand(c0.square() / variance, xt)
-    mean, x0_variance = model.x0_moments(xt, t)
+    gain = expand(c0.square() / variance, x0)
     excess = gain * x0_variance  # f_Σ/β̃ − 1
-    kl = 0.5 * (torch.log1p(excess) + (gain * (x0 - mean).square() - excess) / (1 + excess))
+    kl = 0.5 * (torch.log1p(excess) + (gain * (x0 - x0_mean).square() - excess) / (1 + excess))
     return kl.flatten(1).sum(1)
 
 

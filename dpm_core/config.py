@@ -97,7 +97,7 @@ def from_dict(cls: type, data: Any) -> Any:
     values = {}
     for name, value in data.items():
         kind = types[name]
-        if is_dataclass(kind):
+        if isinstance(kind, type) and is_dataclass(kind):
             value = from_dict(kind, value)
         elif kind == Params:
             if not isinstance(value, dict):
@@ -122,6 +122,6 @@ def _checked(owner: str, name: str, kind: Any, value: Any) -> Any:
     allowed = typing.get_args(kind) or (kind,)
     if float in allowed and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
-    if isinstance(value, bool) and bool not in allowed or not isinstance(value, allowed):
+    if (isinstance(value, bool) and bool not in allowed) or not isinstance(value, allowed):
         raise ConfigError(f"{owner}.{name} cannot be {value!r}.")
     return value

@@ -94,9 +94,7 @@ class EmpiricalReverse(_FromMoments):
     are streamed in blocks: memory does not grow with n·N.
     """
 
-    def __init__(
-        self, data: Tensor, diffusion: GaussianDiffusion, noise: float = 0.0, weights: Tensor | None = None
-    ):
+    def __init__(self, data: Tensor, diffusion: GaussianDiffusion, noise: float = 0.0, weights: Tensor | None = None):
         if len(data) == 0:
             raise ValueError("The exact kernel needs at least one data point.")
         if not noise >= 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -40,7 +41,7 @@ def ancestral(
     x = _start(diffusion, shape_or_xT, generator)
     times = timesteps(diffusion.T, steps)
     yield Step(diffusion.T, x)
-    for t, s in zip(times, times[1:]):
+    for t, s in pairwise(times):
         p = model.reverse(x, t, s)
         x = p.mean + p.stddev * randn_like(x, generator)
         yield Step(s, x)
@@ -63,9 +64,9 @@ def ddim(
     x = _start(diffusion, shape_or_xT, generator)
     schedule, times = diffusion.schedule, timesteps(diffusion.T, steps)
     yield Step(diffusion.T, x)
-    for t, s in zip(times, times[1:]):
+    for t, s in pairwise(times):
         x0, _ = model.x0_moments(x, t)
-        c0, ct, variance = diffusion.posterior_coefficients(t, s)
+        *_, variance = diffusion.posterior_coefficients(t, s)
         noise = eta**2 * variance
         # x⁽ˢ⁾ = √ᾱ_s x̂⁽⁰⁾ + √(1−ᾱ_s−noise) ε̂ + √noise z, with ε̂ = (x⁽ᵗ⁾ − √ᾱ_t x̂⁽⁰⁾)/√(1−ᾱ_t)
         direction = ((schedule.noise(s) - noise).clamp(min=0) / schedule.noise(t)).sqrt()
@@ -115,9 +116,7 @@ def _signal(diffusion: GaussianDiffusion, times: list[int]) -> Tensor:
     return diffusion.schedule.alpha_bar(torch.tensor(times)).sqrt()
 
 
-def _start(
-    diffusion: GaussianDiffusion, shape_or_xT: tuple[int, ...] | Tensor, generator: torch.Generator | None
-) -> Tensor:
+def _start(diffusion: GaussianDiffusion, shape_or_xT: tuple[int, ...] | Tensor, generator: torch.Generator | None) -> Tensor:
     if isinstance(shape_or_xT, Tensor):
         return shape_or_xT
     device = generator.device if generator is not None else None

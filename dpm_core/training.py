@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dpm_core.bound import step_kl_nats
+from dpm_core.bound import moments_kl_nats, step_kl_nats
 from dpm_core.config import NetworkConfig, TrainConfig
 from dpm_core.diffusion import GaussianDiffusion, expand, randn_like
 from dpm_core.networks import NETWORKS
@@ -73,19 +73,8 @@ def simple_loss(model: ReverseModel, x0: Tensor, t: Tensor, noise: Tensor) -> Te
     x0_mean, x0_variance = model.x0_moments(xt, t)
     signal = expand(diffusion.schedule.alpha_bar(t).sqrt(), xt)
     epsilon = (xt - signal * x0_mean) / expand(diffusion.schedule.noise(t).sqrt(), xt)
-    held = _Held(x0_mean.detach(), x0_variance)
-    kl = step_kl_nats(held, diffusion, x0, xt, t)
+    kl = moments_kl_nats(diffusion, x0, x0_mean.detach(), x0_variance, t)
     return functional.mse_loss(epsilon, noise) + 1e-3 * (diffusion.T - 1) * kl.mean()
-
-
-class _Held(NamedTuple):
-    """Moments already known, in a model's clothing."""
-
-    mean: Tensor
-    variance: Tensor
-
-    def x0_moments(self, xt: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        return self.mean, self.variance
 
 
 LOSSES = {"bound": bound_loss, "simple": simple_loss}

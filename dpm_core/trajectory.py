@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dpm_core.diffusion import Step
+from dpm_core.pictures import frame_numbers
 
 
 class Recording(NamedTuple):
@@ -15,11 +16,6 @@ class Recording(NamedTuple):
 
     times: np.ndarray
     x: np.ndarray
-
-
-def frame_numbers(total: int, frames: int) -> np.ndarray:
-    """At most ``frames`` of 0..total−1, evenly spread, first and last among them."""
-    return np.unique(np.linspace(0, total - 1, min(total, frames)).round().astype(int))
 
 
 def record(steps: Iterable[Step], total: int, frames: int = 101, particles: int | None = None) -> Recording:

@@ -23,6 +23,7 @@ from dpm_core.schedules import make_schedule
 
 SPACING = 1.2  # of the points, in units of the noise: ripple 2·exp(−2π²/1.2²) < 3e-6
 NOISE_RANGE = (0.01, 0.5)
+OWN_NOISE = 0.05  # of a user's own data set, unless they choose another
 MAX_OWN_POINTS = 4000  # of a user's own data set; more are thinned by a fixed seed
 
 
@@ -202,7 +203,7 @@ def make_dataset(name: str, noise: float | None = None) -> PlaneDataset:
     return _standardise(name, title, points, weights, noise)
 
 
-def from_points(points, name: str = "own", title: str = "Your own", noise: float = 0.05) -> PlaneDataset:
+def from_points(points, name: str = "own", title: str = "Your own", noise: float = OWN_NOISE) -> PlaneDataset:
     """A data set of the user's own points, array-like ``[N, 2]``, blurred by ``noise`` after standardising.
 
     More than MAX_OWN_POINTS points are thinned evenly at random (fixed seed). Raises DataError when there
@@ -211,6 +212,8 @@ def from_points(points, name: str = "own", title: str = "Your own", noise: float
     points = np.asarray(points, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 2:
         raise DataError("Data in the plane needs two numeric columns.")
+    if not NOISE_RANGE[0] <= noise <= NOISE_RANGE[1]:
+        raise DataError(f"The noise must lie between {NOISE_RANGE[0]} and {NOISE_RANGE[1]}, not {noise}.")
     if len(points) < 2:
         raise DataError("At least two points are needed; draw or add a few more.")
     if not np.isfinite(points).all():

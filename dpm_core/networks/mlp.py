@@ -16,12 +16,12 @@ class MLP(nn.Module):
     ``frequency`` (radians per unit of x). Shapes as in :mod:`dpm_core.reverse`.
     """
 
-    def __init__(
-        self, dims: int, T: int, width: int = 128, depth: int = 3, features: int = 16, frequency: float = 1.5
-    ):
+    def __init__(self, dims: int, T: int, width: int = 128, depth: int = 3, features: int = 16, frequency: float = 1.5):
         super().__init__()
         if not (1 <= width <= 1024 and 1 <= depth <= 16 and 1 <= features <= 512):
             raise ValueError("The MLP takes a width up to 1024, a depth up to 16 and up to 512 features.")
+        self.frequencies: Tensor
+        self.snr_frequencies: Tensor
         self.register_buffer("frequencies", frequency * torch.randn(dims, features))
         self.inputs = nn.Linear(dims + 2 * features, width)
         self.register_buffer("snr_frequencies", torch.exp(torch.linspace(math.log(0.1), math.log(2.0), 16)))
@@ -40,6 +40,6 @@ class MLP(nn.Module):
         angle = x @ self.frequencies
         h = self.inputs(torch.cat([x, angle.sin(), angle.cos()], 1))
         for block, shift in zip(self.blocks, shifts.chunk(len(self.blocks), 1)):
-            h = h + functional.silu(torch.addmm(shift[which], h, block.weight.T))
+            h = h + functional.silu(torch.addmm(shift[which], h, block.weight.T))  # type: ignore[arg-type]
         F, v = self.outputs(h).chunk(2, dim=1)
         return F, v

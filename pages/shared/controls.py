@@ -42,7 +42,7 @@ class PlaneSource:
         """The data set itself. Raises DataError."""
         if self.points:
             points = np.frombuffer(self.points).reshape(-1, 2)
-            return toy2d.from_points(points, title=self.title, noise=self.noise or 0.05)
+            return toy2d.from_points(points, title=self.title, noise=self.noise or toy2d.OWN_NOISE)
         return toy2d.make_dataset(self.name, self.noise)
 
 
@@ -92,7 +92,7 @@ def _drawn() -> PlaneSource:
     if len(points) < 3:
         st.info("Draw a shape on the pad; the example drawing is shown until it has three points.")
         text, points = sketch.encode(FIRST_DRAWING), sketch.points(FIRST_DRAWING)
-    return PlaneSource("drawn", 0.05, points.tobytes(), "Your drawing", text)
+    return PlaneSource("drawn", toy2d.OWN_NOISE, points.tobytes(), "Your drawing", text)
 
 
 def _uploaded() -> PlaneSource:
@@ -100,7 +100,7 @@ def _uploaded() -> PlaneSource:
     if file is not None:
         try:
             points = uploads.read_csv(file.getvalue())
-            source = PlaneSource("upload", 0.05, points.tobytes(), file.name[:40])
+            source = PlaneSource("upload", toy2d.OWN_NOISE, points.tobytes(), file.name[:40])
             source.dataset()
             st.session_state["uploaded"] = source
             if len(points) > toy2d.MAX_OWN_POINTS:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from io import BytesIO, StringIO
 
 import numpy as np
@@ -15,9 +16,11 @@ from pages.shared import state
 _STYLE = """
 <style>
 [data-testid="stSidebarNav"]::before { content: "◉ DPM Explorer"; display: block; font-weight: 650; padding: 0.2rem 0 0.8rem 0.6rem; }
-[data-testid="stMainBlockContainer"] { padding-top: 2.6rem; max-width: 1500px; }
+[data-testid="stMainBlockContainer"] { padding: 2.6rem clamp(1rem, 2.6vw, 3rem) 3rem; max-width: 1560px; }
 [data-testid="stSidebarHeader"] { height: 2.2rem; }
-.dpm-sentence { color: var(--st-gray-text-color, #6b7280); max-width: 44rem; margin: -0.9rem 0 0.2rem; }
+.dpm-sentence { opacity: 0.74; max-width: 46rem; margin: -0.9rem 0 0.2rem; }
+[data-baseweb="tag"], [data-testid="stMultiSelect"] [data-baseweb="tag"] span { color: inherit; }
+[data-baseweb="tag"] { background: transparent !important; border: 1px solid currentColor; opacity: 0.9; }
 %s
 </style>
 """
@@ -39,15 +42,23 @@ def open_page(title: str, sentence: str) -> None:
     st.html(f'<p class="dpm-sentence">{sentence}</p>')
 
 
-def device_line() -> None:
-    """The device in use, at the foot of the sidebar."""
+@contextmanager
+def working(label: str) -> Iterator[None]:
+    """Show that something is computed, at the foot of the sidebar, where it moves nothing; then the device in use."""
+    slot = st.sidebar.empty()
+    with slot, st.spinner(label):
+        yield
+    slot.caption(f"Device: {device()}")
+
+
+def device() -> str:
+    """The device in use, in words."""
     if torch.cuda.is_available():
-        name = f"GPU · {torch.cuda.get_device_name()}"
-    elif torch.backends.mps.is_available():
-        name = "GPU · Apple"
-    else:
-        name = f"CPU · {torch.get_num_threads()} thread{'s' if torch.get_num_threads() > 1 else ''}"
-    st.sidebar.caption(f"Device: {name}")
+        return f"GPU · {torch.cuda.get_device_name()}"
+    if torch.backends.mps.is_available():
+        return "GPU · Apple"
+    threads = torch.get_num_threads()
+    return f"CPU · {threads} thread{'s' if threads > 1 else ''}"
 
 
 def take_along(

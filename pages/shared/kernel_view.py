@@ -16,6 +16,7 @@ from dpm_core.trajectory import Recording
 from pages.shared import cached, controls, state
 from pages.shared.controls import PlaneSource
 from pages.shared.player import clean_pick, unpack
+from pages.shared.reversing import SamplerConfig
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
@@ -50,13 +51,15 @@ def model_parts(name: str, path: Path | None) -> tuple[cached.ModelRef | None, P
     return ref, source, config.schedule
 
 
-def show(ref: cached.ModelRef | None, source: PlaneSource, schedule: ScheduleConfig, payload: bytes, left: Recording, click: object) -> None:
+def show(
+    ref: cached.ModelRef | None, source: PlaneSource, schedule: ScheduleConfig, payload: bytes, left: Recording, click: object
+) -> None:
     """q(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾) at the clicked point: exact density, its Gaussian fit and the network's Gaussian."""
     if click is not None and (pick := clean_pick(click, unpack(payload)[0])):
         st.session_state["pick"] = (max(1, pick["t"]), pick["x"], pick["y"])
         state.put_in_link("pick", state.encode_pick(*st.session_state["pick"]))
-    middle = len(left.times) // 2
-    default = (max(1, int(left.times[middle])), *map(float, left.x[middle, 0]))
+    first = int(0.7 * (len(left.times) - 1))  # late enough for structure to show, as long as nothing is clicked
+    default = (max(1, int(left.times[first])), *map(float, left.x[first, 0]))
     t, x, y = state.linked("pick", state.decode_pick, None) or default
     t = min(t, schedule.T)
     xt = torch.tensor([[x, y]])
@@ -77,7 +80,7 @@ def show(ref: cached.ModelRef | None, source: PlaneSource, schedule: ScheduleCon
         kernel_figure(axis + centre[0], axis + centre[1], np.exp(log_density), gaussians, (x, y), dark),
         config={"displayModeBar": False}, key="kernel",
     )  # fmt: skip
-    words.markdown(f"**Where did this particle come from?** Clicked at t = {t}, x = ({x:.2f}, {y:.2f}).")
+    words.markdown(f"**Where did this particle come from?** Clicked at t = {t}, x = ({_pair(xt[0])}).")
     rows = [f"| exact fit | ({_pair(fit.mean[0])}) | ({_pair(fit.stddev[0])}) |"]
     if guess:
         rows.append(f"| network | ({_pair(guess.mean[0])}) | ({_pair(guess.stddev[0])}) |")
@@ -86,16 +89,20 @@ def show(ref: cached.ModelRef | None, source: PlaneSource, schedule: ScheduleCon
         kl = float(torch.distributions.kl_divergence(fit, guess).sum()) / np.log(2)
         words.markdown(f"The network's Gaussian is {kl:.3f} bits from the best one, KL(fit ‖ network).")
     words.caption(
-        f"Shaded: the exact q(x⁽{t - 1}⁾|x⁽{t}⁾), {100 * min(mass, 1):.0f} % of it in view. "
+        f"Shaded: the exact q(x{_raised(t - 1)}|x{_raised(t)}), {100 * min(mass, 1):.0f} % of it in view. "
         "Rings: one and two standard deviations. Click another particle to move here."
     )
 
 
 def _pair(values: torch.Tensor) -> str:
-    return ", ".join(f"{float(v):.3f}" for v in values)
+    return ", ".join(f"{float(v):.3f}" for v in values).replace("-", "−")
 
 
-def python(name: str, ref: cached.ModelRef | None, source: PlaneSource, schedule: ScheduleConfig, how: cached.SamplerConfig) -> str:
+def _raised(t: int) -> str:
+    return f"⁽{t}⁾".translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def python(name: str, ref: cached.ModelRef | None, source: PlaneSource, schedule: ScheduleConfig, how: SamplerConfig) -> str:
     """The Python that makes the page's particles."""
     eta = f", eta={how.eta}" if how.name == "ddim" else ""
     if ref:
@@ -103,7 +110,10 @@ def python(name: str, ref: cached.ModelRef | None, source: PlaneSource, schedule
         made = f"checkpoint = load({name!r})\ndiffusion, data = checkpoint.diffusion, checkpoint.dataset\nlearned = checkpoint.model\n"
         kernels = "(learned, data.exact_reverse(diffusion))"
     else:
-        imports = "from dpm_core.data import toy2d, uploads\nfrom dpm_core.diffusion import GaussianDiffusion\nfrom dpm_core.schedules import make_schedule\n"
+        imports = (
+            "from dpm_core.data import toy2d, uploads\\nfrom dpm_core.diffusion import GaussianDiffusion\\n"
+            "from dpm_core.schedules import make_schedule\\n"
+        )
         made = f"data = {controls.python_data(source)}\ndiffusion = GaussianDiffusion({controls.python_schedule(schedule)})\n"
         kernels = "(data.exact_reverse(diffusion),)"
     return f"""import torch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -10,11 +11,11 @@ from torch import Tensor
 
 from dpm_core.bound import NATS_PER_BIT, Bound
 from dpm_core.diffusion import GaussianDiffusion
-from dpm_core.figures import PLANE, contour_lines, grid
-from dpm_core.metrics import energy_distance, sliced_wasserstein
+from dpm_core.metrics import sliced_wasserstein
+from dpm_core.pictures import PLANE, contour_lines, frame_numbers, grid
 from dpm_core.reverse import EmpiricalReverse, ReverseKernel
 from dpm_core.samplers import probability_flow
-from dpm_core.trajectory import Recording, frame_numbers, record
+from dpm_core.trajectory import Recording, record
 from pages.shared.player.pack import Arrows, Formula, Lines, Mesh, Number, Panel, Stage
 
 PAYLOAD_FLOATS = 1_100_000  # coordinates pairs sent at most: 4.4 MB of the player's 5 MB
@@ -49,13 +50,12 @@ def drift(kernel: ReverseKernel, times: Sequence[int], id: str, label: str, role
     cell = 2 * 0.94 * PLANE / (size - 1)
     x = torch.from_numpy(start)
     ends = []
-    for t, s in zip(times, list(times[1:]) + [None]):
-        if s is not None:
-            with torch.inference_mode():
-                step = kernel.reverse(x, int(t), int(s)).mean.numpy() - start
-            length = np.quantile(np.linalg.norm(step, axis=1), 0.9)
-            ends.append(start + step * (cell / max(length, 1e-9)))
-    return Arrows(id, label, role, start, np.stack(ends + ends[-1:]))
+    for t, s in pairwise(times):
+        with torch.inference_mode():
+            step = kernel.reverse(x, int(t), int(s)).mean.numpy() - start
+        length = np.quantile(np.linalg.norm(step, axis=1), 0.9)
+        ends.append(start + step * (cell / max(length, 1e-9)))
+    return Arrows(id, label, role, start, np.stack([*ends, ends[-1]]))
 
 
 def mesh(kernel: ReverseKernel, times: Sequence[int], label: str = "mesh", role: str = "noise", size: int = 17) -> Mesh:
@@ -106,7 +106,7 @@ def information_left_bits(exact: EmpiricalReverse, x0: Tensor, times: Sequence[i
 
 
 def forward_stage(
-    steps: Recording, jumps: Recording, exact: EmpiricalReverse, information: list[float], gap: list[float], role: str, seed: int, note: str
+    steps: Recording, jumps: Recording, exact: EmpiricalReverse, information: list[float], gap: list[float], note: str
 ) -> Stage:
     """The Forward page: the chain, and the closed-form jump beside it."""
     schedule, times = exact.diffusion.schedule, [int(t) for t in steps.times]
@@ -115,7 +115,8 @@ def forward_stage(
     previous = [max(v - 1, 0) for v in times]
     kernel = Formula(
         "Forward kernel, now",
-        "q(x<sup>{t}</sup>|x<sup>{s}</sup>) = N(√(1−β) x<sup>{s}</sup>, β)<br>β<sub>{t}</sub> = {beta} &emsp; ᾱ<sub>{t}</sub> = {bar}"
+        "q(x<sup>{t}</sup>|x<sup>{s}</sup>) = N(√(1−β) x<sup>{s}</sup>, β)<br>"
+        "β<sub>{t}</sub> = {beta} &emsp; ᾱ<sub>{t}</sub> = {bar}"
         "<br>q(x<sup>{t}</sup>|x<sup>0</sup>) = N({root} x<sup>0</sup>, {noise})",
         {
             "t": times,
@@ -134,41 +135,68 @@ def forward_stage(
     )
     caption = (
         "Look how early the fine structure goes: the thin line blurs while the shape still stands. "
-        "The [contours](contours) are the exact density of x<sup>(t)</sup>, and both clouds follow them, one made by t small steps, the other by a single jump. "
+        "The [contours](contours) are the exact density of x<sup>(t)</sup>, and both clouds follow them, "
+        "one made by t small steps, the other by a single jump. "
         "The [mesh](mesh) shows what is left of the signal: it shrinks by √ᾱ<sub>t</sub> until nothing tells two starting points apart."
     )
     return Stage(
         panels=(
-            Panel("steps", "step by step", role, steps.x, note, layers),
-            Panel("jump", "in one jump", role, jumps.x, "same start", layers),
+            Panel("steps", "step by step", "data", steps.x, note, layers),
+            Panel("jump", "in one jump", "data", jumps.x, "same start", layers),
         ),
-        times=times, T=schedule.T, lo=LO, hi=HI, readouts=readouts, caption=caption, on=("contours",), colour="position", name="dpm-forward",
-        start=times[int(np.abs(schedule.noise(t).numpy() - 0.2).argmin())],
+        times=times, T=schedule.T, lo=LO, hi=HI, readouts=readouts, caption=caption, on=("contours",), colour="position",
+        name="dpm-forward", start=times[int(np.abs(schedule.noise(t).numpy() - 0.2).argmin())],
     )  # fmt: skip
 
 
+Floor = tuple[float, float]
+
+
 def reverse_stage(
-    left: Panel,
-    right: Panel,
-    recording: Recording,
+    panels: tuple[Panel, Panel],
+    times: Sequence[int],
     diffusion: GaussianDiffusion,
-    readouts: Sequence[Number],
-    spread: Sequence[float],
-    start: int | None,
-    caption: str,
+    numbers: dict[str, list[float]],
+    third: Number,
+    floors: tuple[Floor, Floor],
 ) -> Stage:
-    """The Reverse page: two panels with the same noise, and the kernel's numbers."""
-    schedule, times = diffusion.schedule, [int(t) for t in recording.times]
-    after = times[1:] + [0]
-    t = torch.tensor(times)
-    kernel = Formula(
-        "Reverse kernel, now",
-        "p(x<sup>{s}</sup>|x<sup>{t}</sup>) = N(f<sub>μ</sub>, f<sub>Σ</sub>)<br>√f<sub>Σ</sub> ≈ {spread} &emsp; β<sub>{t}</sub> = {beta} &emsp; ᾱ<sub>{t}</sub> = {bar}",
-        {"t": times, "s": after, "spread": list(spread), "beta": schedule.beta(t).tolist(), "bar": schedule.alpha_bar(t).tolist()},
+    """The Reverse page: two panels with one clock, and the kernel's numbers."""
+    schedule, t = diffusion.schedule, torch.tensor(list(times))
+    role, learned = panels[0].role, panels[0].role == "model"
+    (w2, w2_spread), (energy, energy_spread) = floors
+    beside = f"exact {numbers['sliced_w2_beside'][-1]:.3f} · " if learned else ""
+    readouts = (
+        Number("Distance to the data (sliced W₂)", numbers["sliced_w2"], 3, "", f"{beside}floor {w2:.3f} ± {w2_spread:.3f}", True, role),
+        Number("Energy distance to the data", numbers["energy_distance"], 3, "", f"floor {energy:.3f} ± {energy_spread:.3f}", False, role),
+        third,
+        Formula(
+            "Reverse kernel, now",
+            "p(x<sup>{s}</sup>|x<sup>{t}</sup>) = N(f<sub>μ</sub>, f<sub>Σ</sub>)<br>√f<sub>Σ</sub> ≈ {spread}<br>"
+            "β<sub>{t}</sub> = {beta} &emsp; ᾱ<sub>{t}</sub> = {bar}",
+            {
+                "t": list(times),
+                "s": [*times[1:], 0],
+                "spread": numbers["mean_deviation"],
+                "beta": schedule.beta(t).tolist(),
+                "bar": schedule.alpha_bar(t).tolist(),
+            },
+        ),
     )
+    last = (
+        "Click a particle to see where it may have come from; the [exact drift](exact_drift) shows what the network should have said."
+        if learned
+        else "Click a particle to see where it may have come from: with few steps that is far from Gaussian, "
+        "and the cloud leaves the contours."
+    )
+    caption = (
+        "Look for the moment the arms separate: it comes when √ᾱ<sub>t</sub> times the gap between them "
+        "passes the noise √(1−ᾱ<sub>t</sub>). Before it the [drift](drift) points to the middle, after it to the nearest arm; "
+        "the [contours](contours) are where the data would be. "
+    )
+    opening = int(np.abs(schedule.noise(t).numpy() - 0.13).argmin())
     return Stage(
-        panels=(left, right), times=times, T=schedule.T, lo=LO, hi=HI, readouts=(*readouts, kernel), caption=caption,
-        on=("drift",), name="dpm-reverse", start=start,
+        panels=panels, times=list(times), T=schedule.T, lo=LO, hi=HI, readouts=readouts, caption=caption + last, on=("drift",),
+        name="dpm-reverse", start=times[opening],
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import streamlit as st
@@ -70,7 +71,7 @@ def check_points(points: Any) -> list[list[float]]:
         checked = [[float(u), float(beta)] for u, beta in points]
     except (TypeError, ValueError):
         raise ValueError(message) from None
-    rising = all(a[0] <= b[0] for a, b in zip(checked, checked[1:]))
+    rising = all(a[0] <= b[0] for a, b in pairwise(checked))
     if not 2 <= len(checked) <= 12 or not rising or any(not (0 <= u <= 1 and 1e-5 <= b <= 1) for u, b in checked):
         raise ValueError(message)
     return checked

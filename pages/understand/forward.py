@@ -1,10 +1,12 @@
 """Forward: data dissolves into noise, step by step and in one jump."""
 
+from functools import partial
+
 import streamlit as st
 import torch
 
 from dpm_core.data.toy2d import DataError
-from dpm_core.figures import DATA
+from dpm_core.palette import DATA
 from dpm_core.schedules import ScheduleError
 from pages.shared import cached, controls, frame
 from pages.shared.player import player
@@ -15,10 +17,10 @@ with st.sidebar:
     schedule = controls.schedule_config()
     n = controls.particles()
     seed = controls.seed()
-    frame.device_line()
 
 try:
-    payload, steps = cached.forward(source, schedule, n, seed)
+    with frame.working("Diffusing …"):
+        payload, steps = cached.forward(source, schedule, n, seed)
 except (DataError, ScheduleError) as error:
     st.error(str(error))
     st.stop()
@@ -45,5 +47,5 @@ frame.take_along(
     python,
     {"t": steps.times, "x": steps.x},
     {name: getattr(process.schedule, name)(t).tolist() for name in ("beta", "alpha_bar", "log_snr")} | {"t": times},
-    lambda: cached.trajectory_gif([(steps, DATA)], st.context.theme.type == "dark"),
+    partial(cached.trajectory_gif, [(steps, DATA)], st.context.theme.type == "dark"),
 )

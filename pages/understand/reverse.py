@@ -1,13 +1,15 @@
 """Reverse: a network takes every step back, beside the exact answer."""
 
+from functools import partial
+
 import streamlit as st
 
 from dpm_core import checkpoint
 from dpm_core.config import ScheduleConfig
 from dpm_core.data.toy2d import DataError
-from dpm_core.figures import DATA, EXACT, MODEL
+from dpm_core.palette import DATA, EXACT, MODEL
 from dpm_core.schedules import ScheduleError
-from pages.shared import cached, controls, frame, kernel_view
+from pages.shared import cached, controls, frame, kernel_view, reversing
 from pages.shared.player import player
 
 SAMPLER_TITLES = {"ancestral": "Ancestral", "ddim": "DDIM", "probability_flow": "Probability flow"}
@@ -16,7 +18,9 @@ NO_NETWORK = "exact"
 frame.open_page("Reverse", "Start from pure noise. At every step a network says where each particle most likely came from.")
 with st.sidebar:
     found = checkpoint.list_checkpoints()
-    titles = {name: kernel_view.model_title(path, path.stat().st_mtime) for name, path in found.items()} | {NO_NETWORK: "Exact kernel, no network"}
+    titles = {name: kernel_view.model_title(path, path.stat().st_mtime) for name, path in found.items()} | {
+        NO_NETWORK: "Exact kernel, no network"
+    }
     name = controls.choose("Model", titles, "model", "swiss_roll_mlp" if "swiss_roll_mlp" in found else None)
     try:
         ref, source, schedule = kernel_view.model_parts(name, found.get(name))
@@ -26,11 +30,11 @@ with st.sidebar:
     sampler = controls.choose("Sampler", SAMPLER_TITLES, "sampler")
     steps = controls.sampler_steps(schedule.T)
     eta = st.slider("η, DDIM's noise", 0.0, 1.0, 0.0, 0.05, key="eta", bind="query-params") if sampler == "ddim" else 0.0
-    how = cached.SamplerConfig(sampler, steps, eta, controls.particles(), controls.seed())
-    frame.device_line()
+    how = reversing.SamplerConfig(sampler, steps, eta, controls.particles(), controls.seed())
 
 try:
-    payload, left, right, numbers = cached.reverse(ref, source, schedule, how)
+    with frame.working("Sampling …"):
+        payload, left, right, numbers = reversing.reverse(ref, source, schedule, how)
 except (DataError, ScheduleError) as error:
     st.error(str(error))
     st.stop()
@@ -49,5 +53,5 @@ frame.take_along(
     kernel_view.python(name, ref, source, schedule, how),
     {"t": left.times, "left": left.x, "right": right.x},
     numbers,
-    lambda: cached.trajectory_gif([(left, MODEL if ref else EXACT), (right, EXACT if ref else DATA)], st.context.theme.type == "dark"),
+    partial(cached.trajectory_gif, [(left, MODEL if ref else EXACT), (right, EXACT if ref else DATA)], st.context.theme.type == "dark"),
 )

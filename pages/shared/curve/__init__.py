@@ -20,10 +20,7 @@ _COMPONENT = st.components.v2.component(
 
 def _numbers(values: Iterable[float | None]) -> list[float | None]:
     """Six significant digits are finer than a pixel and halve the payload; JSON has no infinity."""
-    return [
-        float(f"{value:.6g}") if value is not None and math.isfinite(value) else None
-        for value in values
-    ]
+    return [float(f"{value:.6g}") if value is not None and math.isfinite(value) else None for value in values]
 
 
 def curve_editor(

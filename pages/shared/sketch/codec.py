@@ -25,19 +25,13 @@ def validate(strokes: Any) -> list[list[int]]:
     total = 0
     for stroke in strokes:
         if not isinstance(stroke, list) or not stroke or len(stroke) % 2:
-            raise ValueError(
-                "A stroke is not a list of x, y pairs: clear the pad and draw again."
-            )
+            raise ValueError("A stroke is not a list of x, y pairs: clear the pad and draw again.")
         total += len(stroke) // 2
         if total > MAX_POINTS:
-            raise ValueError(
-                f"The drawing has more than {MAX_POINTS} points: erase a part or draw a shorter shape."
-            )
+            raise ValueError(f"The drawing has more than {MAX_POINTS} points: erase a part or draw a shorter shape.")
         # bool is a subclass of int, so the type itself is compared.
         if any(type(value) is not int or not 0 <= value <= SIDE for value in stroke):
-            raise ValueError(
-                f"A coordinate is not a whole number from 0 to {SIDE}: clear the pad and draw again."
-            )
+            raise ValueError(f"A coordinate is not a whole number from 0 to {SIDE}: clear the pad and draw again.")
     return [list(stroke) for stroke in strokes]
 
 

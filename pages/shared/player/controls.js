@@ -1,0 +1,263 @@
+// ---- Document: small builders -------------------------------------------------------
+// Builders make elements once and return them with an `update` where something changes
+// while playing. Texts from the payload enter through textContent only.
+
+function el(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag)
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value)
+    else if (value !== null && value !== undefined) node.setAttribute(name, value)
+  }
+  node.append(...children)
+  return node
+}
+
+const ICONS = {
+  play: '<path d="M8 5.2v13.6a.6.6 0 0 0 .92.5l10.4-6.8a.6.6 0 0 0 0-1L8.92 4.7A.6.6 0 0 0 8 5.2z" fill="currentColor" stroke="none"/>',
+  pause: '<path d="M7.5 5h3v14h-3zM13.5 5h3v14h-3z" fill="currentColor" stroke="none"/>',
+  back: '<path d="M14.5 6.5 9 12l5.5 5.5"/>',
+  ahead: '<path d="M9.5 6.5 15 12l-5.5 5.5"/>',
+  loop: '<path d="M17.5 3.5 20.5 6.5l-3 3M3.5 11V9.5a3 3 0 0 1 3-3h14M6.5 20.5l-3-3 3-3M20.5 13v1.5a3 3 0 0 1-3 3h-14"/>',
+  forward: '<path d="M4 12h16M14 6l6 6-6 6"/>',
+  backward: '<path d="M20 12H4M10 6l-6 6 6 6"/>',
+  pingpong: '<path d="M4 12h16M16 8l4 4-4 4M8 8l-4 4 4 4"/>',
+  trails: '<path d="M3.5 18.5c4 0 4.5-5 8-6.5"/><path d="M3.5 11.5c3.5 0 5-3.5 8.5-4.5"/><circle cx="14.5" cy="11.2" r="1.8" fill="currentColor" stroke="none"/><circle cx="15" cy="6.4" r="1.8" fill="currentColor" stroke="none"/>',
+  colour: '<circle cx="12" cy="8.5" r="4.75"/><circle cx="8.5" cy="14.5" r="4.75"/><circle cx="15.5" cy="14.5" r="4.75"/>',
+  image: '<path d="M12 4v10.500M7.5 10.500l4.5 4.5 4.5-4.500M4.5 19.500h15"/>',
+  link: '<path d="M10 13.5a4 4 0 0 0 5.9.3l2.6-2.6a4 4 0 0 0-5.7-5.7l-1.3 1.3M14 10.5a4 4 0 0 0-5.9-.3l-2.6 2.6a4 4 0 0 0 5.7 5.7l1.3-1.3"/>',
+  full: '<path d="M4.5 9.500v-5h5M14.5 4.500h5v5M19.5 14.500v5h-5M9.5 19.500h-5v-5"/>',
+  unfull: '<path d="M9.5 4.500v5h-5M19.5 9.500h-5v-5M14.5 19.500v-5h5M4.5 14.500h5v5"/>',
+  help: '<path d="M9.2 9.200a2.9 2.9 0 1 1 4.3 2.600c-.9.5-1.5 1.2-1.5 2.200M12 17.300v.2"/>',
+  close: '<path d="M6.5 6.500l11 11M17.5 6.500l-11 11"/>',
+}
+const SVG = "http://www.w3.org/2000/svg"
+function icon(name) {
+  const svg = document.createElementNS(SVG, "svg")
+  svg.setAttribute("viewBox", "0 0 24 24")
+  svg.setAttribute("aria-hidden", "true")
+  svg.innerHTML = ICONS[name] // constants from this file
+  return svg
+}
+
+// A button that shows one icon; `show(icon, label, pressed)` changes it when needed.
+function iconButton(name, label, act, kind = "tool") {
+  const button = el("button", { class: kind, type: "button", onclick: act })
+  let shown = ""
+  button.show = (nextIcon, nextLabel, pressed = null) => {
+    if (shown === nextIcon + nextLabel + pressed) return
+    shown = nextIcon + nextLabel + pressed
+    button.replaceChildren(icon(nextIcon))
+    button.setAttribute("aria-label", nextLabel)
+    button.title = nextLabel
+    if (pressed !== null) button.setAttribute("aria-pressed", pressed)
+  }
+  button.show(name, label)
+  return button
+}
+
+// Text in which <sub>, <sup> and [word](layer-id) are understood and all else is text.
+const MARKS = /<(\/?)(sub|sup)>|\[([^\]]+)\]\(([A-Za-z0-9_-]+)\)/g
+function richText(text, toggle = null) {
+  const top = document.createDocumentFragment()
+  let into = top
+  let end = 0
+  for (const mark of text.matchAll(MARKS)) {
+    into.append(text.slice(end, mark.index))
+    end = mark.index + mark[0].length
+    if (mark[3]) into.append(toggle ? toggle(mark[4], mark[3]) : mark[3])
+    else if (mark[1]) into = top
+    else {
+      into = el(mark[2])
+      top.append(into)
+    }
+  }
+  into.append(text.slice(end))
+  return top
+}
+
+// ---- Timeline -----------------------------------------------------------------------
+
+const SPEEDS = [0.25, 0.5, 1, 2, 4]
+const SPEED_TEXT = { 0.25: "0.25×", 0.5: "0.5×", 1: "1.0×", 2: "2.0×", 4: "4.0×" }
+const DIRECTION_TEXT = { forward: "Plays forward", backward: "Plays backward", pingpong: "Plays to and fro" }
+const COLOUR_TEXT = { role: "Colour: one for each panel", position: "Colour: where a particle starts", density: "Colour: how crowded it is" }
+const after = (list, value) => list[(list.indexOf(value) + 1) % list.length]
+
+// actions: {toggle, step(n), scrub(share, phase), speed(value), loop, turn}.
+function buildTimeline(actions) {
+  const play = iconButton("play", "Play", actions.toggle, "play")
+  const label = el("output", { class: "when", "aria-live": "off" })
+  const back = iconButton("back", "One step back (←)", () => actions.step(-1), "tool step")
+  const ahead = iconButton("ahead", "One step ahead (→)", () => actions.step(1), "tool step")
+  const track = el("div", { class: "track" }, el("div", { class: "filled" }))
+  const bar = el("div", {
+    class: "bar", role: "slider", tabindex: "0", "aria-label": "Time", "aria-valuemin": "0",
+  }, track, el("div", { class: "rail" }, el("div", { class: "thumb" })))
+  const speed = el("select", { class: "speed", "aria-label": "Speed", title: "Speed ([ slower, ] faster)" },
+    ...SPEEDS.map((s) => el("option", { value: s }, SPEED_TEXT[s])))
+  speed.addEventListener("change", () => actions.speed(Number(speed.value)))
+  const loop = iconButton("loop", "Loop", actions.loop)
+  const turn = iconButton("forward", "Direction", actions.turn)
+  scrubbing(bar, track, actions.scrub)
+  const root = el("div", { class: "timeline" }, play, label, back, ahead, bar, speed, loop, turn)
+  return { root, play, label, bar, speed, loop, turn, back, ahead }
+}
+
+// Pointer capture keeps a drag alive outside the bar, by mouse, pen or finger.
+function scrubbing(bar, track, act) {
+  const shareOf = (event) => {
+    const box = track.getBoundingClientRect()
+    return clamp((event.clientX - box.left) / Math.max(1, box.width), 0, 1)
+  }
+  bar.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0) return
+    bar.setPointerCapture(event.pointerId)
+    act(shareOf(event), "start")
+  })
+  bar.addEventListener("pointermove", (event) => {
+    if (bar.hasPointerCapture(event.pointerId)) act(shareOf(event), "move")
+  })
+  bar.addEventListener("lostpointercapture", () => act(null, "end"))
+}
+
+// ---- Cards --------------------------------------------------------------------------
+
+const at = (values, frame) => values[values.length === 1 ? 0 : frame]
+
+function numberCard(card, seek) {
+  const value = el("span", { class: "value" })
+  const unit = el("span", { class: "unit" })
+  unit.append(richText(card.unit))
+  const root = el("section", { class: "card" }, el("h3"), el("p", { class: "figure" }, value, unit))
+  root.firstChild.append(richText(card.title))
+  if (card.note) {
+    const note = el("p", { class: "note" })
+    note.append(richText(card.note))
+    root.append(note)
+  }
+  const spark = card.spark ? sparkline(card, seek) : null
+  if (spark) root.append(spark.root)
+  let shown = null
+  const update = (data, frame, share) => {
+    const text = formatNumber(at(data.values, frame), data.digits)
+    if (text !== shown) value.textContent = shown = text
+    spark?.update(data, share)
+  }
+  return { root, update }
+}
+
+// The number over all frames; a dotted line marks where we are. The drawing is a
+// pointer shortcut only, the timeline does the same from the keyboard.
+function sparkline(card, seek) {
+  const svg = document.createElementNS(SVG, "svg")
+  svg.setAttribute("viewBox", "0 0 100 40")
+  svg.setAttribute("preserveAspectRatio", "none")
+  svg.innerHTML = '<path class="curve" vector-effect="non-scaling-stroke"/>'
+  const mark = el("i", { class: "mark" })
+  const root = el("div", { class: `spark ${card.role}`, "aria-hidden": "true" }, svg, mark)
+  const go = (event) => {
+    const box = root.getBoundingClientRect()
+    seek(clamp((event.clientX - box.left) / Math.max(1, box.width), 0, 1))
+  }
+  root.addEventListener("pointerdown", (event) => {
+    root.setPointerCapture(event.pointerId)
+    go(event)
+  })
+  root.addEventListener("pointermove", (event) => {
+    if (root.hasPointerCapture(event.pointerId)) go(event)
+  })
+  let drawn = null
+  let last = null
+  const update = (data, share) => {
+    if (drawn !== data.values) {
+      drawn = data.values
+      svg.firstChild.setAttribute("d", sparkPath(drawn))
+    }
+    if (share !== last) mark.style.left = `${(last = share) * 100}%`
+  }
+  return { root, update }
+}
+
+function sparkPath(values) {
+  const known = values.filter((v) => v !== null)
+  const low = Math.min(...known)
+  const height = Math.max(...known) - low || 1
+  let path = ""
+  let down = false
+  values.forEach((v, i) => {
+    const x = values.length > 1 ? (100 * i) / (values.length - 1) : 0
+    if (v !== null) path += `${down ? "L" : "M"}${x.toFixed(2)} ${(36 - (32 * (v - low)) / height).toFixed(2)}`
+    down = v !== null
+  })
+  return path
+}
+
+// card.html comes from this code base; the numbers in it are set as text.
+function formulaCard(card) {
+  const body = el("div", { class: "formula" })
+  body.innerHTML = card.html.replace(/\{(\w+)\}/g, (whole, name) =>
+    name in card.values ? `<span data-value="${name}"></span>` : whole)
+  const root = el("section", { class: "card" }, el("h3"), body)
+  root.firstChild.append(richText(card.title))
+  const slots = [...body.querySelectorAll("[data-value]")].map((node) => [node, node.dataset.value])
+  const update = (data, frame) => {
+    for (const [node, name] of slots) {
+      const values = data.values[name] || [null]
+      data.whole ??= {}
+      data.whole[name] ??= values.every((v) => v === null || Number.isInteger(v))
+      const text = formatNumber(at(values, frame), data.whole[name] ? 0 : data.digits)
+      if (node.textContent !== text) node.textContent = text
+    }
+  }
+  return { root, update }
+}
+
+// ---- Tools, help, fall-back field ---------------------------------------------------
+
+const KEYS = [
+  ["Space", "play or pause"], ["← →", "one step; with Shift ten"], ["Home End", "first, last"],
+  ["[ ]", "slower, faster"], ["L", "loop"], ["F", "full screen"],
+  ["Esc", "remove the marker"], ["?", "this help"],
+]
+function buildHelp(close) {
+  const list = el("dl", {}, ...KEYS.flatMap(([keys, what]) => [
+    el("dt", {}, ...keys.split(" ").map((key) => el("kbd", {}, key))), el("dd", {}, what),
+  ]))
+  const hint = el("p", {}, "Point at a particle to see its path. Click to leave a marker. " +
+    "Underlined words switch layers on and off.")
+  const button = iconButton("close", "Close help", close)
+  const root = el("div", { class: "help", role: "dialog", "aria-label": "Help" },
+    el("div", { class: "sheet" }, el("header", {}, el("h3", {}, "Keys"), button), list, hint))
+  root.addEventListener("click", (event) => event.target === root && close())
+  root.hidden = true
+  root.focusClose = () => button.focus({ preventScroll: true })
+  return root
+}
+
+function buildTools(actions) {
+  const trails = iconButton("trails", "Trails", actions.trails)
+  const colour = iconButton("colour", COLOUR_TEXT.role, actions.colour)
+  const image = iconButton("image", "Save as PNG", actions.image)
+  const link = iconButton("link", "Copy a link to this moment", actions.link)
+  const full = iconButton("full", "Full screen (F)", actions.full)
+  const help = iconButton("help", "Help (?)", actions.help)
+  const said = el("span", { class: "said", role: "status" })
+  const root = el("div", { class: "tools", role: "toolbar", "aria-label": "View" },
+    said, trails, colour, image, link, full, help)
+  let timer = 0
+  const say = (text) => {
+    said.replaceChildren(text)
+    clearTimeout(timer)
+    timer = setTimeout(() => said.replaceChildren(), 1800)
+  }
+  // Where the clipboard is closed to us the visitor copies by hand.
+  const offer = (text) => {
+    clearTimeout(timer)
+    const field = el("input", { class: "field", readonly: "", "aria-label": "Link", value: text })
+    field.addEventListener("blur", () => said.replaceChildren())
+    said.replaceChildren(field)
+    field.focus()
+    field.select()
+  }
+  return { root, trails, colour, full, say, offer }
+}

@@ -1,0 +1,137 @@
+// ---- Payload: bytes -> checked stage ---------------------------------------------
+// The layout is described in pack.py. Nothing in the bytes is trusted: every size is
+// checked before an array is made, so a damaged message shows a sentence, not a crash.
+
+const MISSING = 65535
+const STEPS = 65534
+
+function need(condition, sentence) {
+  if (!condition) throw new Error(sentence)
+}
+
+// Returns the header with `arrays`: block name -> Uint16Array | Uint32Array.
+function parsePayload(bytes) {
+  need(bytes.length >= 8 && String.fromCharCode(...bytes.subarray(0, 4)) === "DPM1",
+    "The trajectory could not be read: it does not start as a packed stage.")
+  const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(4, true)
+  need(8 + length <= bytes.length, "The trajectory could not be read: it is cut short.")
+  let stage
+  try {
+    stage = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length)))
+  } catch {
+    throw new Error("The trajectory could not be read: its header is damaged.")
+  }
+  // slice() makes a copy that starts at an aligned address.
+  const body = bytes.slice(8 + length).buffer
+  stage.arrays = {}
+  for (const { name, offset, shape, type } of stage.blocks || []) {
+    const Kind = type === "u2" ? Uint16Array : Uint32Array
+    const count = shape.reduce((a, b) => a * b, 1)
+    need(Number.isInteger(count) && count >= 0 && offset >= 0 && offset % 4 === 0 &&
+      offset + count * Kind.BYTES_PER_ELEMENT <= body.byteLength,
+      `The trajectory could not be read: block ${name} is cut short.`)
+    stage.arrays[name] = new Kind(body, offset, count)
+  }
+  checkStage(stage)
+  return stage
+}
+
+function checkStage(stage) {
+  const broken = "The trajectory could not be read: its parts do not fit together."
+  const frames = Array.isArray(stage.times) ? stage.times.length : 0
+  need(frames > 0 && Array.isArray(stage.panels) && stage.panels.length > 0, broken)
+  need(stage.hi > stage.lo && stage.span > 0 && stage.duration > 0, broken)
+  for (const panel of stage.panels) {
+    panel.positions = stage.arrays[`${panel.id}/positions`]
+    need(panel.positions && panel.positions.length === frames * panel.n * 2, broken)
+    for (const layer of panel.layers) {
+      const block = (part) => stage.arrays[`${panel.id}/${layer.id}/${part}`]
+      need(layer.frames > 0, broken)
+      if (layer.kind === "arrows") {
+        layer.start = block("start")
+        layer.points = block("end")
+        need(layer.start && layer.points?.length === layer.start.length * layer.frames, broken)
+      } else if (layer.kind === "mesh") {
+        layer.points = block("points")
+        const shape = stage.blocks.find((b) => b.name === `${panel.id}/${layer.id}/points`)?.shape
+        need(layer.points && shape?.[0] === layer.frames, broken)
+        ;[, layer.rows, layer.cols] = shape
+      } else {
+        indexLines(layer, block("points"), block("lengths"), block("lines"), broken)
+      }
+    }
+  }
+  for (const card of stage.readouts) {
+    need(card.kind === "formula" ? card.values && card.html : Array.isArray(card.values), broken)
+  }
+}
+
+// lengths: points of each line; lines: lines in each frame. Makes layer.first (the
+// first line of each frame) and layer.at (the first point of each line).
+function indexLines(layer, points, lengths, lines, broken) {
+  need(points && lengths && lines && lines.length === layer.frames, broken)
+  layer.points = points
+  layer.first = [0]
+  for (const n of lines) layer.first.push(layer.first.at(-1) + n)
+  layer.at = [0]
+  for (const n of lengths) layer.at.push(layer.at.at(-1) + n)
+  need(layer.first.at(-1) === lengths.length && layer.at.at(-1) * 2 === points.length, broken)
+}
+
+const sameBytes = (a, b) => {
+  if (!a || a.length !== b.length) return false
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
+  return true
+}
+
+// What decides the document structure; numbers and positions may change without it.
+const structureOf = (stage) => JSON.stringify([
+  stage.height, stage.caption, stage.clock,
+  stage.panels.map((p) => [p.id, p.label, p.role, p.note, p.layers.map((l) => [l.id, l.label, l.role])]),
+  stage.readouts.map((r) => [r.kind, r.title, r.unit, r.note, r.spark, r.role, r.html]),
+])
+
+// ---- Time ---------------------------------------------------------------------------
+// A position on the timeline is a frame number, fractional between two frames. Clocks
+// of several players are compared by t / T, because their frames may run either way.
+
+function timeAt(stage, position) {
+  const i = Math.min(Math.floor(position), stage.times.length - 1)
+  const j = Math.min(i + 1, stage.times.length - 1)
+  return stage.times[i] + (stage.times[j] - stage.times[i]) * (position - i)
+}
+
+// Position whose t is closest to the given one, between frames where t lies between.
+function positionOf(stage, t, near = 0) {
+  let best = 0
+  let error = Infinity
+  for (let i = 0; i < stage.times.length; i++) {
+    const a = stage.times[i]
+    const b = stage.times[Math.min(i + 1, stage.times.length - 1)]
+    const inside = a !== b && (t - a) * (t - b) <= 0
+    const position = inside ? i + (t - a) / (b - a) : i
+    // Among equally good places the one nearest to where we are: a trajectory may
+    // pass the same t twice.
+    const miss = (inside ? 0 : Math.abs(a - t)) + Math.abs(position - near) * 1e-9
+    if (miss < error) [best, error] = [position, miss]
+  }
+  return best
+}
+
+const clamp = (value, low, high) => Math.min(high, Math.max(low, value))
+
+// Fixed decimals, so that a running number does not change its width; very small
+// numbers turn to powers of ten instead of to zero.
+const SUPER = "⁰¹²³⁴⁵⁶⁷⁸⁹"
+function formatNumber(value, digits) {
+  if (value === null || value === undefined) return "–"
+  if (value !== 0 && Math.abs(value) < 0.5 * 10 ** -digits) {
+    const [mantissa, exponent] = value.toExponential(1).split("e")
+    const power = String(Math.abs(Number(exponent))).replace(/\d/g, (d) => SUPER[d])
+    return `${mantissa.replace("-", "−")}×10⁻${power}`
+  }
+  const text = Math.abs(value) >= 10000
+    ? value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits })
+    : value.toFixed(digits)
+  return text.replace("-", "−")
+}
