@@ -2,10 +2,10 @@
 
 Each case runs in a process of its own: the forward chain recorded as the Forward page records it (101 frames,
 5,000 particles kept), and ancestral sampling by the default MLP and by the swiss roll's exact kernel.
-Target: time per particle and step within a factor 2 from case to case, once the fixed cost of a step (the
-middle column sets it beside) is paid; peak memory over that of the imports flat in T, which it would not be if
-trajectories were kept whole (last column: their size).
-The exact kernel runs only where it takes less than about a minute in all: up to 4 million particle-steps.
+Target: time per particle and step roughly constant, within a factor of 2 from 5,000 particles on (below, the
+fixed cost of a step shows); peak memory beyond that of the imports flat in T, unlike a whole trajectory's, whose
+size stands in the last column.
+The exact kernel runs only up to 4 million particle-steps, which keeps it below about a minute in all.
 """
 
 from __future__ import annotations

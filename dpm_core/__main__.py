@@ -38,6 +38,7 @@ T_co = TypeVar("T_co")
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code: 0, or 2 with one clear line for bad arguments."""
     args = _parser().parse_args(argv)
+    torch.set_num_threads(1)  # work in the plane is too small to share: a second thread mostly waits
     try:
         if getattr(args, "device", None):
             args.device = _device(args.device)
@@ -55,7 +56,6 @@ def main(argv: list[str] | None = None) -> int:
 
 def train(args: argparse.Namespace, argv: list[str]) -> int:
     """Train on a data set in the plane and keep the averaged weights as a checkpoint."""
-    torch.set_num_threads(1)  # networks for the plane are too small to share: a second thread slows them down
     dataset = _dataset(args.data, args.noise)
     config = RunConfig(
         DataConfig(dataset.name, dataset.noise),

@@ -87,17 +87,16 @@ def grid(size: int, limit: float = PLANE) -> np.ndarray:
     return np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
 
 
-def contour_lines(log_density: np.ndarray, size: int, mass: tuple[float, ...] = (0.25, 0.6, 0.9), limit: float = PLANE) -> list[np.ndarray]:
+def contour_lines(density: np.ndarray, mass: tuple[float, ...] = (0.25, 0.6, 0.9), limit: float = PLANE) -> list[np.ndarray]:
     """Polylines ``[k, 2]`` around the densest regions holding the given shares of probability.
 
-    ``log_density`` ``[size²]`` lies on :func:`grid`; its scale does not matter.
+    ``density`` ``[m, m]`` lies on an even square grid over ±limit, rows from below; its scale does not matter.
     """
-    density = np.exp(log_density - log_density.max()).reshape(size, size)
     ordered = np.sort(density, axis=None)[::-1]
     total = np.cumsum(ordered)
     lines = []
     for share in mass:
         level = ordered[min(np.searchsorted(total, share * total[-1]), ordered.size - 1)]
         for line in find_contours(density, level):
-            lines.append((line[:, ::-1] / (size - 1) * 2 - 1) * limit)
+            lines.append((line[:, ::-1] / (len(density) - 1) * 2 - 1) * limit)
     return lines

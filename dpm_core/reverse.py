@@ -131,6 +131,18 @@ class EmpiricalReverse(_FromMoments):
         normaliser = 0.5 * (x.square().sum(1) / v[:, 0] + x.shape[1] * torch.log(2 * math.pi * v[:, 0]))
         return out - normaliser
 
+    def marginal_on_grid(self, axis: Tensor, t: int) -> Tensor:
+        """q(x⁽ᵗ⁾) of data in the plane on the square grid axis × axis, ``[m, m]`` (rows: second coordinate).
+
+        An isotropic Gaussian is the product of two one-dimensional ones, so the sum over points is one
+        matrix product: a thousand times fewer exponentials than ``log_marginal``. Far tails underflow to 0.
+        """
+        a, _, v = self._scales(axis, t)
+        y = self._tables(axis.dtype)[0][:2]
+        across, up = torch.exp(-0.5 * (axis[:, None] - a * y[:, None]).square() / v)
+        weights = self._tables(axis.dtype)[0][3].exp()
+        return up @ (weights[:, None] * across.T) / (2 * math.pi * v)
+
     def log_kernel(self, x_prev: Tensor, xt: Tensor, t: int) -> Tensor:
         """log q(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾) in nats by Bayes, ``[n]``; x_prev ``[n, ...]``, xt one point ``[1, ...]``."""
         forward = self.diffusion.q_step(x_prev, t).log_prob(xt.expand_as(x_prev)).flatten(1).sum(1)

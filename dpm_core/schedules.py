@@ -72,7 +72,7 @@ def custom(T: int, points: Sequence[Sequence[float]] = ((0.0, 1e-3), (0.6, 0.05)
     points = sorted((float(u), float(beta)) for u, beta in points)
     if len(points) < 2 or any(not 0 <= u <= 1 for u, _ in points) or any(not 0 < b <= 1 for _, b in points):
         raise ScheduleError("A custom schedule needs at least two points (u, β) with u in [0, 1] and β in (0, 1].")
-    u_points, beta_points = torch.tensor(points, dtype=torch.float64).T
+    u_points, beta_points = torch.tensor(points, dtype=torch.float64).T.contiguous()
     u = torch.linspace(0, 1, T, dtype=torch.float64)
     right = torch.searchsorted(u_points, u).clamp(1, len(points) - 1)
     u0, u1 = u_points[right - 1], u_points[right]

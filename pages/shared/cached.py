@@ -70,8 +70,7 @@ def forward(source: PlaneSource, schedule: ScheduleConfig, n: int, seed: int) ->
         jumps = Recording(steps.times, np.stack([x0[:few].numpy(), *[(k.mean + k.stddev * noise).numpy() for _, k in q]]))
         exact = data.exact_reverse(process)
         information = stages.information_left_bits(exact, x0[:1000], steps.times, seed + 3)
-        compared = min(few, stages.COMPARED)
-        gap = [stages.coarse_sliced(torch.from_numpy(a[:compared]), torch.from_numpy(b[-compared:])) for a, b in zip(steps.x, jumps.x)]
+        gap = [stages.sliced(torch.from_numpy(a), torch.from_numpy(b[::-1].copy())) for a, b in zip(steps.x, jumps.x)]
         note = "" if few == n else f"{few:,} of {n:,} shown"
         stage = stages.forward_stage(steps, jumps, exact, information, gap, note)
     return pack(stage), steps

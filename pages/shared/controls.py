@@ -25,7 +25,9 @@ SCHEDULE_TITLES = {
 OWN_TITLES = {"drawn": "Draw your own", "upload": "Upload a CSV"}
 DATA_TITLES = {name: title for name, (title, _, _) in toy2d.SHAPES.items()} | OWN_TITLES
 FIRST_POINTS = [[0.0, 0.0004], [0.3, 0.03], [0.7, 0.2], [1.0, 0.5]]
-FIRST_DRAWING = [[64, 160, 88, 204, 128, 168, 168, 204, 192, 160, 176, 112, 128, 60, 80, 112, 64, 160]]
+_U = np.linspace(0, 2 * np.pi, 120)  # a heart, until something is drawn
+_HEART = np.stack([16 * np.sin(_U) ** 3, 13 * np.cos(_U) - 5 * np.cos(2 * _U) - 2 * np.cos(3 * _U) - np.cos(4 * _U)], 1)
+FIRST_DRAWING = [(128 + 5.5 * _HEART).round().astype(int).ravel().tolist()]
 
 
 @dataclass(frozen=True)

@@ -19,20 +19,22 @@ _STYLE = """
 [data-testid="stMainBlockContainer"] { padding: 2.6rem clamp(1rem, 2.6vw, 3rem) 3rem; max-width: 1560px; }
 [data-testid="stSidebarHeader"] { height: 2.2rem; }
 .dpm-sentence { opacity: 0.74; max-width: 46rem; margin: -0.9rem 0 0.2rem; }
-[data-baseweb="tag"], [data-testid="stMultiSelect"] [data-baseweb="tag"] span { color: inherit; }
-[data-baseweb="tag"] { background: transparent !important; border: 1px solid currentColor; opacity: 0.9; }
+[data-testid="stMultiSelectTagsContainer"] [data-tag] { background: transparent; color: inherit; box-shadow: inset 0 0 0 1px currentColor; }
 %s
 </style>
 """
 _PRESENT = """
 [data-testid="stSidebar"], [data-testid="stExpandSidebarButton"] { display: none; }
 html { font-size: 125%; }
-[data-testid="stMainBlockContainer"] { max-width: none; padding-top: 1.4rem; }
+[data-testid="stMainBlockContainer"] { max-width: none; padding-top: 4.2rem; }
 """
 
 
 def open_page(title: str, sentence: str) -> None:
     """Title, one plain sentence, and the styles that the link asks for."""
+    # work in the plane is too small to share: a second thread gains a tenth on an idle machine and
+    # loses twentyfold when the browser wants its core
+    torch.set_num_threads(1)
     rules = [f".st-key-{name} {{ display: none; }}" for name in state.hidden_controls()]
     if state.presenting():
         rules.append(_PRESENT)
@@ -57,8 +59,7 @@ def device() -> str:
         return f"GPU · {torch.cuda.get_device_name()}"
     if torch.backends.mps.is_available():
         return "GPU · Apple"
-    threads = torch.get_num_threads()
-    return f"CPU · {threads} thread{'s' if threads > 1 else ''}"
+    return f"CPU · {torch.get_num_threads()} thread"
 
 
 def take_along(

@@ -11,7 +11,6 @@ import torch
 
 from dpm_core.bound import NATS_PER_BIT, Bound, evaluate_bound
 from dpm_core.config import ScheduleConfig
-from dpm_core.metrics import energy_distance
 from dpm_core.reverse import ReverseKernel
 from dpm_core.samplers import SAMPLERS, timesteps
 from dpm_core.trajectory import Recording, record
@@ -74,7 +73,7 @@ def _floors(source: PlaneSource, n: int) -> tuple[tuple[float, float], tuple[flo
     def draw(i: int) -> torch.Tensor:
         return data.sample(n, torch.Generator().manual_seed(5000 + i))
 
-    return stages.floor(draw, stages.coarse_sliced), stages.floor(draw, energy_distance)
+    return stages.floor(draw, stages.sliced), stages.floor(draw, stages.energy)
 
 
 class Reversed(NamedTuple):
@@ -108,24 +107,22 @@ def reverse(ref: cached.ModelRef | None, source: PlaneSource, schedule: Schedule
             stages.Panel("truth", "true q(x⁽ᵗ⁾)", "data", right.x, "", contours),
         )
         third = _best(source, schedule)
-    numbers = _numbers(ref, source, schedule, how, left, right)
-    stage = stages.reverse_stage(panels, times, cached.diffusion(schedule), numbers, third, _floors(source, min(stages.COMPARED, how.n)))
+    data = cached.dataset(source).sample(max(stages.COMPARED.values()), torch.Generator().manual_seed(how.seed + 2))
+    numbers = _numbers(_kernel(ref, source, schedule), left, data)
+    end_beside = stages.sliced(torch.from_numpy(right.x[-1]), data)
+    floors = _floors(source, min(len(data), how.n))
+    stage = stages.reverse_stage(panels, times, cached.diffusion(schedule), numbers, end_beside, third, floors)
     return Reversed(pack(stage), left, right, {"t": list(times), **numbers})
 
 
-def _numbers(
-    ref: cached.ModelRef | None, source: PlaneSource, schedule: ScheduleConfig, how: SamplerConfig, left: Recording, right: Recording
-) -> dict[str, list[float]]:
-    """Per frame: distances of the left path to the data, of the right at its end, and the kernel's mean deviation."""
-    data = cached.dataset(source).sample(stages.COMPARED, torch.Generator().manual_seed(how.seed + 2))
-    times = [int(t) for t in left.times]
-    kernel = _kernel(ref, source, schedule)
+def _numbers(kernel: ReverseKernel, path: Recording, data: torch.Tensor) -> dict[str, list[float]]:
+    """Per frame: distances of the path to the data, and the kernel's mean deviation."""
+    times = [int(t) for t in path.times]
     with torch.inference_mode():
-        spread = [float(kernel.reverse(torch.from_numpy(x[:256]), t, s).stddev.mean()) for x, t, s in zip(left.x, times, times[1:])]
+        spread = [float(kernel.reverse(torch.from_numpy(x[:256]), t, s).stddev.mean()) for x, t, s in zip(path.x, times, times[1:])]
     return {
-        "sliced_w2": stages.distances(left, data, stages.coarse_sliced),
-        "sliced_w2_beside": stages.distances(right, data, stages.coarse_sliced),
-        "energy_distance": stages.distances(left, data, energy_distance),
+        "sliced_w2": stages.distances(path, data, stages.sliced),
+        "energy_distance": stages.distances(path, data, stages.energy),
         "mean_deviation": [*spread, 0.0],
     }
 

@@ -59,7 +59,7 @@ def show_strips(images: dict[str, tuple[bytes, list[int]]], schedules: dict[str,
     """One row per schedule, with its times and what is left at the end."""
     for name, (image, times) in images.items():
         kl = schedules[name].terminal_kl_nats() / math.log(2)
-        left = "exactly nothing" if kl == 0 else f"{kl:.2g} bits per dimension"
+        left = "exactly nothing" if kl == 0 else ("under 0.0001" if kl < 1e-4 else f"{kl:.2g}") + " bits per dimension"
         labels = "".join(f"<span>t = {t}</span>" for t in times)
         st.html(
             f"<div><b>{controls.SCHEDULE_TITLES[name]}</b>"

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dpm_core.bound import NATS_PER_BIT, Bound
 from dpm_core.diffusion import GaussianDiffusion
-from dpm_core.metrics import sliced_wasserstein
+from dpm_core.metrics import energy_distance, sliced_wasserstein
 from dpm_core.pictures import PLANE, contour_lines, frame_numbers, grid
 from dpm_core.reverse import EmpiricalReverse, ReverseKernel
 from dpm_core.samplers import probability_flow
@@ -20,10 +20,11 @@ from pages.shared.player.pack import Arrows, Formula, Lines, Mesh, Number, Panel
 
 PAYLOAD_FLOATS = 1_100_000  # coordinates pairs sent at most: 4.4 MB of the player's 5 MB
 MAX_FRAMES = 101
-KEYFRAMES = 25  # of contours: they change slowly and cost most
-COMPARED = 1500  # particles in a distance, per frame
+KEYFRAMES = 41  # of contours: they change slowly
+COMPARED = {"sliced": 1500, "energy": 500}  # particles in a distance, per frame
 
 LO, HI = -PLANE, PLANE
+Floor = tuple[float, float]
 
 
 def shown(n: int, frames: int, panels: int) -> int:
@@ -38,9 +39,8 @@ def contours(exact: EmpiricalReverse, times: Sequence[int], role: str = "data") 
         t = int(times[i])
         noise = float(exact.diffusion.schedule.noise(t))
         width = (noise + (1 - noise) * exact.noise**2) ** 0.5  # of one blurred point: it needs two cells
-        size = int(np.clip(2 * PLANE / (0.8 * width), 40, 120))
-        log_density = exact.log_marginal(torch.from_numpy(grid(size)), t).numpy()
-        frames.append(contour_lines(log_density, size))
+        axis = torch.linspace(-PLANE, PLANE, int(np.clip(4 * PLANE / width, 48, 200)))
+        frames.append(contour_lines(exact.marginal_on_grid(axis, t).numpy()))
     return Lines("contours", "contours", role, frames)
 
 
@@ -73,18 +73,24 @@ def mean_mesh(diffusion: GaussianDiffusion, times: Sequence[int], size: int = 17
     return Mesh("mesh", "mesh", "noise", (start * scale).astype(np.float32))
 
 
+def sliced(x: Tensor, y: Tensor) -> float:
+    """Sliced W₂ of the first particles over 32 directions: enough for a number that follows the clock."""
+    n = min(COMPARED["sliced"], len(x), len(y))
+    return sliced_wasserstein(x[:n], y[:n], 32)
+
+
+def energy(x: Tensor, y: Tensor) -> float:
+    """Energy distance of the first particles."""
+    n = min(COMPARED["energy"], len(x), len(y))
+    return energy_distance(x[:n], y[:n])
+
+
 def distances(recording: Recording, data: Tensor, distance: Callable[[Tensor, Tensor], float]) -> list[float]:
-    """A distance between every frame's first COMPARED particles and as many data points."""
-    n = min(COMPARED, recording.x.shape[1], len(data))
-    return [distance(torch.from_numpy(x[:n]), data[:n]) for x in recording.x]
+    """A distance between every frame and the data."""
+    return [distance(torch.from_numpy(x), data) for x in recording.x]
 
 
-def coarse_sliced(x: Tensor, y: Tensor) -> float:
-    """Sliced W₂ over 32 directions: enough for a number that follows the clock."""
-    return sliced_wasserstein(x, y, 32)
-
-
-def floor(sample: Callable[[int], Tensor], distance: Callable[[Tensor, Tensor], float], pairs: int = 8) -> tuple[float, float]:
+def floor(sample: Callable[[int], Tensor], distance: Callable[[Tensor, Tensor], float], pairs: int = 8) -> Floor:
     """Mean and standard deviation of the distance between two fresh draws of the data."""
     values = np.array([distance(sample(2 * i), sample(2 * i + 1)) for i in range(pairs)])
     return float(values.mean()), float(values.std(ddof=1))
@@ -149,25 +155,23 @@ def forward_stage(
     )  # fmt: skip
 
 
-Floor = tuple[float, float]
-
-
 def reverse_stage(
     panels: tuple[Panel, Panel],
     times: Sequence[int],
     diffusion: GaussianDiffusion,
     numbers: dict[str, list[float]],
+    end_beside: float,
     third: Number,
     floors: tuple[Floor, Floor],
 ) -> Stage:
     """The Reverse page: two panels with one clock, and the kernel's numbers."""
     schedule, t = diffusion.schedule, torch.tensor(list(times))
     role, learned = panels[0].role, panels[0].role == "model"
-    (w2, w2_spread), (energy, energy_spread) = floors
-    beside = f"exact {numbers['sliced_w2_beside'][-1]:.3f} · " if learned else ""
+    (w2, w2_spread), (en, en_spread) = floors
+    beside = f"exact {end_beside:.3f} · " if learned else ""
     readouts = (
         Number("Distance to the data (sliced W₂)", numbers["sliced_w2"], 3, "", f"{beside}floor {w2:.3f} ± {w2_spread:.3f}", True, role),
-        Number("Energy distance to the data", numbers["energy_distance"], 3, "", f"floor {energy:.3f} ± {energy_spread:.3f}", False, role),
+        Number("Energy distance to the data", numbers["energy_distance"], 3, "", f"floor {en:.3f} ± {en_spread:.3f}", False, role),
         third,
         Formula(
             "Reverse kernel, now",
