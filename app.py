@@ -16,4 +16,5 @@ page = st.navigation(
     position="top" if state.presenting() else "sidebar",
     expanded=True,
 )
+state.keep_link(page.url_path)
 page.run()

@@ -67,6 +67,7 @@ def train(run: Run, data: Tensor, seconds: float, seed: int) -> tuple[ReverseMod
             done += 1
         return average, done, used
 
+    go(20, seconds)  # the first steps of a process are slow
     for _ in range(3):
         _, done, used = go(10**6, 0.5)
         steps = int(0.97 * seconds * done / used)

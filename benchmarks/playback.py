@@ -18,7 +18,8 @@ from benchmarks._browser import ROOT, browser, new_page, player, server, settle
 from benchmarks._report import footer, table, verdict
 
 PARTICLES, T = 5000, 99
-QUERY = f"particles={PARTICLES}&T={T}"
+SLIDER = f"{PARTICLES:,}"  # the slider's value as the link writes it
+QUERY = f"particles={SLIDER}&T={T}"
 PLAY_SECONDS, CHANGES, SERVERS, RERUNS = 4, 9, 3, 15
 LARGE = 500_000  # bytes: only a trajectory is this large
 
@@ -44,9 +45,10 @@ def play(chromium: Browser) -> tuple[float, float, list[float]]:
         page.goto(f"{address}/forward?{QUERY}")
         root = player(page)
         megabytes = max(size for _, size in page.evaluate("bench.frames")) / 1e6
-        frames = int(root.get_attribute("data-frames") or 0)
-        if frames != T + 1:
-            raise RuntimeError(f"The page shows {frames} frames instead of {T + 1}.")
+        shown = root.locator("canvas").first.get_attribute("aria-label") or ""
+        if root.get_attribute("data-frames") != f"{T + 1}" or f"{PARTICLES} particles" not in shown.replace(",", ""):
+            raise RuntimeError(f"The page did not take its state from the link: it shows {shown!r}.")
+        root.locator(".bar").press("Home")
         root.locator("button.play").click()
         rate = root.evaluate(
             """async (root, seconds) => {
@@ -79,7 +81,7 @@ def rerun() -> float:
     from streamlit.testing.v1 import AppTest
 
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    app.query_params["particles"] = str(PARTICLES)
+    app.query_params["particles"] = SLIDER
     app.query_params["T"] = str(T)
     app.run().switch_page("pages/understand/forward.py").run()
     times = []

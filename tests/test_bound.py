@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -140,7 +141,7 @@ def test_no_bound_above_the_datas_entropy_and_more_steps_come_closer():
         diffusion = GaussianDiffusion(make_schedule("log_snr", T))
         bounds.append(evaluate_bound(data.exact_reverse(diffusion), diffusion, x0, torch.Generator().manual_seed(1)))
         assert bounds[-1].bound_nats < -data.entropy()
-    for fewer, more in zip(bounds, bounds[1:]):
+    for fewer, more in pairwise(bounds):
         assert more.bound_nats - fewer.bound_nats > 3 * math.hypot(fewer.standard_error_nats, more.standard_error_nats)
 
 
@@ -235,7 +236,9 @@ def test_over_scaled_data_breaks_the_upper_bound(gaussian_reverse):
 
 def test_bound_arithmetic():
     """K = −Σ KL + h_end − h_start − h_prior with numbers small enough to add in the head."""
-    bound = Bound(torch.tensor([1.0, 2.0]), torch.zeros(2), h_start=-3.0, h_end=5.0, h_prior=7.0, null_nats=math.log(2), standard_error_nats=0.0)
+    bound = Bound(
+        torch.tensor([1.0, 2.0]), torch.zeros(2), h_start=-3.0, h_end=5.0, h_prior=7.0, null_nats=math.log(2), standard_error_nats=0.0
+    )
     assert bound.bound_nats == -2.0
     assert bound.null_bits == pytest.approx(1.0)
 

@@ -150,6 +150,17 @@ def test_log_marginal_is_the_mixture_density(noise):
         np.testing.assert_allclose(kernel.log_marginal(x, t), wanted, atol=1e-9)
 
 
+@pytest.mark.parametrize("t", [0, 1, 4, 6])
+def test_marginal_on_a_grid_is_the_marginal_at_its_points(t):
+    """Rows are the second coordinate; the same numbers as log_marginal point by point, 1e-7."""
+    kernel = EmpiricalReverse(POINTS, GaussianDiffusion(make_schedule("paper", 6)), 0.2, WEIGHTS)
+    axis = torch.linspace(-2, 3, 23, dtype=torch.float64)
+    density = kernel.marginal_on_grid(axis, t)
+    for i, y in enumerate(axis.tolist()):
+        row = torch.stack([axis, torch.full_like(axis, y)], 1)
+        torch.testing.assert_close(density[i], kernel.log_marginal(row, t).exp(), rtol=1e-7, atol=1e-12)
+
+
 @pytest.mark.parametrize("name, t", [("paper", 2), ("paper", 6), ("log_snr", 4), ("paper", 1)])
 def test_log_kernel_is_a_density_with_the_kernels_own_moments(name, t):
     """∫ q(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾) = 1 on a grid of 701², to 1e-6, and its mean and variance are reverse()'s."""

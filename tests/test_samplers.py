@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -44,7 +45,7 @@ def test_timesteps_are_even():
         for steps in range(2, T + 1):
             times = timesteps(T, steps)
             assert len(times) == steps + 1 and times[0] == T and times[-2:] == [1, 0]
-            assert all(a > b for a, b in zip(times, times[1:]))
+            assert all(a > b for a, b in pairwise(times))
             assert all(abs(t - (T - (T - 1) * i / (steps - 1))) <= 0.5 for i, t in enumerate(times[:-1]))
     for wrong in (0, -1, 8):
         with pytest.raises(ValueError, match="between 1 and T = 7"):
@@ -76,7 +77,7 @@ def test_ddim_is_equation_12(name, eta):
     run = ddim(Guess(diffusion, bend), diffusion, x, steps=4, eta=eta, generator=torch.Generator().manual_seed(3))
     assert torch.equal(next(run).x, x)
     times = timesteps(7, 4)
-    for t, s in zip(times, times[1:]):
+    for t, s in pairwise(times):
         x0 = bend(x)
         epsilon = (x - math.sqrt(bar[t]) * x0) / math.sqrt(1 - bar[t])
         sigma = eta * math.sqrt((1 - bar[s]) / (1 - bar[t])) * math.sqrt(1 - bar[t] / bar[s])
@@ -112,7 +113,7 @@ def test_ancestral_steps_compose_to_gaussian_marginals(name, scale):
     for steps in range(1, T + 1):
         times = timesteps(T, steps)
         variance = bar[T] * scale**2 + 1 - bar[T]
-        for t, s in zip(times, times[1:]):
+        for t, s in pairwise(times):
             p = kernel.reverse(torch.tensor([[0.0], [1.0]], dtype=torch.float64), t, s)
             variance = float(p.mean[1] - p.mean[0]) ** 2 * variance + float(p.variance[0])
             assert variance == pytest.approx(bar[s] * scale**2 + 1 - bar[s], rel=1e-9)
@@ -180,7 +181,7 @@ def test_probability_flow_is_of_second_order(scale, gaussian_reverse):
     """Twice the steps, a quarter of the error (between 1/3 and 1/5.5), down to below 1e-3."""
     errors = [flow_error(2048, steps, scale, gaussian_reverse) for steps in (16, 32, 64, 128)]
     assert errors[-1] < 1e-3
-    for coarse, fine in zip(errors, errors[1:]):
+    for coarse, fine in pairwise(errors):
         assert 3 < coarse / fine < 5.5
 
 

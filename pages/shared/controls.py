@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -29,7 +31,6 @@ _U = np.linspace(0, 2 * np.pi, 120)  # a heart, until something is drawn
 _HEART = np.stack([16 * np.sin(_U) ** 3, 13 * np.cos(_U) - 5 * np.cos(2 * _U) - 2 * np.cos(3 * _U) - np.cos(4 * _U)], 1)
 FIRST_DRAWING = [(128 + 5.5 * _HEART).round().astype(int).ravel().tolist()]
 
-
 @dataclass(frozen=True)
 class PlaneSource:
     """Where plane data comes from: a built-in name, or the person's own points as float64 bytes ``[N, 2]``."""
@@ -48,11 +49,16 @@ class PlaneSource:
         return toy2d.make_dataset(self.name, self.noise)
 
 
+def linked(widget: Callable[..., Any], *args: Any, key: str, **options: Any) -> Any:
+    """A widget whose value stands in the link under its key; :func:`state.keep_link` carries it from page to page."""
+    return widget(*args, key=key, bind="query-params", **options)
+
+
 def choose(label: str, titles: dict[str, str], key: str, default: str | None = None, help: str | None = None) -> str:
     """One of ``titles``' keys."""
     names = list(titles)
     index = names.index(default) if default else 0
-    return st.selectbox(label, names, index, titles.get, key=key, bind="query-params", help=help)
+    return linked(st.selectbox, label, names, index, titles.get, key=key, help=help)
 
 
 def data_source() -> PlaneSource:
@@ -69,12 +75,12 @@ def data_source() -> PlaneSource:
 def _noise(default: float) -> float:
     with st.sidebar.expander("More"):
         widths = sorted({0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, default})
-        return st.select_slider(
+        return linked(
+            st.select_slider,
             "Noise of the data (σ)",
             widths,
             default,
             key=f"noise_{default:g}".replace(".", "p"),
-            bind="query-params",
             help="Standard deviation of the blur around each curve, in units in which the data has variance 1.",
         )
 
@@ -135,21 +141,21 @@ def with_points(name: str, T: int) -> ScheduleConfig:
 
 def whole(label: str, low: int, high: int, default: int, key: str, step: int = 1, help: str | None = None) -> int:
     """A whole number typed or stepped."""
-    return int(st.number_input(label, low, high, default, step, key=key, bind="query-params", help=help))
+    return int(linked(st.number_input, label, low, high, default, step, key=key, help=help))
 
 
 def sampler_steps(T: int) -> int | None:
     """Number of sampler steps, at most T; None for all of them."""
     if T == 2:
         return None
-    steps = st.slider("Sampler steps", 1, T, T, key=f"steps_{T}", bind="query-params", help="Fewer steps than T jump over times.")
+    steps = linked(st.slider, "Sampler steps", 1, T, T, key=f"steps_{T}", help="Fewer steps than T jump over times.")
     return None if steps == T else steps
 
 
 def particles(default: int = 3000) -> int:
     """How many particles."""
     options = [500, 1000, 2000, 3000, 5000, 10000, 20000]
-    return st.select_slider("Particles", options, default, lambda n: f"{n:,}", key="particles", bind="query-params")
+    return linked(st.select_slider, "Particles", options, default, lambda n: f"{n:,}", key="particles")
 
 
 def seed() -> int:
@@ -159,13 +165,13 @@ def seed() -> int:
 
 def schedule_names() -> list[str]:
     """Any number of schedules to lay over each other, at least one."""
-    names = st.multiselect(
+    names = linked(
+        st.multiselect,
         "Schedules",
         list(SCHEDULES),
         ["paper", "log_snr", "linear", "cosine"],
         format_func=SCHEDULE_TITLES.get,
         key="schedules",
-        bind="query-params",
     )
     return names or ["paper"]
 

@@ -38,7 +38,6 @@ def open_page(title: str, sentence: str) -> None:
     rules = [f".st-key-{name} {{ display: none; }}" for name in state.hidden_controls()]
     if state.presenting():
         rules.append(_PRESENT)
-    state.keep_in_link()
     st.html(_STYLE % "\n".join(rules))
     st.title(title, anchor=False)
     st.html(f'<p class="dpm-sentence">{sentence}</p>')

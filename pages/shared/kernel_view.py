@@ -80,7 +80,7 @@ def show(
         kernel_figure(axis + centre[0], axis + centre[1], np.exp(log_density), gaussians, (x, y), dark),
         config={"displayModeBar": False}, key="kernel",
     )  # fmt: skip
-    words.markdown(f"**Where did this particle come from?** Clicked at t = {t}, x = ({_pair(xt[0])}).")
+    words.markdown(f"**Where did this particle come from?** At t = {t}, x = ({_pair(xt[0])}).")
     rows = [f"| exact fit | ({_pair(fit.mean[0])}) | ({_pair(fit.stddev[0])}) |"]
     if guess:
         rows.append(f"| network | ({_pair(guess.mean[0])}) | ({_pair(guess.stddev[0])}) |")

@@ -134,7 +134,7 @@ def forward_stage(
         },
     )
     readouts = (
-        Number("Noise so far (1 − ᾱₜ)", (100 * schedule.noise(t)).tolist(), 1, "%", "100 % is pure noise", True, "noise"),
+        Number("Noise so far (1 − ᾱ<sub>t</sub>)", (100 * schedule.noise(t)).tolist(), 1, "%", "100 % is pure noise", True, "noise"),
         Number("Information left about the start", information, 2, "bits", "I(X⁽⁰⁾;X⁽ᵗ⁾), from the exact density", True, "data"),
         Number("Steps against jump (sliced W₂)", gap, 3, "", "same law: only sampling noise is left", False, "data"),
         kernel,

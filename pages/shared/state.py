@@ -24,12 +24,20 @@ def hidden_controls() -> list[str]:
     return list(st.session_state.get("hidden", []))
 
 
-def keep_in_link() -> None:
-    """Put presenter mode and hidden controls back into the address after a page switch has dropped them."""
-    if presenting():
-        st.query_params["present"] = "1"
-    if hidden_controls():
-        st.query_params["hide"] = ",".join(hidden_controls())
+def keep_link(page: str) -> None:
+    """Carry the link's parameters over when the person goes to another page: Streamlit drops them.
+
+    Call at the start of every run, before any widget. Parameters already in the address win.
+    """
+    if st.session_state.get("page", page) != page:
+        for key, value in st.session_state["link"].items():
+            if key not in st.query_params:
+                st.query_params[key] = value
+            if key in st.session_state:
+                # a value that came by link belongs to the page left behind; writing it makes it the new page's
+                st.session_state[key] = st.session_state[key]
+    st.session_state["page"] = page
+    st.session_state["link"] = {key: st.query_params.get_all(key) for key in st.query_params}
 
 
 def linked(key: str, decode: Callable[[str], Any], default: Any) -> Any:

@@ -29,7 +29,7 @@ with st.sidebar:
         ref, source, schedule = None, controls.PlaneSource("swiss_roll"), ScheduleConfig()
     sampler = controls.choose("Sampler", SAMPLER_TITLES, "sampler")
     steps = controls.sampler_steps(schedule.T)
-    eta = st.slider("η, DDIM's noise", 0.0, 1.0, 0.0, 0.05, key="eta", bind="query-params") if sampler == "ddim" else 0.0
+    eta = controls.linked(st.slider, "η, DDIM's noise", 0.0, 1.0, 0.0, 0.05, key="eta") if sampler == "ddim" else 0.0
     how = reversing.SamplerConfig(sampler, steps, eta, controls.particles(), controls.seed())
 
 try:

@@ -1,0 +1,122 @@
+"""A running app and a real Chromium, shared by the browser tests. Screenshots go to artefacts/."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[2]
+ARTEFACTS = ROOT / "artefacts"
+LAUNCH = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync"]
+
+
+class Server:
+    """``streamlit run app.py`` on a free port, with its own folder for the person's checkpoints."""
+
+    def __init__(self, folder: Path):
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            self.port = s.getsockname()[1]
+        self.url = f"http://localhost:{self.port}"
+        command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true", "--server.port", str(self.port)]
+        self.log = open(folder / "server.log", "w")
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, stdout=self.log, stderr=subprocess.STDOUT, env={**os.environ, "DPM_CHECKPOINTS": str(folder / "own")}
+        )
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(self.url + "/_stcore/health", timeout=1)
+                return
+            except OSError:
+                time.sleep(0.1)
+        raise RuntimeError("The app did not start.")
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(10)
+        self.log.close()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    running = Server(tmp_path_factory.mktemp("server"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    executable = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+    ARTEFACTS.mkdir(exist_ok=True)
+    with sync_playwright() as playwright:
+        instance = playwright.chromium.launch(executable_path=executable, args=LAUNCH)
+        yield instance
+        instance.close()
+
+
+class Visit:
+    """A page of the app in a window of its own; afterwards: no console error, no request off this host."""
+
+    def __init__(self, browser: Browser, url: str, width: int = 1440, height: int = 900, scheme: str = "light", **options):
+        self.url = url
+        self.context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme, accept_downloads=True,
+            permissions=["clipboard-read", "clipboard-write"], **options,
+        )  # fmt: skip
+        self.page: Page = self.context.new_page()
+        self.errors: list[str] = []
+        self.foreign: list[str] = []
+        self.page.on("console", self._console)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("request", self._request)
+
+    def _console(self, message) -> None:
+        # below /name Streamlit first probes /name/_stcore and falls back to /_stcore: its own 404
+        if message.type == "error" and "_stcore" not in message.location.get("url", ""):
+            self.errors.append(f"{message.text} {message.location}")
+
+    def _request(self, request) -> None:
+        if not request.url.startswith((self.url, self.url.replace("http", "ws"), "data:", "blob:")):
+            self.foreign.append(request.url)
+
+    def open(self, path: str) -> Page:
+        self.page.goto(self.url + path)
+        self.page.wait_for_selector("h1", timeout=30_000)
+        return self.page
+
+    def stage(self):
+        """The player, once it has drawn."""
+        player = self.page.locator(".dpm-player").first
+        player.wait_for(timeout=30_000)
+        self.page.wait_for_function("e => Number(e.dataset.draws) > 0", arg=player.element_handle())
+        return player
+
+    def shot(self, name: str) -> None:
+        self.page.screenshot(path=str(ARTEFACTS / f"{name}.png"))
+
+    def close(self) -> None:
+        self.context.close()
+        assert not self.errors, self.errors
+        assert not self.foreign, self.foreign
+
+
+@pytest.fixture
+def visit(server, browser):
+    opened: list[Visit] = []
+
+    def make(**options) -> Visit:
+        opened.append(Visit(browser, server.url, **options))
+        return opened[-1]
+
+    yield make
+    for one in opened:
+        one.close()

@@ -1,0 +1,109 @@
+"""What may import what, read from the source itself and from a running interpreter."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "dpm_core"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+# each module and the modules of this package that it may know; "config, schedules → diffusion → reverse → …"
+ALLOWED = {
+    "": set(),
+    "config": set(),
+    "schedules": set(),
+    "palette": set(),
+    "metrics": set(),
+    "pictures": {"palette"},
+    "figures": {"palette", "pictures"},
+    "diffusion": {"schedules"},
+    "reverse": {"schedules", "diffusion"},
+    "samplers": {"schedules", "diffusion", "reverse"},
+    "bound": {"schedules", "diffusion", "reverse"},
+    "trajectory": {"diffusion", "pictures"},
+    "networks": {"networks.mlp", "networks.rbf"},
+    "networks.mlp": set(),
+    "networks.rbf": set(),
+    "data": set(),
+    "data.toy2d": {"schedules", "diffusion", "reverse"},
+    "data.uploads": {"data.toy2d"},
+    "training": {"config", "schedules", "diffusion", "reverse", "bound", "networks"},
+    "checkpoint": {"", "config", "schedules", "diffusion", "reverse", "networks", "data.toy2d", "training"},
+}
+OUTSIDE = {"torch", "numpy", "safetensors", "sklearn", "skimage", "PIL", "altair", "pandas", "plotly"}
+
+
+def module_name(path):
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported(path):
+    """Every module named by an import statement anywhere in the file, with names taken from a package resolved to modules."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} imports relatively"
+            for alias in node.names:
+                deeper = ROOT.joinpath(*node.module.split("."), alias.name)
+                names.add(f"{node.module}.{alias.name}" if deeper.with_suffix(".py").exists() or deeper.is_dir() else node.module)
+    return names
+
+
+def inside(path):
+    return {name.removeprefix("dpm_core").removeprefix(".") for name in imported(path) if name.split(".")[0] == "dpm_core"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_imports_run_one_way(path):
+    """Each module knows only those listed; the command line may know all. A new module must be placed in the list."""
+    name = module_name(path)
+    if name == "__main__":
+        return
+    assert name in ALLOWED, f"place {name} in the order"
+    assert inside(path) <= ALLOWED[name]
+
+
+def test_the_list_itself_has_no_circle():
+    """Repeatedly removing modules that know none of the rest leaves nothing."""
+    left = dict(ALLOWED)
+    while left:
+        free = [name for name, known in left.items() if not known & (left.keys() - {name})]
+        assert free, f"a circle among {sorted(left)}"
+        for name in free:
+            del left[name]
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_only_the_stated_libraries_are_used(path):
+    """No streamlit, no pages, nothing that requirements.txt does not name; no pickle, eval or exec."""
+    outside = {name.split(".")[0] for name in imported(path)} - {"dpm_core"} - set(sys.stdlib_module_names)
+    assert outside <= OUTSIDE
+    assert not {"pickle", "shelve", "marshal"} & imported(path)
+    calls = {n.func.id for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+    assert not {"eval", "exec", "__import__"} & calls
+    if module_name(path) in ("figures", "pictures", "palette"):
+        assert "torch" not in outside
+
+
+def loaded_after(statement, *watched):
+    code = f"import sys; {statement}; print(*[m for m in {watched!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    return done.stdout.split()
+
+
+def test_importing_every_module_never_loads_streamlit():
+    modules = ", ".join(f"dpm_core.{name}".rstrip(".") for name in map(module_name, FILES))
+    assert loaded_after(f"import {modules}", "torch", "streamlit", "pages") == ["torch"]
+
+
+def test_importing_figures_loads_no_torch():
+    assert loaded_after("import dpm_core.figures, dpm_core.pictures", "altair", "torch", "streamlit") == ["altair"]

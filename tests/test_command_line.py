@@ -1,0 +1,261 @@
+"""The command line from end to end: numbers that must add up, files by their content, errors by their one line."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+import dpm_core.__main__ as command_line
+from dpm_core import checkpoint
+from dpm_core.__main__ import main
+from dpm_core.palette import GROUND, MODEL
+from dpm_core.pictures import scatter_image
+from dpm_core.samplers import ancestral, ddim, probability_flow
+from dpm_core.schedules import make_schedule
+
+POINTS = [(i % 7, (i * i) % 5 + 0.25 * i) for i in range(30)]
+SMALL = ["--points", "200", "--steps", "4", "--batch", "32", "-T", "5", "--network-param", "width=8", "--network-param", "depth=1"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a person's points and two small checkpoints made by the command line."""
+    folder = tmp_path_factory.mktemp("place")
+    (folder / "mine.csv").write_text("x,y\n" + "".join(f"{a},{b}\n" for a, b in POINTS))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(command_line, "HELD_OUT", 300)
+        patch.setattr(checkpoint, "SHIPPED", folder / "none")
+        patch.setenv("DPM_CHECKPOINTS", str(folder / "kept"))
+        own = ["train", "--data", str(folder / "mine.csv"), "--noise", "0.2", *SMALL, "--schedule", "paper", "--seed", "3"]
+        assert main([*own, "--schedule-param", "beta_1=0.01", "--name", "own"]) == 0
+        small = ["--network", "rbf", "--network-param", "units=4", "-T", "4", "--steps", "3", "--points", "100", "--batch", "16"]
+        assert main(["train", "--data", "eight_gaussians", *small, "--loss", "simple", "--name", "eight"]) == 0
+        yield folder
+
+
+@pytest.fixture(autouse=True)
+def there(place, capsys):
+    capsys.readouterr()
+
+
+def output(capsys, argv):
+    assert main(argv) == 0
+    return capsys.readouterr().out
+
+
+def report(capsys, *argv):
+    return json.loads(output(capsys, ["evaluate", *argv, "--json"]))
+
+
+@pytest.mark.parametrize("name, T, beta_1", [("own", 5, 0.01), ("eight", 4, None)])
+def test_the_reported_bits_add_up(capsys, name, T, beta_1):
+    """bound_bits = −Σ kl_bits + h_end − h_start − h_prior, with the entropies of the schedule in closed form, in bits."""
+    r = report(capsys, name, "-n", "200")
+    assert r["bound_bits"] == pytest.approx(-sum(r["kl_bits"]) + r["h_end"] - r["h_start"] - r["h_prior"], rel=1e-9)
+    assert len(r["kl_bits"]) == T - 1 and min(r["kl_bits"]) > 0
+    schedule = make_schedule("paper", T, beta_1=beta_1) if name == "own" else make_schedule("log_snr", T)
+    normal = math.log2(2 * math.pi * math.e)  # two dimensions
+    assert r["h_prior"] == pytest.approx(normal, rel=1e-6)
+    assert r["h_start"] == pytest.approx(normal + math.log2(float(schedule.betas[0])), rel=1e-6)
+    assert r["h_end"] == pytest.approx(normal + math.log2(float(schedule.noise(T))), rel=1e-6)
+    assert r["bound_bits"] < -r["data_entropy_bits"]
+
+
+def test_evaluate_says_what_the_data_are(capsys):
+    """Eight distant Gaussians: h = 3 + log₂(2πe 0.12²) bits; L_null = −log₂ 2π − log₂(e)·E|x|²/2, E|x|² = 2, to 5 deviations."""
+    r = report(capsys, "eight", "-n", "2000")
+    assert r["data_entropy_bits"] == pytest.approx(3 + math.log2(2 * math.pi * math.e * 0.12**2), abs=1e-3)
+    x = checkpoint.load("eight").dataset.sample(20_000, torch.Generator().manual_seed(0))
+    spread = float(x.square().sum(1).std()) / 2 / math.log(2)
+    assert abs(r["null_bits"] + math.log2(2 * math.pi) + 1 / math.log(2)) < 5 * spread / math.sqrt(2000)
+
+
+def test_evaluate_repeats_itself_and_other_seeds_agree(capsys):
+    first, again, other = (report(capsys, "own", "--seed", s) for s in ("1", "1", "2"))
+    assert first == again
+    error = math.hypot(first["bound_standard_error_bits"], other["bound_standard_error_bits"])
+    assert 0 < abs(first["bound_bits"] - other["bound_bits"]) < 5 * error
+
+
+def test_evaluate_in_words_says_the_same(capsys):
+    r = report(capsys, "own", "-n", "100")
+    lines = output(capsys, ["evaluate", "own", "-n", "100"]).splitlines()
+    numbers = [float(line.replace("T", "").split(" bits")[0].replace("±", " ").split()[-1]) for line in lines[1:]]
+    assert f"{r['bound_bits']:.4f} ± {r['bound_standard_error_bits']:.4f}" in lines[0]
+    wanted = [r["bound_bits"] - r["null_bits"], -r["data_entropy_bits"], sum(r["kl_bits"])]
+    assert numbers == pytest.approx(wanted, abs=1e-4)
+
+
+def test_the_checkpoint_holds_what_was_asked_for(place):
+    """Config as typed, a person's own points, the true number of weights, and K of the averaged weights."""
+    loaded = checkpoint.load("own")
+    raw = loaded.dataset.points.numpy() * loaded.dataset.scale + loaded.dataset.mean
+    np.testing.assert_allclose(raw, POINTS, atol=1e-9)
+    config = loaded.config
+    assert (config.schedule.name, config.schedule.T, dict(config.schedule.params)) == ("paper", 5, {"beta_1": 0.01})
+    assert (config.data.name, config.data.noise, loaded.dataset.title) == ("own", 0.2, "mine")
+    assert (config.training.steps, config.training.batch, config.training.seed, config.training.loss) == (4, 32, 3, "bound")
+    assert checkpoint.load("eight").config.training.loss == "simple"
+    # MLP, width 8, depth 1: inputs (2+32)·8+8, condition 33·64+64 and 64·8+8, block 8·8, outputs 8·4+4
+    assert loaded.meta["parameters"] == 280 + 2176 + 520 + 64 + 36
+    # RBF, 4 units: centres 8, widths 4, readout (T+1)·4·4
+    assert checkpoint.load("eight").meta["parameters"] == 8 + 4 + 5 * 16
+    assert loaded.meta["bound_bits"] <= loaded.meta["best_bound_bits"]
+
+
+def test_the_recorded_command_makes_the_same_weights(place, tmp_path):
+    """Run what the JSON says, into another folder: tensors bit for bit, notes equal but for the time."""
+    words = shlex.split(checkpoint.load("own").meta["command"])
+    assert words[:3] == ["python", "-m", "dpm_core"]
+    assert main([*words[3:], "--out", str(tmp_path)]) == 0
+    again, first = (load_file(folder / "own.safetensors") for folder in (tmp_path, place / "kept"))
+    assert again.keys() == first.keys()
+    assert all(torch.equal(again[k], first[k]) for k in first)
+    headers = [json.loads((folder / "own.json").read_text()) for folder in (tmp_path, place / "kept")]
+    assert "--out" not in headers[0]["command"]
+    for header in headers:
+        header.pop("saved")
+    assert headers[0] == headers[1]
+
+
+def draw(folder, *argv, name="x.npz"):
+    assert main(["sample", "own", "-o", str(folder / name), *argv]) == 0
+    return folder / name
+
+
+def test_samples_are_the_librarys(tmp_path):
+    """npz, array "x": equal to running the named sampler on the loaded model from the seed's own x⁽ᵀ⁾."""
+    loaded = checkpoint.load("own")
+    start = torch.randn(40, 2, generator=torch.Generator().manual_seed(9))
+    for name, sampler, options in (("ddim", ddim, {}), ("probability_flow", probability_flow, {}), ("ddim", ddim, {"steps": 2})):
+        extra = ["--steps", "2"] if options else []
+        x = np.load(draw(tmp_path, "-n", "40", "--seed", "9", "--sampler", name, *extra))["x"]
+        *_, last = sampler(loaded.model, loaded.diffusion, start, **options)
+        np.testing.assert_array_equal(x, last.x)
+    for name, sampler, options in (("ancestral", ancestral, {}), ("ddim", ddim, {"eta": 0.7})):
+        extra = ["--eta", "0.7"] if options else []
+        x = np.load(draw(tmp_path, "-n", "40", "--seed", "9", "--sampler", name, *extra))["x"]
+        *_, last = sampler(loaded.model, loaded.diffusion, start, generator=torch.Generator().manual_seed(10), **options)
+        np.testing.assert_array_equal(x, last.x)
+
+
+def test_csv_npz_and_png_show_the_same_samples(tmp_path):
+    """CSV to six digits under "x,y"; the PNG is the scatter of the very points; folders on the way are made."""
+    x = np.load(draw(tmp_path, "-n", "30", "--seed", "4"))["x"]
+    assert x.shape == (30, 2)
+    table = draw(tmp_path / "new" / "folder", "-n", "30", "--seed", "4", name="x.csv")
+    assert table.read_text().splitlines()[0] == "x,y"
+    np.testing.assert_allclose(np.loadtxt(table, delimiter=",", skiprows=1), x, rtol=1e-5)
+    picture = np.asarray(Image.open(draw(tmp_path, "-n", "30", "--seed", "4", name="x.png")))
+    np.testing.assert_array_equal(picture, scatter_image(x, 640, MODEL.light, background=GROUND.light))
+    assert not np.array_equal(x, np.load(draw(tmp_path, "-n", "30", "--seed", "5"))["x"])
+
+
+def test_training_that_diverges_ends_with_code_1_and_no_checkpoint(place, capsys):
+    assert main(["train", "--data", "eight_gaussians", *SMALL, "--lr", "inf", "--name", "burst"]) == 1
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("error: The loss stopped being finite at step 2")
+    assert "burst" not in checkpoint.list_checkpoints()
+
+
+TRAIN = ["train", "--data", "eight_gaussians", *SMALL, "--name", "bad"]
+
+
+@pytest.mark.parametrize(
+    "argv, word",
+    [
+        ([*TRAIN, "--data", "doughnut"], "doughnut"),
+        ([*TRAIN, "--data", "nowhere.csv"], "nowhere.csv"),
+        ([*TRAIN, "--data", "text.csv"], "columns"),
+        ([*TRAIN, "--data", "flat.csv"], "vary"),
+        ([*TRAIN, "--noise", "0"], "noise"),
+        ([*TRAIN, "--noise", "2"], "noise"),
+        ([*TRAIN, "--noise", "nan"], "noise"),
+        ([*TRAIN, "--data", "mine.csv", "--noise", "0.9"], "noise"),
+        ([*TRAIN, "-T", "1"], "T must"),
+        ([*TRAIN, "--steps", "0"], "Steps"),
+        ([*TRAIN, "--batch", "-1"], "batch"),
+        ([*TRAIN, "--lr", "0"], "learning rate"),
+        ([*TRAIN, "--lr", "nan"], "learning rate"),
+        ([*TRAIN, "--ema", "1"], "ema"),
+        ([*TRAIN, "--clip", "-1"], "clip"),
+        ([*TRAIN, "--network-param", "width"], "width"),
+        ([*TRAIN, "--network-param", "width=wide"], "width=wide"),
+        ([*TRAIN, "--network-param", "widht=8"], "widht"),
+        ([*TRAIN, "--network-param", "width=100000"], "width"),
+        ([*TRAIN, "--schedule-param", "beta_2=0.1"], "beta_2"),
+        ([*TRAIN, "--schedule", "constant", "--schedule-param", "beta=1.5"], "β"),
+        ([*TRAIN, "--device", "cuda"], "cuda"),
+        ([*TRAIN, "--name", "a/b"], "name"),
+        (["sample", "nothing"], "nothing"),
+        (["sample", "own", "-n", "0"], "sample"),
+        (["sample", "own", "-n", "-4"], "sample"),
+        (["sample", "own", "--steps", "0"], "between 1 and T = 5"),
+        (["sample", "own", "--steps", "6"], "between 1 and T = 5"),
+        (["sample", "own", "-o", "out.jpg"], ".jpg"),
+        (["sample", "own", "-o", "out"], ".npz"),
+        (["sample", "own", "-o", "mine.csv/x.npz"], "mine.csv"),
+        (["evaluate", "nothing"], "nothing"),
+        (["evaluate", "own", "-n", "1"], "two data points"),
+        (["evaluate", "own", "--data", "moons"], "moons"),
+    ],
+)
+def test_a_bad_argument_is_one_line_and_code_2(place, capsys, monkeypatch, argv, word):
+    """And nothing is written."""
+    if "cuda" in argv and torch.cuda.is_available():
+        pytest.skip("there is a cuda device here")
+    monkeypatch.chdir(place)
+    Path("text.csv").write_text("1,2\nred,blue\n")
+    Path("flat.csv").write_text("1,2\n1,3\n1,4\n")
+    before = sorted(place.rglob("*"))
+    assert main(argv) == 2
+    captured = capsys.readouterr()
+    # a training long enough to draw its bar has drawn it before the name is refused
+    lines = [line for line in captured.err.splitlines() if "training" not in line]
+    assert len(lines) == 1 and lines[0].startswith("error: ") and word in lines[0]
+    assert captured.out == "" and sorted(place.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "argv, word",
+    [
+        ([], "required"),
+        (["fly"], "fly"),
+        (["train"], "--name"),
+        ([*TRAIN, "--network", "cnn"], "cnn"),
+        ([*TRAIN, "--schedule", "papyrus"], "papyrus"),
+        ([*TRAIN, "--loss", "hinge"], "hinge"),
+        ([*TRAIN, "-T", "many"], "many"),
+        ([*TRAIN, "--wings"], "--wings"),
+        (["sample", "own", "--sampler", "dice"], "dice"),
+        (["sample", "own", "-n", "x"], "x"),
+        (["evaluate"], "name"),
+    ],
+)
+def test_words_the_parser_does_not_know_end_with_code_2(place, capsys, argv, word):
+    """The last line on standard error says which."""
+    before = sorted(place.rglob("*"))
+    with pytest.raises(SystemExit) as caught:
+        main(argv)
+    assert caught.value.code == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "error: " in last and word in last
+    assert sorted(place.rglob("*")) == before
+
+
+def test_the_module_runs_as_a_program(place):
+    """python -m dpm_core: exit codes and streams of a real process."""
+    run = [sys.executable, "-m", "dpm_core"]
+    bad = subprocess.run([*run, "evaluate", "nothing"], capture_output=True, text=True, cwd=Path(__file__).parent.parent)
+    assert bad.returncode == 2 and bad.stdout == ""
+    assert len(bad.stderr.splitlines()) == 1 and bad.stderr.startswith("error: There is no checkpoint 'nothing'")
