@@ -10,14 +10,14 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 import torch
 
 from dpm_core import checkpoint
 from dpm_core.bound import NATS_PER_BIT, evaluate_bound
-from dpm_core.config import DataConfig, NetworkConfig, RunConfig, ScheduleConfig, TrainConfig
+from dpm_core.config import DataConfig, NetworkConfig, RunConfig, ScheduleConfig, TrainConfig, frozen
 from dpm_core.data import toy2d, uploads
 from dpm_core.diffusion import GaussianDiffusion
 from dpm_core.networks import NETWORKS
@@ -181,7 +181,7 @@ def _pairs(texts: list[str]) -> tuple[tuple[str, Any], ...]:
     for text in texts:
         key, _, value = text.partition("=")
         try:
-            pairs.append((key, json.loads(value)))
+            pairs.append((key, frozen(json.loads(value))))
         except ValueError:
             raise ValueError(f"Parameters are written NAME=NUMBER, not {text!r}.") from None
     return tuple(sorted(pairs))
@@ -211,8 +211,15 @@ def _progress(items: Iterable[T_co], total: int, label: str) -> Iterator[T_co]:
         print(file=sys.stderr)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage that would bury it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message} ({self.prog} --help shows examples)\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m dpm_core",
         description="Train, sample and evaluate diffusion probabilistic models.",
         epilog=EXAMPLES,

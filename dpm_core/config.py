@@ -102,7 +102,7 @@ def from_dict(cls: type, data: Any) -> Any:
         elif kind == Params:
             if not isinstance(value, dict):
                 raise ConfigError(f"{cls.__name__}.{name} must be an object.")
-            value = tuple(sorted((str(k), _frozen(v)) for k, v in value.items()))
+            value = tuple(sorted((str(k), frozen(v)) for k, v in value.items()))
         else:
             value = _checked(cls.__name__, name, kind, value)
         values[name] = value
@@ -114,8 +114,9 @@ def to_json(config: Any) -> str:
     return json.dumps(to_dict(config), indent=2)
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(_frozen(v) for v in value) if isinstance(value, (list, tuple)) else value
+def frozen(value: Any) -> Any:
+    """Lists made tuples, all the way down, so that a config can be hashed."""
+    return tuple(frozen(v) for v in value) if isinstance(value, (list, tuple)) else value
 
 
 def _checked(owner: str, name: str, kind: Any, value: Any) -> Any:

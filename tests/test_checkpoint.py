@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -25,6 +27,7 @@ NETWORKS = {
 }
 
 
+@functools.cache
 def trained(network="mlp", own=False, name="small"):
     """Two optimiser steps away from fresh, so every weight matters."""
     dataset = from_points([[0.0, 5.0], [1.0, 7.0], [4.0, 6.5]], title="Three", noise=0.2) if own else make_dataset("eight_gaussians")
@@ -36,15 +39,19 @@ def trained(network="mlp", own=False, name="small"):
     )
     model = build_model(config.network, GaussianDiffusion(make_schedule("paper", 5, beta_1=0.01)), seed=7)
     data = dataset.sample(64, torch.Generator().manual_seed(0))
-    for step in train_steps(model, data, config.training):
-        pass
+    *_, step = train_steps(model, data, config.training)
     return Checkpoint(name, step.average, config, dataset, {"steps": 3, "bound_bits": -1.5, "command": "none"})
 
 
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    return save(trained(), tmp_path_factory.mktemp("good")).parent
+
+
 @pytest.fixture
-def saved(tmp_path):
+def saved(good, tmp_path):
     """The path of a good checkpoint, alone in its folder."""
-    return save(trained(), tmp_path)
+    return shutil.copytree(good, tmp_path, dirs_exist_ok=True) / "small.safetensors"
 
 
 def draw(loaded, sampler=ancestral):

@@ -23,7 +23,7 @@ def test_rgb():
 
 @pytest.mark.parametrize("x, y", [(0.0, 0.0), (1.5, -0.7), (-2.2, 2.4), (0.013, 0.997)])
 def test_a_dot_lands_on_its_point(x, y):
-    """The ink's centre of mass, in the plane's units with y up, is the point to a quarter of a pixel (bilinear at twice the size); its sum is 0.7 + 4·0.16."""
+    """The ink's centre of mass, in the plane's units with y up, is the point to a quarter of a pixel; its sum is 0.7 + 4·0.16."""
     size = 200
     image = scatter_image(np.array([[x, y]]), size, "#102030")
     mass = ink(image)

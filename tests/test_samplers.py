@@ -141,9 +141,8 @@ def test_ancestral_lands_on_the_points_in_their_proportions(generator):
     points = torch.tensor([[-1.2, 0.0], [0.3, 1.0], [1.1, -0.7]])
     weights = torch.tensor([0.2, 0.5, 0.3])
     kernel = EmpiricalReverse(points, diffusion, 0.0, weights)
-    for _, x in ancestral(kernel, diffusion, (n, 2), generator=generator):
-        pass
-    distance, nearest = torch.cdist(x, points).min(1)
+    *_, last = ancestral(kernel, diffusion, (n, 2), generator=generator)
+    distance, nearest = torch.cdist(last.x, points).min(1)
     assert float(distance.median()) < 1e-3
     shares = torch.bincount(nearest, minlength=3) / n
     assert bool(((shares - weights).abs() < 5 * (weights * (1 - weights) / n).sqrt() + 0.01).all())
@@ -200,9 +199,8 @@ def test_probability_flow_has_the_datas_distribution(generator):
     n = 4000
     diffusion = GaussianDiffusion(make_schedule("cosine", 400))
     kernel = EmpiricalReverse(torch.tensor([[-1.0], [0.6]]), diffusion, 0.3, torch.tensor([0.3, 0.7]))
-    for _, x in probability_flow(kernel, diffusion, (n, 1), steps=100, generator=generator):
-        pass
-    x = x[:, 0].sort().values.double()
+    *_, last = probability_flow(kernel, diffusion, (n, 1), steps=100, generator=generator)
+    x = last.x[:, 0].sort().values.double()
     cdf = 0.3 * Normal(-1.0, 0.3).cdf(x) + 0.7 * Normal(0.6, 0.3).cdf(x)
     empirical = (torch.arange(n) + 0.5) / n
     assert float((cdf - empirical).abs().max()) < 0.04

@@ -53,12 +53,9 @@ def working(label: str) -> Iterator[None]:
 
 
 def device() -> str:
-    """The device in use, in words."""
-    if torch.cuda.is_available():
-        return f"GPU · {torch.cuda.get_device_name()}"
-    if torch.backends.mps.is_available():
-        return "GPU · Apple"
-    return f"CPU · {torch.get_num_threads()} thread"
+    """The device in use, in words: work in the plane is too small for a GPU, so it stays on the processor."""
+    idle = torch.cuda.is_available() or torch.backends.mps.is_available()
+    return f"CPU · {torch.get_num_threads()} thread" + (" (the GPU rests: this is too little work for it)" if idle else "")
 
 
 def take_along(
