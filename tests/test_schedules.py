@@ -200,6 +200,14 @@ def test_impossible_schedules_are_refused_in_one_sentence(name, T, params):
     assert message.endswith(".") and "\n" not in message
 
 
+def test_the_sentence_names_what_was_asked_for():
+    for T in (1, 2.5):
+        with pytest.raises(ScheduleError, match=f"at least 2, not {T}"):
+            make_schedule("paper", T)
+    with pytest.raises(ScheduleError, match="papyrus.*paper, linear"):
+        make_schedule("papyrus", 5)
+
+
 def test_bare_betas_are_checked_too():
     for betas in ([0.1], [[0.1, 0.2]], [0.1, 0.0], [0.1, 1.5], [0.1, math.nan]):
         with pytest.raises(ScheduleError):

@@ -94,13 +94,22 @@ def _drawn() -> PlaneSource:
         except ValueError as error:
             st.error(str(error))
     st.session_state["draw"] = strokes
-    text = sketch.encode(strokes)
-    state.put_in_link("draw", text if strokes != FIRST_DRAWING else None)
+    state.put_in_link("draw", sketch.encode(strokes) if strokes != FIRST_DRAWING else None)
+    try:
+        st.session_state["drawn"] = _drawing(strokes)
+    except toy2d.DataError:
+        st.info("Draw a shape that is wide and high; until then the last one is shown.")
+    return st.session_state.get("drawn") or _drawing(FIRST_DRAWING)
+
+
+def _drawing(strokes: list[list[int]]) -> PlaneSource:
+    """Strokes as data. Raises DataError when they are too little to be a data set."""
     points = sketch.points(strokes)
-    if len(points) < 3:
-        st.info("Draw a shape on the pad; the example drawing is shown until it has three points.")
-        text, points = sketch.encode(FIRST_DRAWING), sketch.points(FIRST_DRAWING)
-    return PlaneSource("drawn", toy2d.OWN_NOISE, points.tobytes(), "Your drawing", text)
+    source = PlaneSource("drawn", toy2d.OWN_NOISE, points.tobytes(), "Your drawing", sketch.encode(strokes))
+    if len(points) < 2:
+        raise toy2d.DataError("The drawing is empty.")
+    source.dataset()
+    return source
 
 
 def _uploaded() -> PlaneSource:

@@ -78,7 +78,7 @@ def show(
     picture, words = st.columns([3, 2], gap="large", vertical_alignment="center")
     picture.plotly_chart(
         kernel_figure(axis + centre[0], axis + centre[1], np.exp(log_density), gaussians, (x, y), dark),
-        config={"displayModeBar": False}, key="kernel",
+        config={"displaylogo": False, "modeBarButtons": [["toImage"]]}, key="kernel",
     )  # fmt: skip
     words.markdown(f"**Where did this particle come from?** At t = {t}, x = ({_pair(xt[0])}).")
     rows = [f"| exact fit | ({_pair(fit.mean[0])}) | ({_pair(fit.stddev[0])}) |"]

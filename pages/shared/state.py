@@ -10,6 +10,9 @@ from typing import Any
 import streamlit as st
 
 
+MOMENT = ("t", "layers", "colour", "pick")  # of one page's player: meaningless on another
+
+
 def presenting() -> bool:
     """Presenter mode (?present=1): no sidebar, large type. Kept for the session once asked for."""
     if "present" in st.query_params:
@@ -31,6 +34,8 @@ def keep_link(page: str) -> None:
     """
     if st.session_state.get("page", page) != page:
         for key, value in st.session_state["link"].items():
+            if key in MOMENT:
+                continue
             if key not in st.query_params:
                 st.query_params[key] = value
             if key in st.session_state:
