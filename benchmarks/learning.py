@@ -3,8 +3,8 @@
 First table: sliced W₂ between 5,000 samples and as many fresh draws of the data, mean ± sd over five sampling
 seeds, against the floor between two draws. Each model trains three times, on three draws of 8,000 points; the
 run of median W₂ is shown, and the range of all three. "Its 8,000 points" are 5,000 of the very points trained
-on: what a learner that knew nothing beyond them would reach. Seconds are wall-clock inside the training loop alone; the share of a core that the
-process had is printed, because on a busy machine fewer steps fit.
+on: what a learner that knew nothing beyond them would reach. Seconds are wall-clock inside the training loop
+alone; the share of a core that the process had is printed, because on a busy machine fewer steps fit.
 Target: 0.040 or less after 3 s, and less than the peer after the same time.
 
 Second table: K in bits against the best diagonal Gaussian chain of the same schedule on the same draws, with
@@ -22,67 +22,16 @@ from torch import Tensor
 
 from benchmarks import _smalldiffusion
 from benchmarks._report import footer, spread, table, verdict
+from benchmarks._roll import POINTS, ROLL, Run, diffusion, generator, points, train
 from dpm_core.bound import NATS_PER_BIT, bound_terms, evaluate_bound
-from dpm_core.config import NetworkConfig, ScheduleConfig, TrainConfig
-from dpm_core.data import toy2d
-from dpm_core.diffusion import GaussianDiffusion
+from dpm_core.config import NetworkConfig, ScheduleConfig
 from dpm_core.metrics import sliced_wasserstein
 from dpm_core.reverse import ReverseModel
 from dpm_core.samplers import ancestral
-from dpm_core.schedules import make_schedule
-from dpm_core.training import build_model, train_steps
 
-POINTS, SAMPLES, SEEDS, RUNS, FLOOR_PAIRS, HELD_OUT = 8000, 5000, 5, 3, 20, 8000
+SAMPLES, SEEDS, RUNS, FLOOR_PAIRS, HELD_OUT = 5000, 5, 3, 20, 8000
 MLP = (NetworkConfig("mlp"), ScheduleConfig("log_snr", 40))
 RBF = (NetworkConfig("rbf"), ScheduleConfig("paper", 40, (("beta_1", 1e-3),)))
-Run = tuple[NetworkConfig, ScheduleConfig]
-ROLL = toy2d.make_dataset("swiss_roll", 0.03)
-
-
-def generator(seed: int) -> torch.Generator:
-    """A generator of its own for every draw."""
-    return torch.Generator().manual_seed(seed)
-
-
-def diffusion(schedule: ScheduleConfig) -> GaussianDiffusion:
-    """The diffusion of a schedule."""
-    return GaussianDiffusion(make_schedule(schedule.name, schedule.T, **dict(schedule.params)))
-
-
-def points(seed: int) -> Tensor:
-    """The training data of one run, ``[8000, 2]``."""
-    return ROLL.sample(POINTS, generator(seed))
-
-
-def train(run: Run, seconds: float, seed: int) -> tuple[ReverseModel, int]:
-    """The averaged model after at most ``seconds`` of training, and its optimiser steps.
-
-    Half a second of training beforehand sets the number of steps, so that the learning rate's cosine ends in
-    time. A run cut short because the machine grew busier is started again, up to three times.
-    """
-    network, schedule = run
-    data = points(seed)
-    q = diffusion(schedule)
-
-    def go(steps: int, limit: float) -> tuple[ReverseModel, int, float]:
-        config = TrainConfig(steps=steps, batch=512, learning_rate=1e-2, seed=seed)
-        loop = train_steps(build_model(network, q, seed=seed), data, config)
-        used, done, average = 0.0, 0, None
-        while done < steps and used < limit:
-            start = perf_counter()
-            average = next(loop).average
-            used += perf_counter() - start
-            done += 1
-        return average, done, used
-
-    go(20, seconds)  # the first steps of a process are slow
-    for _ in range(3):
-        _, done, used = go(10**6, 0.5)
-        steps = int(0.97 * seconds * done / used)
-        average, done, used = go(steps, seconds)
-        if done == steps:
-            break
-    return average, done
 
 
 def distances(sample: Callable[[int], Tensor]) -> list[float]:
@@ -106,7 +55,9 @@ def distance_rows(name: str, seconds: float, make: Callable[[int], tuple[Callabl
     runs.sort()
     value, values, steps = runs[RUNS // 2]
     limit = verdict(value, 0.040, 3) if (name, seconds) == ("MLP", 3) else ""
-    return [name, f"{seconds:g}" if steps else "", f"{steps:,}" if steps else "", spread(values), f"{runs[0][0]:.4f}–{runs[-1][0]:.4f}", f"{value / floor:.2f}", limit]
+    effort = [f"{seconds:g}", f"{steps:,}"] if steps else ["", ""]
+    between = f"{runs[0][0]:.4f}–{runs[-1][0]:.4f}"
+    return [name, *effort, spread(values), between, f"{value / floor:.2f}", limit]
 
 
 def bound_row(name: str, seconds: float, run: Run, model: ReverseModel) -> list[str]:

@@ -81,10 +81,8 @@ def main() -> None:
                 found = spawn(kind, n, T)
                 seconds, added = found["seconds"], found["added_mb"]
                 whole = n * (T + 1) * 8 / 1e6
-                rows.append(
-                    [kind, f"{n:,}", f"{T:,}", f"{seconds:.2f}", f"{seconds / T * 1e3:.2f}"]
-                    + [f"{seconds / n / T * 1e9:.0f}", f"{added:.0f}", f"{whole:.0f}"]
-                )
+                times = [f"{seconds:.2f}", f"{seconds / T * 1e3:.2f}", f"{seconds / n / T * 1e9:.0f}"]
+                rows.append([kind, f"{n:,}", f"{T:,}", *times, f"{added:.0f}", f"{whole:.0f}"])
     head = ["what", "particles", "T", "s", "ms per step", "ns per particle-step", "peak added, MB", "whole trajectory, MB"]
     table(head, rows)
     print(f"Exact kernel: {skipped} cases above {EXACT_LIMIT:,} particle-steps left out.\n")

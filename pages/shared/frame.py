@@ -47,7 +47,7 @@ def open_page(title: str, sentence: str) -> None:
 def working(label: str) -> Iterator[None]:
     """Show that something is computed, at the foot of the sidebar, where it moves nothing; then the device in use."""
     slot = st.sidebar.empty()
-    with slot, st.spinner(label):
+    with slot, st.spinner(label, show_time=True):
         yield
     slot.caption(f"Device: {device()}")
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import streamlit as st
 
-
 MOMENT = ("t", "layers", "colour", "pick")  # of one page's player: meaningless on another
 
 
