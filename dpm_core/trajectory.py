@@ -24,9 +24,12 @@ def record(steps: Iterable[Step], total: int, frames: int = 101, particles: int 
     Memory is that of the frames kept: T = 1,000 steps of 20,000 particles never exist at once.
     """
     wanted = set(frame_numbers(total, frames).tolist())
-    times, states = [], []
+    times: list[int] = []
+    kept = np.empty(0, np.float32)
     for i, (t, x) in enumerate(steps):
         if i in wanted:
+            if not times:
+                kept = np.empty((len(wanted), *x[:particles].shape), np.float32)
+            kept[len(times)] = x[:particles].cpu().numpy()
             times.append(t)
-            states.append(np.asarray(x[:particles].cpu(), dtype=np.float32))
-    return Recording(np.array(times), np.stack(states))
+    return Recording(np.array(times), kept[: len(times)])

@@ -21,7 +21,7 @@ def test_rgb():
     np.testing.assert_array_equal(rgb("#2f6de0"), [0x2F, 0x6D, 0xE0])
 
 
-@pytest.mark.parametrize("x, y", [(0.0, 0.0), (1.5, -0.7), (-2.2, 2.4), (0.013, 0.997)])
+@pytest.mark.parametrize("x, y", [(0.0, 0.0), (1.5, -0.7), (-2.2, 2.4), (0.013, 0.997), (0.7725, -0.7725)])
 def test_a_dot_lands_on_its_point(x, y):
     """The ink's centre of mass, in the plane's units with y up, is the point to a quarter of a pixel; its sum is 0.7 + 4·0.16."""
     size = 200

@@ -255,6 +255,7 @@ def test_own_points_are_kept_standardised():
 def test_thinning_keeps_an_even_random_subset():
     """10,000 points become 4,000 of them, the same every time; their mean within 5 standard errors of all (drawn without return)."""
     given = np.random.default_rng(1).normal(size=(10_000, 2)) * [3, 0.2]
+    given = given[given[:, 0].argsort()]  # a file sorted by its first column must not lose its end
     data, again = from_points(given), from_points(given)
     assert len(data.points) == toy2d.MAX_OWN_POINTS == 4000
     assert torch.equal(data.points, again.points)
@@ -266,24 +267,31 @@ def test_thinning_keeps_an_even_random_subset():
 
 
 @pytest.mark.parametrize(
-    "points",
+    "points, word",
     [
-        [[1.0, 2.0]],
-        np.zeros((0, 2)),
-        [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]],
-        [1.0, 2.0, 3.0],
-        [[1.0, 2.0], [math.nan, 3.0], [1.0, 1.0]],
-        [[1.0, 2.0], [math.inf, 3.0]],
-        [[1.0, 2.0], [1.0, 3.0]],
-        [[1.0, 2.0], [4.0, 2.0]],
-        [[1.0, 2.0], [1.0, 2.0]],
-        [[1e200, 2.0], [-1e200, 3.0]],
+        ([[1.0, 2.0]], "two points"),
+        (np.zeros((0, 2)), "two points"),
+        ([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], "two numeric columns"),
+        ([1.0, 2.0, 3.0], "two numeric columns"),
+        ([[1.0, 2.0], [math.nan, 3.0], [1.0, 1.0]], "not finite"),
+        ([[1.0, 2.0], [math.inf, 3.0]], "not finite"),
+        ([[1.0, 2.0], [1.0, 3.0]], "vary"),
+        ([[1.0, 2.0], [4.0, 2.0]], "vary"),
+        ([[1.0, 2.0], [1.0, 2.0]], "vary"),
+        ([[1e200, 2.0], [-1e200, 3.0]], "vary"),
     ],
 )
-def test_unusable_points_are_refused_in_one_sentence(points):
+def test_unusable_points_are_refused_in_one_sentence(points, word):
     with np.errstate(over="ignore", invalid="ignore"), pytest.raises(DataError) as caught:
         from_points(points)
-    assert str(caught.value).endswith(".") and "\n" not in str(caught.value)
+    message = str(caught.value)
+    assert word in message and message.endswith(".") and "\n" not in message
+
+
+@pytest.mark.parametrize("noise", [0.0, -0.1, 0.009, 0.51, 1.0, 2.0, math.nan])
+def test_own_points_take_the_same_noise_as_all(noise):
+    with pytest.raises(DataError, match="noise"):
+        from_points([[0.0, 1.0], [1.0, 0.0]], noise=noise)
 
 
 def test_unknown_names_and_noise_out_of_range_are_refused():

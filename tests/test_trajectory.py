@@ -15,7 +15,7 @@ from dpm_core.trajectory import record
 def test_frame_numbers_are_even_and_hold_both_ends():
     """Each is the nearest whole number to its even place; all of them when there are few."""
     for total in (2, 3, 41, 1001):
-        for frames in (2, 5, 101):
+        for frames in (2, 5, 7, 101):
             numbers = frame_numbers(total, frames)
             assert len(numbers) == min(total, frames) and numbers[0] == 0 and numbers[-1] == total - 1
             assert (np.abs(numbers - np.linspace(0, total - 1, len(numbers))) <= 0.5).all()

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+CACHE_ROWS = 1024  # points worked on at once when sampling: their activations stay in the processor's cache
+
 
 class MLP(nn.Module):
     """Residual MLP on x with random Fourier features, conditioned on the log signal-to-noise ratio.
@@ -36,10 +38,21 @@ class MLP(nn.Module):
         # a batch holds each time step many times over: embed every level once
         levels, which = torch.unique(log_snr.reshape(-1), return_inverse=True)
         phase = levels[:, None] * self.snr_frequencies
-        shifts = self.condition(torch.cat([levels[:, None] / 8, phase.sin(), phase.cos()], 1))
+        shifts = self.condition(torch.cat([levels[:, None] / 8, phase.sin(), phase.cos()], 1))[which]
+        if torch.is_grad_enabled():
+            out = self._body(x, shifts)
+        else:
+            rows = [shifts] * math.ceil(len(x) / CACHE_ROWS) if len(shifts) == 1 else shifts.split(CACHE_ROWS)
+            out = torch.cat([self._body(part, row) for part, row in zip(x.split(CACHE_ROWS), rows)])
+        F, v = out.chunk(2, dim=1)
+        return F, v
+
+    def _body(self, x: Tensor, shifts: Tensor) -> Tensor:
+        """Outputs ``[n, 2·dims]`` for shifts ``[n or 1, depth·width]``."""
+        in_place = not torch.is_grad_enabled()
         angle = x @ self.frequencies
         h = self.inputs(torch.cat([x, angle.sin(), angle.cos()], 1))
         for block, shift in zip(self.blocks, shifts.chunk(len(self.blocks), 1)):
-            h = h + functional.silu(torch.addmm(shift[which], h, block.weight.T))  # type: ignore[arg-type]
-        F, v = self.outputs(h).chunk(2, dim=1)
-        return F, v
+            step = functional.silu(torch.addmm(shift, h, block.weight.T), inplace=in_place)  # type: ignore[arg-type]
+            h = h.add_(step) if in_place else h + step
+        return self.outputs(h)

@@ -20,7 +20,7 @@ from dpm_core.schedules import make_schedule
 from dpm_core.trajectory import Recording, record
 from pages.shared import stages
 from pages.shared.controls import PlaneSource
-from pages.shared.player import pack
+from pages.shared.player import Lines, pack
 
 
 @dataclass(frozen=True)
@@ -54,26 +54,39 @@ def model(ref: ModelRef) -> checkpoint.Checkpoint:
     return checkpoint.load(ref.path)
 
 
+@st.cache_data(max_entries=32, show_spinner=False)
+def contours(source: PlaneSource, schedule: ScheduleConfig, times: tuple[int, ...]) -> Lines:
+    """Contours of q(x⁽ᵗ⁾): they do not depend on the particles."""
+    return stages.contours(exact(source, schedule), times)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _information(source: PlaneSource, schedule: ScheduleConfig, times: tuple[int, ...]) -> list[float]:
+    """Information left about the start, in bits per frame, on draws of its own."""
+    x0 = dataset(source).sample(1000, torch.Generator().manual_seed(21))
+    with torch.inference_mode():
+        return stages.information_left_bits(exact(source, schedule), x0, times, 22)
+
+
 @st.cache_data(max_entries=16, show_spinner=False)
 def forward(source: PlaneSource, schedule: ScheduleConfig, n: int, seed: int) -> tuple[bytes, Recording]:
     """The Forward page's payload, and the particles that it shows."""
-    process, data = diffusion(schedule), dataset(source)
-    x0 = data.sample(n, torch.Generator().manual_seed(seed))
+    process = diffusion(schedule)
+    x0 = dataset(source).sample(n, torch.Generator().manual_seed(seed))
     frames = min(process.T + 1, stages.MAX_FRAMES)
     few = stages.shown(n, frames, 2)
     with torch.inference_mode():
         chain = process.forward_steps(x0, torch.Generator().manual_seed(seed + 1))
         steps = record(chain, process.T + 1, frames, few)
+        times = tuple(int(t) for t in steps.times)
         # one noise per particle: each frame is a fresh closed-form jump, the motion between frames is smooth
         noise = torch.randn(few, 2, generator=torch.Generator().manual_seed(seed + 2))
-        q = ((int(t), process.q_marginal(x0[:few], int(t))) for t in steps.times if t > 0)
-        jumps = Recording(steps.times, np.stack([x0[:few].numpy(), *[(k.mean + k.stddev * noise).numpy() for _, k in q]]))
-        exact = data.exact_reverse(process)
-        information = stages.information_left_bits(exact, x0[:1000], steps.times, seed + 3)
-        gap = [stages.sliced(torch.from_numpy(a), torch.from_numpy(b[::-1].copy())) for a, b in zip(steps.x, jumps.x)]
-        note = "" if few == n else f"{few:,} of {n:,} shown"
-        stage = stages.forward_stage(steps, jumps, exact, information, gap, note)
-    return pack(stage), steps
+        q = (process.q_marginal(x0[:few], t) for t in times[1:])
+        jumps = Recording(steps.times, np.stack([x0[:few].numpy(), *[(k.mean + k.stddev * noise).numpy() for k in q]]))
+    gap = [stages.sliced(torch.from_numpy(a), torch.from_numpy(b[::-1].copy())) for a, b in zip(steps.x, jumps.x)]
+    note = "" if few == n else f"{few:,} of {n:,} shown"
+    lines, information = contours(source, schedule, times), _information(source, schedule, times)
+    return pack(stages.forward_stage(steps, jumps, process, lines, information, gap, note)), steps
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)

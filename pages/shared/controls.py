@@ -164,7 +164,7 @@ def sampler_steps(T: int) -> int | None:
 def particles(default: int = 3000) -> int:
     """How many particles."""
     options = [500, 1000, 2000, 3000, 5000, 10000, 20000]
-    return linked(st.select_slider, "Particles", options, default, lambda n: f"{n:,}", key="particles")
+    return linked(st.select_slider, "Particles", options, default, key="particles")
 
 
 def seed() -> int:

@@ -54,7 +54,7 @@ def _layers(ref: cached.ModelRef | None, source: PlaneSource, schedule: Schedule
     own = stages.drift(kernel, times, "drift", "drift", "model" if ref else "exact")
     beside = (stages.drift(truth, times, "exact_drift", "exact drift", "exact"),) if ref else ()
     with torch.inference_mode():
-        return (own, *beside, stages.contours(truth, times), stages.mesh(kernel, times))
+        return (own, *beside, cached.contours(source, schedule, times), stages.mesh(kernel, times))
 
 
 @st.cache_data(max_entries=24, show_spinner=False)

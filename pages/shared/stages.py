@@ -112,12 +112,18 @@ def information_left_bits(exact: EmpiricalReverse, x0: Tensor, times: Sequence[i
 
 
 def forward_stage(
-    steps: Recording, jumps: Recording, exact: EmpiricalReverse, information: list[float], gap: list[float], note: str
+    steps: Recording,
+    jumps: Recording,
+    diffusion: GaussianDiffusion,
+    contours: Lines,
+    information: list[float],
+    gap: list[float],
+    note: str,
 ) -> Stage:
     """The Forward page: the chain, and the closed-form jump beside it."""
-    schedule, times = exact.diffusion.schedule, [int(t) for t in steps.times]
+    schedule, times = diffusion.schedule, [int(t) for t in steps.times]
     t = torch.tensor(times)
-    layers = (contours(exact, times), mean_mesh(exact.diffusion, times))
+    layers = (contours, mean_mesh(diffusion, times))
     previous = [max(v - 1, 0) for v in times]
     kernel = Formula(
         "Forward kernel, now",

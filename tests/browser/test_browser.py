@@ -300,7 +300,7 @@ def test_payload_is_json_and_numbers_only(visit):
     one = visit()
     sizes: list[int] = []
     one.page.on("websocket", lambda ws: ws.on("framereceived", lambda data: sizes.append(len(data))))
-    one.open("/forward?particles=5%2C000&T=99")
+    one.open("/forward?particles=5000&T=99")
     one.stage()
     one.page.wait_for_timeout(1500)
     assert 1_000_000 < max(sizes) < 5_000_000, json.dumps(sizes)
