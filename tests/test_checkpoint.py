@@ -173,6 +173,14 @@ def test_foreign_json_is_refused(saved, text):
     refused(saved)
 
 
+def test_another_programs_header_is_refused(saved):
+    """Complete and right in every field but its format."""
+    header = json.loads(saved.with_suffix(".json").read_text())
+    for other in ("dpm-checkpoint-2", None, 1):
+        saved.with_suffix(".json").write_text(json.dumps(header | {"format": other}))
+        assert "does not describe" in refused(saved)
+
+
 def test_json_that_is_no_text_or_not_there_is_refused(saved):
     saved.with_suffix(".json").write_bytes(b"\xff\xfe\x00{")
     refused(saved)

@@ -22,6 +22,7 @@ from dpm_core.palette import GROUND, MODEL
 from dpm_core.pictures import scatter_image
 from dpm_core.samplers import ancestral, ddim, probability_flow
 from dpm_core.schedules import make_schedule
+from dpm_core.training import build_model, train_steps
 
 POINTS = [(i % 7, (i * i) % 5 + 0.25 * i) for i in range(30)]
 SMALL = ["--points", "200", "--steps", "4", "--batch", "32", "-T", "5", "--network-param", "width=8", "--network-param", "depth=1"]
@@ -85,6 +86,7 @@ def test_evaluate_repeats_itself_and_other_seeds_agree(capsys):
     assert first == again
     error = math.hypot(first["bound_standard_error_bits"], other["bound_standard_error_bits"])
     assert 0 < abs(first["bound_bits"] - other["bound_bits"]) < 5 * error
+    assert first["null_bits"] != other["null_bits"]  # other data too, not only other noise
 
 
 def test_evaluate_in_words_says_the_same(capsys):
@@ -111,6 +113,20 @@ def test_the_checkpoint_holds_what_was_asked_for(place):
     # RBF, 4 units: centres 8, widths 4, readout (T+1)·4·4
     assert checkpoint.load("eight").meta["parameters"] == 8 + 4 + 5 * 16
     assert loaded.meta["bound_bits"] <= loaded.meta["best_bound_bits"]
+
+
+def test_the_weights_kept_are_the_average_and_the_bound_is_theirs(place, capsys):
+    """The library's own training from the same seed gives the tensors; evaluate from that seed gives the K in the JSON."""
+    loaded = checkpoint.load("own")
+    model = build_model(loaded.config.network, loaded.diffusion, seed=3)
+    data = loaded.dataset.sample(200, torch.Generator().manual_seed(3))
+    *_, step = train_steps(model, data, loaded.config.training)
+    kept, average = loaded.model.network.state_dict(), step.average.network.state_dict()
+    assert all(torch.equal(kept[k], average[k]) for k in average)
+    assert any(not torch.equal(kept[k], v) for k, v in model.network.state_dict().items())
+    r = report(capsys, "own", "-n", "300", "--seed", "3")
+    for name in ("bound_bits", "bound_standard_error_bits", "null_bits"):
+        assert r[name] == pytest.approx(loaded.meta[name], abs=5.1e-5)
 
 
 def test_the_recorded_command_makes_the_same_weights(place, tmp_path):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+import dpm_core.networks.mlp
 from dpm_core.config import NetworkConfig
 from dpm_core.diffusion import GaussianDiffusion
 from dpm_core.networks import MLP, NETWORKS, RBF
@@ -79,6 +80,23 @@ def test_batched_equals_one_at_a_time(name):
     torch.testing.assert_close(alone, scalar, rtol=1e-10, atol=1e-10)
     torch.testing.assert_close(mixed[[0, 3]], scalar[[0, 3]], rtol=1e-10, atol=1e-10)
     assert not torch.allclose(mixed[1], scalar[1])
+
+
+@pytest.mark.parametrize("n", [1, 3, 4, 8, 10])
+def test_mlp_blocks_of_rows_do_not_change_the_answer(n, monkeypatch):
+    """Without gradients rows go four at a time and in place; with them all at once: the same numbers, and x untouched."""
+    monkeypatch.setattr(dpm_core.networks.mlp, "CACHE_ROWS", 4)
+    network = shaken(MLP(2, 9, width=6, depth=2, features=3))
+    draw = torch.Generator().manual_seed(4)
+    x = torch.randn(n, 2, generator=draw, dtype=torch.float64)
+    before = x.clone()
+    levels = torch.randint(-3, 3, (n,), generator=draw).double()
+    for log_snr in (levels, levels[0]):
+        whole = torch.cat(network(x, torch.tensor(0), log_snr), 1).detach()
+        with torch.no_grad():
+            parts = torch.cat(network(x, torch.tensor(0), log_snr), 1)
+        torch.testing.assert_close(parts, whole, rtol=1e-12, atol=1e-12)
+    assert torch.equal(x, before)
 
 
 @pytest.mark.parametrize("name", list(NETWORKS))
