@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from dpm_core.diffusion import GaussianDiffusion, expand, gaussian_entropy_nats
-from dpm_core.schedules import SCHEDULES, make_schedule
+from dpm_core.schedules import SCHEDULES, Schedule, make_schedule
 
 ALL = list(SCHEDULES)
 
@@ -136,6 +136,14 @@ def test_posterior_of_the_paper_schedule_by_hand():
     assert [float(c0), float(ct), float(variance)] == pytest.approx(
         [math.sqrt(0.8) * 0.5 / 0.6, math.sqrt(0.5) * 0.2 / 0.6, 0.5 * 0.2 / 0.6]
     )
+
+
+def test_tiny_steps_lose_no_digits():
+    """β = 1e-18 three times: q(x⁽²⁾|x⁽³⁾,x⁽⁰⁾) = N(x⁽⁰⁾/3 + 2x⁽³⁾/3, ⅔·1e-18), q(x⁽¹⁾|x⁽³⁾,x⁽⁰⁾) = N(⅔x⁽⁰⁾ + ⅓x⁽³⁾, ⅔·1e-18)."""
+    diffusion = GaussianDiffusion(Schedule(torch.tensor([1e-18] * 3, dtype=torch.float64)))
+    for s, wanted in ((2, (1 / 3, 2 / 3, 2e-18 / 3)), (1, (2 / 3, 1 / 3, 2e-18 / 3))):
+        got = [float(c) for c in diffusion.posterior_coefficients(3, s)]
+        assert got == pytest.approx(wanted, rel=1e-12, abs=0)
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -28,7 +28,7 @@ class Server:
             self.port = s.getsockname()[1]
         self.url = f"http://localhost:{self.port}"
         command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true", "--server.port", str(self.port)]
-        self.log = open(folder / "server.log", "w")
+        self.log = (folder / "server.log").open("w")
         self.process = subprocess.Popen(
             command, cwd=ROOT, stdout=self.log, stderr=subprocess.STDOUT, env={**os.environ, "DPM_CHECKPOINTS": str(folder / "own")}
         )

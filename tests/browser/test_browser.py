@@ -246,7 +246,7 @@ def test_downloads(visit):
             with np.load(path) as arrays:
                 assert arrays["left"].shape == (41, 3000, 2) and list(arrays["t"][[0, -1]]) == [40, 0]
         elif kind == "csv":
-            header, *rows = open(path).read().splitlines()
+            header, *rows = path.read_text().splitlines()
             assert header.startswith("t,") and len(rows) == 41
         else:
             with Image.open(path) as image:
