@@ -56,6 +56,11 @@ def main(argv: list[str] | None = None) -> int:
 
 def train(args: argparse.Namespace, argv: list[str]) -> int:
     """Train on a data set in the plane and keep the averaged weights as a checkpoint."""
+    checkpoint.check_name(args.name)
+    if args.points < 2:
+        raise ValueError("At least two training points are needed.")
+    if args.T > checkpoint.MAX_T:
+        raise ValueError(f"T may be at most {checkpoint.MAX_T}.")
     dataset = _dataset(args.data, args.noise)
     config = RunConfig(
         DataConfig(dataset.name, dataset.noise),
@@ -180,6 +185,8 @@ def _pairs(texts: list[str]) -> tuple[tuple[str, Any], ...]:
     pairs = []
     for text in texts:
         key, _, value = text.partition("=")
+        if key in ("name", "T", "dims"):
+            raise ValueError(f"{key} is no parameter of its own here; see --help.")
         try:
             pairs.append((key, frozen(json.loads(value))))
         except ValueError:
@@ -189,10 +196,11 @@ def _pairs(texts: list[str]) -> tuple[tuple[str, Any], ...]:
 
 def _public(argv: list[str]) -> list[str]:
     """The arguments without the output folder, which says where and not what."""
+    argv = [argument for argument in argv if not argument.startswith("--out=")]
     if "--out" in argv:
         i = argv.index("--out")
         return argv[:i] + argv[i + 2 :]
-    return list(argv)
+    return argv
 
 
 def _progress(items: Iterable[T_co], total: int, label: str) -> Iterator[T_co]:

@@ -6,11 +6,12 @@ Only safetensors and JSON are ever read. Files appear whole or not at all.
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -65,8 +66,7 @@ def save(checkpoint: Checkpoint, folder: Path | None = None) -> Path:
 
     Raises CheckpointError for a name that is no plain file name, OSError when the disk refuses.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", checkpoint.name):
-        raise CheckpointError("A checkpoint's name may hold up to 64 letters, digits, '-' and '_'.")
+    check_name(checkpoint.name)
     folder = user_folder() if folder is None else folder
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {f"network.{k}": v.contiguous() for k, v in checkpoint.model.network.state_dict().items()}
@@ -82,9 +82,15 @@ def save(checkpoint: Checkpoint, folder: Path | None = None) -> Path:
         "saved": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     path = folder / f"{checkpoint.name}.safetensors"
-    _write(path, lambda temporary: save_file(tensors, temporary))
-    _write(path.with_suffix(".json"), lambda temporary: temporary.write_text(json.dumps(header, indent=2) + "\n"))
+    text = json.dumps(header, indent=2) + "\n"
+    _write({path: lambda file: save_file(tensors, file), path.with_suffix(".json"): lambda file: file.write_text(text)})
     return path
+
+
+def check_name(name: str) -> None:
+    """Raise CheckpointError for a name that is no plain file name."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
+        raise CheckpointError("A checkpoint's name may hold up to 64 letters, digits, '-' and '_'.")
 
 
 def load(name_or_path: str | Path, folders: list[Path] | None = None) -> Checkpoint:
@@ -105,11 +111,11 @@ def load(name_or_path: str | Path, folders: list[Path] | None = None) -> Checkpo
         tensors = load_file(path)
         dataset = _dataset(config, header["data"], tensors)
         model = build_model(config.network, diffusion)
+        _fill(model.network, tensors, path.name)
     except CheckpointError:
         raise
-    except (ValueError, TypeError, KeyError, OSError, SafetensorError) as error:
+    except (ValueError, TypeError, KeyError, OSError, ArithmeticError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(f"The checkpoint {path.name} cannot be read: {_sentence(error)}") from None
-    _fill(model.network, tensors, path.name)
     known = {"format", "config", "data"}
     return Checkpoint(path.stem, model.eval().requires_grad_(False), config, dataset, {k: v for k, v in header.items() if k not in known})
 
@@ -130,7 +136,7 @@ def read_header(path: Path) -> dict[str, Any]:
         header = json.loads(path.with_suffix(".json").read_text())
     except FileNotFoundError:
         raise CheckpointError(f"The checkpoint {path.name} has no {path.stem}.json beside it.") from None
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         raise CheckpointError(f"{path.stem}.json cannot be read as JSON.") from None
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise CheckpointError(f"{path.stem}.json does not describe a checkpoint of this program.")
@@ -140,9 +146,9 @@ def read_header(path: Path) -> dict[str, Any]:
 def _find(name_or_path: str | Path, folders: list[Path] | None) -> Path:
     path = Path(name_or_path)
     if path.suffix == ".safetensors":
-        if path.exists():
+        if os.path.exists(path):  # unlike Path.exists, False for a path longer than the system allows
             return path
-        raise CheckpointError(f"There is no file {path}.")
+        raise CheckpointError(f"There is no file {str(path)[:200]}.")
     found = list_checkpoints(folders)
     if str(name_or_path) not in found:
         raise CheckpointError(f"There is no checkpoint {str(name_or_path)!r}; there are {', '.join(found) or 'none'}.")
@@ -160,13 +166,18 @@ def _dataset(config: RunConfig, constants: Any, tensors: dict[str, torch.Tensor]
         raise DataError("its data points are not finite.")
     if not NOISE_RANGE[0] <= noise <= NOISE_RANGE[1]:
         raise DataError("its data noise is out of range.")
+    if min(_pair(scale)) <= 0:
+        raise DataError("its data scale is not positive.")
     title = str(constants["title"])[:80]
     return PlaneDataset("own", title, points, weights / weights.sum(), noise, _pair(mean), _pair(scale))
 
 
 def _pair(values: Any) -> tuple[float, float]:
     first, second = values
-    return float(first), float(second)
+    pair = float(first), float(second)
+    if not all(map(math.isfinite, pair)):
+        raise DataError("its data constants are not finite.")
+    return pair
 
 
 def _fill(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor], name: str) -> None:
@@ -181,19 +192,23 @@ def _fill(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor], name: s
     network.load_state_dict({k: v.to(wanted[k].dtype) for k, v in given.items()})
 
 
-def _write(path: Path, write) -> None:
-    """Write to a temporary file beside ``path``, flush it, then rename: readers see the old file or the new."""
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
+def _write(files: dict[Path, Callable[[Path], Any]]) -> None:
+    """Write every file to a temporary one beside it, flush, and rename only when all are whole."""
+    written: dict[Path, Path] = {}
     try:
-        write(Path(temporary))
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        for path, write in files.items():
+            handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+            os.close(handle)
+            written[path] = Path(name)
+            write(written[path])
+            with open(name, "rb") as file:
+                os.fsync(file.fileno())
+            os.chmod(name, 0o644)
+        for path, temporary in written.items():
+            os.replace(temporary, path)
+    finally:
+        for temporary in written.values():
+            temporary.unlink(missing_ok=True)
 
 
 def _sentence(error: Exception) -> str:

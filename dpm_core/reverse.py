@@ -81,9 +81,11 @@ class ReverseModel(_FromMoments, nn.Module):
 
     def reverse(self, xt: Tensor, t: Time, s: Time | None = None) -> Normal:
         """p(x⁽ˢ⁾|x⁽ᵗ⁾) as a diagonal Normal shaped as xt; s = t−1 unless given."""
-        if isinstance(t, int) and t == 1:
-            return self.diffusion.q_step(xt, 1)
-        return super().reverse(xt, t, s)
+        if isinstance(t, int):
+            return self.diffusion.q_step(xt, 1) if t == 1 else super().reverse(xt, t, s)
+        p, edge = super().reverse(xt, t, s), self.diffusion.q_step(xt, t)
+        last = expand(t == 1, xt).bool()
+        return Normal(torch.where(last, edge.mean, p.mean), torch.where(last, edge.stddev, p.stddev), validate_args=False)
 
 
 class EmpiricalReverse(_FromMoments):

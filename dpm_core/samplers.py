@@ -61,6 +61,8 @@ def ddim(
 
     Only the mean of x⁽⁰⁾ given x⁽ᵗ⁾ is used. Model calls: one per step.
     """
+    if not 0 <= eta <= 1:
+        raise ValueError(f"η must lie between 0 and 1, not {eta}.")
     x = _start(diffusion, shape_or_xT, generator)
     schedule, times = diffusion.schedule, timesteps(diffusion.T, steps)
     yield Step(diffusion.T, x)

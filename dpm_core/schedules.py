@@ -6,6 +6,7 @@ Time runs t = 1..T as in the paper, with ᾱ_0 = 1. All tables are float64; cast
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,7 +40,7 @@ def linear(T: int, beta_start: float = 1e-4, beta_end: float = 0.02) -> Tensor:
 
 def quadratic(T: int, beta_start: float = 1e-4, beta_end: float = 0.02) -> Tensor:
     """√β linear between √1e-4 and √0.02 at T = 1000, rescaled by 1000/T (the DDPM code's "quad")."""
-    return _rescale(torch.linspace(beta_start**0.5, beta_end**0.5, T, dtype=torch.float64) ** 2, T)
+    return _rescale(torch.linspace(math.sqrt(beta_start), math.sqrt(beta_end), T, dtype=torch.float64) ** 2, T)
 
 
 def sigmoid(T: int, beta_start: float = 1e-4, beta_end: float = 0.02) -> Tensor:
@@ -69,16 +70,22 @@ def log_snr(T: int, start: float = 8.0, end: float = -8.0) -> Tensor:
 
 def custom(T: int, points: Sequence[Sequence[float]] = ((0.0, 1e-3), (0.6, 0.05), (1.0, 0.5))) -> Tensor:
     """β through control points (u, β), u = (t−1)/(T−1): straight lines in log β, constant beyond the ends."""
-    points = sorted((float(u), float(beta)) for u, beta in points)
+    message = "A custom schedule needs at least two points (u, β) with u in [0, 1] and β in (0, 1]."
+    try:
+        points = sorted((float(u), float(beta)) for u, beta in points)
+    except (TypeError, ValueError):
+        raise ScheduleError(message) from None
     if len(points) < 2 or any(not 0 <= u <= 1 for u, _ in points) or any(not 0 < b <= 1 for _, b in points):
-        raise ScheduleError("A custom schedule needs at least two points (u, β) with u in [0, 1] and β in (0, 1].")
+        raise ScheduleError(message)
     u_points, beta_points = torch.tensor(points, dtype=torch.float64).T.contiguous()
     u = torch.linspace(0, 1, T, dtype=torch.float64)
     right = torch.searchsorted(u_points, u).clamp(1, len(points) - 1)
     u0, u1 = u_points[right - 1], u_points[right]
     weight = ((u - u0) / (u1 - u0).clamp(min=1e-12)).clamp(0, 1)
     log_beta = beta_points.log()
-    return torch.lerp(log_beta[right - 1], log_beta[right], weight).exp().clamp(max=1.0)
+    betas = torch.lerp(log_beta[right - 1], log_beta[right], weight).exp().clamp(max=1.0)
+    betas[:-1].clamp_(max=0.999)  # only the last step may erase everything
+    return betas
 
 
 def _rescale(betas: Tensor, T: int) -> Tensor:
@@ -105,12 +112,18 @@ def make_schedule(name: str, T: int, **params) -> Schedule:
     """
     if name not in SCHEDULES:
         raise ScheduleError(f"Unknown schedule {name!r}; choose one of {', '.join(SCHEDULES)}.")
-    if isinstance(T, bool) or int(T) != T or T < 2:
+    try:
+        steps = operator.index(T)
+    except TypeError:
+        steps = 0
+    if steps < 2:
         raise ScheduleError(f"T must be a whole number of at least 2, not {T!r}.")
     try:
-        betas = SCHEDULES[name](int(T), **params)
-    except TypeError as error:
-        raise ScheduleError(f"Schedule {name!r} does not take these parameters: {error}.") from None
+        betas = SCHEDULES[name](steps, **params)
+    except ScheduleError:
+        raise
+    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+        raise ScheduleError(f"Schedule {name!r} does not take these parameters: {str(error).splitlines()[0]}.") from None
     return Schedule(betas)
 
 
@@ -126,6 +139,8 @@ class Schedule:
             raise ScheduleError("A schedule needs at least two values of β in a row.")
         if not bool(((betas > 0) & (betas <= 1)).all()):
             raise ScheduleError("Every β must lie in (0, 1].")
+        if bool((betas[:-1] == 1).any()):
+            raise ScheduleError("Only the last β may be 1: after it there is nothing left to erase.")
         object.__setattr__(self, "betas", betas)
 
     @property

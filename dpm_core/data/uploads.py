@@ -20,15 +20,17 @@ def read_csv(raw: bytes) -> np.ndarray:
     if len(raw) > MAX_BYTES:
         raise DataError(f"This file is larger than {MAX_BYTES >> 20} MB; keep at most {MAX_ROWS:,} rows.")
     try:
-        text = raw.decode("utf-8-sig").strip()
+        text = "\n".join(raw.decode("utf-8-sig").strip().splitlines())
     except UnicodeDecodeError:
         raise DataError("This is not a text file; save it as CSV with two numeric columns.") from None
     if not text:
         raise DataError("This file is empty; two numeric columns are needed.")
     first, *rest = text.split("\n", 1)
     delimiter = next((d for d in (";", "\t", ",") if d in first), None)
-    if not _numeric(first.split(delimiter)):
+    if not any(_numeric(cell) for cell in first.split(delimiter)):
         text = rest[0] if rest else ""
+    if not text.strip():
+        raise DataError("Two numeric columns are needed; this file holds only their names.")
     if text.count("\n") >= MAX_ROWS:
         raise DataError(f"This file has more than {MAX_ROWS:,} rows; keep a sample of them.")
     try:
@@ -43,9 +45,9 @@ def read_csv(raw: bytes) -> np.ndarray:
     return values
 
 
-def _numeric(cells: list[str]) -> bool:
+def _numeric(cell: str) -> bool:
     try:
-        [float(cell) for cell in cells]
+        float(cell)
     except ValueError:
-        return False
+        return not cell.strip()  # a missing number, not a name
     return True

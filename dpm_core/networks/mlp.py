@@ -53,6 +53,6 @@ class MLP(nn.Module):
         angle = x @ self.frequencies
         h = self.inputs(torch.cat([x, angle.sin(), angle.cos()], 1))
         for block, shift in zip(self.blocks, shifts.chunk(len(self.blocks), 1)):
-            step = functional.silu(torch.addmm(shift, h, block.weight.T), inplace=in_place)  # type: ignore[arg-type]
+            step = functional.silu(block(h).add_(shift), inplace=in_place)
             h = h.add_(step) if in_place else h + step
         return self.outputs(h)
