@@ -18,8 +18,7 @@ from benchmarks._browser import ROOT, browser, new_page, player, server, settle
 from benchmarks._report import footer, table, verdict
 
 PARTICLES, T = 5000, 99
-SLIDER = f"{PARTICLES:,}"  # the slider's value as the link writes it
-QUERY = f"particles={SLIDER}&T={T}"
+QUERY = f"particles={PARTICLES}&T={T}"
 PLAY_SECONDS, CHANGES, SERVERS, RERUNS = 4, 9, 3, 15
 LARGE = 500_000  # bytes: only a trajectory is this large
 
@@ -81,7 +80,7 @@ def rerun() -> float:
     from streamlit.testing.v1 import AppTest
 
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    app.query_params["particles"] = SLIDER
+    app.query_params["particles"] = str(PARTICLES)
     app.query_params["T"] = str(T)
     app.run().switch_page("pages/understand/forward.py").run()
     times = []

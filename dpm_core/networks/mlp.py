@@ -36,7 +36,7 @@ class MLP(nn.Module):
     def forward(self, x: Tensor, t: Tensor, log_snr: Tensor) -> tuple[Tensor, Tensor]:
         """(F, v), each ``[n, dims]``; a scalar log_snr is embedded once for the whole batch."""
         # a batch holds each time step many times over: embed every level once
-        levels, which = torch.unique(log_snr.reshape(-1), return_inverse=True)
+        levels, which = torch.unique(log_snr, return_inverse=True) if log_snr.ndim else (log_snr[None], slice(None))
         phase = levels[:, None] * self.snr_frequencies
         shifts = self.condition(torch.cat([levels[:, None] / 8, phase.sin(), phase.cos()], 1))[which]
         if torch.is_grad_enabled():
@@ -51,7 +51,8 @@ class MLP(nn.Module):
         """Outputs ``[n, 2·dims]`` for shifts ``[n or 1, depth·width]``."""
         in_place = not torch.is_grad_enabled()
         angle = x @ self.frequencies
-        h = self.inputs(torch.cat([x, angle.sin(), angle.cos()], 1))
+        # adding in place beats addmm, which first copies the bias to every row
+        h = functional.linear(torch.cat([x, angle.sin(), angle.cos()], 1), self.inputs.weight).add_(self.inputs.bias)
         for block, shift in zip(self.blocks, shifts.chunk(len(self.blocks), 1)):
             step = functional.silu(block(h).add_(shift), inplace=in_place)
             h = h.add_(step) if in_place else h + step
