@@ -20,7 +20,7 @@ from pages.shared.player.pack import Arrows, Formula, Lines, Mesh, Number, Panel
 
 PAYLOAD_FLOATS = 1_100_000  # coordinates pairs sent at most: 4.4 MB of the player's 5 MB
 MAX_FRAMES = 101
-KEYFRAMES = 41  # of contours: they change slowly
+KEYFRAMES = 41  # of contours and meshes: they change slowly
 COMPARED = {"sliced": 1500, "energy": 500}  # particles in a distance, per frame
 
 LO, HI = -PLANE, PLANE
@@ -69,7 +69,8 @@ def mesh(kernel: ReverseKernel, times: Sequence[int], label: str = "mesh", role:
 def mean_mesh(diffusion: GaussianDiffusion, times: Sequence[int], size: int = 17) -> Mesh:
     """A square grid under the forward mean √ᾱ_t x⁽⁰⁾: how the signal shrinks."""
     start = grid(size, 2.4).reshape(1, size, size, 2)
-    scale = diffusion.schedule.alpha_bar(torch.tensor(list(times))).sqrt().numpy().reshape(-1, 1, 1, 1)
+    kept = torch.tensor(list(times))[frame_numbers(len(times), KEYFRAMES)]
+    scale = diffusion.schedule.alpha_bar(kept).sqrt().numpy().reshape(-1, 1, 1, 1)
     return Mesh("mesh", "mesh", "noise", (start * scale).astype(np.float32))
 
 
