@@ -57,6 +57,8 @@ def main(argv: list[str] | None = None) -> int:
 def train(args: argparse.Namespace, argv: list[str]) -> int:
     """Train on a data set in the plane and keep the averaged weights as a checkpoint."""
     checkpoint.check_name(args.name)
+    if args.out is None and args.name in checkpoint.list_checkpoints([checkpoint.SHIPPED]):
+        raise ValueError(f"{args.name!r} is the name of a shipped checkpoint; choose another, or a folder with --out.")
     if args.points < 2:
         raise ValueError("At least two training points are needed.")
     if args.T > checkpoint.MAX_T:

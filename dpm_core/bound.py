@@ -91,7 +91,7 @@ def evaluate_bound(
     generator: torch.Generator | None = None,
 ) -> Bound:
     """K of the model on the data x0 ``[n, ...]`` by Monte Carlo over q, with standard errors."""
-    terms = bound_terms(model, diffusion, x0, generator).double()
+    terms = bound_terms(model, diffusion, x0, generator).cpu().double()
     n, dims = len(x0), x0[0].numel()
     schedule = diffusion.schedule
     prior = diffusion.prior(tuple(x0.shape[1:]))

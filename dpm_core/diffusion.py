@@ -82,8 +82,9 @@ class GaussianDiffusion:
     @cached_property
     def _step_coefficients(self) -> Tensor:
         """Coefficients of the single steps t = 1..T, ``[3, T+1]`` (column 0 unused): training looks them up."""
-        t = torch.arange(1, self.T + 1)
-        return torch.nn.functional.pad(torch.stack(self.posterior_coefficients(t, t - 1)), (1, 0))
+        with torch.inference_mode(False):  # first asked for while sampling or not, training may follow
+            t = torch.arange(1, self.T + 1)
+            return torch.nn.functional.pad(torch.stack(self.posterior_coefficients(t, t - 1)), (1, 0))
 
     def q_sample(self, x0: Tensor, t: Time, generator: torch.Generator | None = None) -> Tensor:
         """One draw of x⁽ᵗ⁾ given x⁽⁰⁾, shaped as x0."""

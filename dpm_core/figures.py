@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import altair as alt
 import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 
 from dpm_core.palette import DATA, NOISE, ROLES, ScheduleLook
@@ -54,23 +53,23 @@ def schedule_chart(
     curves: dict[str, np.ndarray], title: str, looks: dict[str, ScheduleLook], dark: bool, log: bool = False, height: int = 260
 ) -> alt.Chart:
     """Curves over t (value i belongs to t = i + 1), each in its look; values that are not finite are left out."""
-    rows = []
+    rows: list[dict] = []
     for name, values in curves.items():
         t = np.flatnonzero(np.isfinite(values) & ((values > 0) | (not log)))
         t = t[frame_numbers(len(t), 400)] if len(t) else t
-        rows.append(pd.DataFrame({"t": t + 1, "value": values[t], "schedule": name}))
+        rows += [{"t": int(i) + 1, "value": float(values[i]), "schedule": name} for i in t]
     names = list(looks)
     colours = [look.colour.dark if dark else look.colour.light for look in looks.values()]
     decades = alt.Axis(values=[10.0**k for k in range(-8, 1)], format="~g") if log else alt.Axis(tickCount=5)
     return (
-        alt.Chart(pd.concat(rows))
+        alt.Chart(alt.Data(values=rows))
         .mark_line(strokeWidth=2, clip=True)
         .encode(
             alt.X("t:Q", title="t", axis=alt.Axis(tickMinStep=1, tickCount=6, grid=False)),
             alt.Y("value:Q", title=title, scale=alt.Scale(type="log" if log else "linear"), axis=decades),
             alt.Color("schedule:N", scale=alt.Scale(domain=names, range=colours), legend=None),
             alt.StrokeDash("schedule:N", scale=alt.Scale(domain=names, range=[look.dash for look in looks.values()]), legend=None),
-            tooltip=["schedule", "t", alt.Tooltip("value", format=".4g")],
+            tooltip=["schedule:N", "t:Q", alt.Tooltip("value:Q", format=".4g")],
         )
         .properties(height=height)
     )

@@ -103,7 +103,7 @@ class EmpiricalReverse(_FromMoments):
             raise ValueError("The data's noise must not be negative.")
         self.data, self.diffusion, self.noise = data, diffusion, float(noise)
         y = data.flatten(1).double()
-        w = torch.full((len(y),), 1.0 / len(y)) if weights is None else weights / weights.sum()
+        w = torch.full((len(y),), 1.0 / len(y), device=y.device) if weights is None else weights / weights.sum()
         # one matrix product gives all logits: [x·a/v, −a²/2v, 1] · [y, |y|², log w]
         self._keys = torch.cat([y, y.square().sum(1, keepdim=True), w.double().log()[:, None]], 1).T.contiguous()
         self._values = torch.cat([y, y.square()], 1)
@@ -168,5 +168,6 @@ class EmpiricalReverse(_FromMoments):
 
     def _tables(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         if dtype not in self._cast:
-            self._cast[dtype] = (self._keys.to(dtype), self._values.to(dtype))
+            with torch.inference_mode(False):  # first asked for while sampling or not, gradients may follow
+                self._cast[dtype] = (self._keys.to(dtype), self._values.to(dtype))
         return self._cast[dtype]

@@ -91,7 +91,7 @@ def probability_flow(
     """The deterministic flow with q's marginals, by Heun's second-order steps.
 
     In the angle φ = arccos √ᾱ_t the flow is dx/dφ = cos φ ε̂ − sin φ x̂⁽⁰⁾, finite also at ᾱ_T = 0.
-    The last step, onto ᾱ = 1, is Euler's, as ε̂ is not defined there. Model calls: 2·steps − 1.
+    The last step, onto ᾱ = 1 where ε̂ is not defined, goes to x̂⁽⁰⁾ (DDIM's). Model calls: 2·steps − 1.
     """
     x = _start(diffusion, shape_or_xT, generator)
     times = timesteps(diffusion.T, steps)

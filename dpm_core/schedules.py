@@ -142,6 +142,7 @@ class Schedule:
         if bool((betas[:-1] == 1).any()):
             raise ScheduleError("Only the last β may be 1: after it there is nothing left to erase.")
         object.__setattr__(self, "betas", betas)
+        _ = self._tables  # now, so that it is made outside anyone's inference mode
 
     @property
     def T(self) -> int:

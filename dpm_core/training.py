@@ -40,7 +40,7 @@ def build_model(network: NetworkConfig, diffusion: GaussianDiffusion, dims: int 
     if network.name not in NETWORKS:
         raise ValueError(f"Unknown network {network.name!r}; choose one of {', '.join(NETWORKS)}.")
     with torch.random.fork_rng(devices=[]):  # layers draw from the global generator: hand it back untouched
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         try:
             net = NETWORKS[network.name](dims=dims, T=diffusion.T, **dict(network.params))
         except TypeError as error:

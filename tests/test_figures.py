@@ -38,19 +38,20 @@ def test_schedule_chart_leaves_out_only_what_cannot_be_drawn():
     looks = dict(zip("ab", SCHEDULE_LOOKS))
     curves = {"a": np.array([np.inf, 0.5, 0.0, np.nan, 0.25]), "b": np.array([1.0, 2.0])}
     for log, t_a in ((False, [2, 3, 5]), (True, [2, 5])):
-        table = schedule_chart(curves, "β", looks, dark=False, log=log).data
-        a = table[table.schedule == "a"]
-        assert a.t.tolist() == t_a and a.value.tolist() == [curves["a"][t - 1] for t in t_a]
-        assert table[table.schedule == "b"].value.tolist() == [1.0, 2.0]
+        rows = schedule_chart(curves, "β", looks, dark=False, log=log).data["values"]
+        drawn = {name: [(row["t"], row["value"]) for row in rows if row["schedule"] == name] for name in curves}
+        assert drawn["a"] == [(t, curves["a"][t - 1]) for t in t_a]
+        assert drawn["b"] == [(1, 1.0), (2, 2.0)]
 
 
 def test_schedule_chart_thins_long_curves_evenly():
     """1,000 values become 400, first and last among them, each beside its own t."""
     values = np.linspace(1, 5, 1000) ** 2
-    table = schedule_chart({"a": values}, "SNR", {"a": SCHEDULE_LOOKS[0]}, dark=True).data
-    assert len(table) == 400 and table.t.iloc[0] == 1 and table.t.iloc[-1] == 1000
-    np.testing.assert_array_equal(table.value, values[table.t - 1])
-    assert set(np.diff(table.t)) <= {2, 3}
+    rows = schedule_chart({"a": values}, "SNR", {"a": SCHEDULE_LOOKS[0]}, dark=True).data["values"]
+    t = np.array([row["t"] for row in rows])
+    assert len(t) == 400 and t[0] == 1 and t[-1] == 1000
+    np.testing.assert_array_equal([row["value"] for row in rows], values[t - 1])
+    assert set(np.diff(t)) <= {2, 3}
 
 
 @pytest.mark.parametrize("dark", [False, True])

@@ -124,6 +124,5 @@ def strip(source: PlaneSource, schedule: ScheduleConfig, seed: int, colour: str,
 
 def trajectory_gif(panels: list[tuple[Recording, Role]], dark: bool) -> bytes:
     """The particles of a stage as a looping GIF, at most 61 frames of 4,000 particles."""
-    picked = panels[0][0].x.shape[0]
-    keep = np.unique(np.linspace(0, picked - 1, min(picked, 61)).round().astype(int))
+    keep = pictures.frame_numbers(len(panels[0][0].times), 61)
     return pictures.gif([(recording.x[keep, :4000], role) for recording, role in panels], dark)

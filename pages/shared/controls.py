@@ -51,6 +51,7 @@ class PlaneSource:
 
 def linked(widget: Callable[..., Any], *args: Any, key: str, **options: Any) -> Any:
     """A widget whose value stands in the link under its key; :func:`state.keep_link` carries it from page to page."""
+    st.session_state.setdefault("bound", set()).add(key)
     return widget(*args, key=key, bind="query-params", **options)
 
 
@@ -73,8 +74,9 @@ def data_source() -> PlaneSource:
 
 
 def _noise(default: float) -> float:
-    with st.sidebar.expander("More"):
-        widths = sorted({0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, default})
+    with st.sidebar.expander("More"), st.container(key="noise"):
+        # far below the set's own noise the exact kernel needs more points than a page can wait for
+        widths = sorted({w for w in (0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3) if w >= default / 3} | {default})
         return linked(
             st.select_slider,
             "Noise of the data (σ)",
@@ -92,7 +94,7 @@ def _drawn() -> PlaneSource:
         try:
             strokes = sketch.validate(result.strokes)
         except ValueError as error:
-            st.error(str(error))
+            state.complain(str(error))
     st.session_state["draw"] = strokes
     state.put_in_link("draw", sketch.encode(strokes) if strokes != FIRST_DRAWING else None)
     try:
@@ -114,22 +116,33 @@ def _drawing(strokes: list[list[int]]) -> PlaneSource:
 
 def _uploaded() -> PlaneSource:
     file = st.file_uploader("Two numeric columns", type=["csv", "tsv", "txt"], key="csv")
+    if file is not None and st.session_state.get("read", ("",))[0] != file.file_id:
+        st.session_state["read"] = (file.file_id, *_read(file.name, file.getvalue()))
     if file is not None:
-        try:
-            points = uploads.read_csv(file.getvalue())
-            source = PlaneSource("upload", toy2d.OWN_NOISE, points.tobytes(), file.name[:40])
-            source.dataset()
-            st.session_state["uploaded"] = source
-            if len(points) > toy2d.MAX_OWN_POINTS:
-                st.caption(f"{len(points):,} rows; {toy2d.MAX_OWN_POINTS:,} of them, chosen at random, are used.")
-        except toy2d.DataError as error:
-            st.error(str(error))
+        _, note, error = st.session_state["read"]
+        if error:
+            state.complain(error)
+        elif note:
+            st.caption(note)
     kept = st.session_state.get("uploaded")
     if kept is None:
         st.caption("Until then the swiss roll is shown.")
         return PlaneSource("swiss_roll")
     st.caption(f"Showing {kept.title}.")
     return kept
+
+
+def _read(name: str, raw: bytes) -> tuple[str, str]:
+    """Keep a file's points for the session when they are data; a note and an error, either may be empty."""
+    try:
+        points = uploads.read_csv(raw)
+        source = PlaneSource("upload", toy2d.OWN_NOISE, points.tobytes(), name)
+        source.dataset()
+    except toy2d.DataError as error:
+        return "", str(error)
+    st.session_state["uploaded"] = source
+    few = toy2d.MAX_OWN_POINTS
+    return (f"{len(points):,} rows; {few:,} of them, chosen at random, are used." if len(points) > few else ""), ""
 
 
 def schedule_config(default: str = "log_snr", T: int = 40) -> ScheduleConfig:
@@ -155,9 +168,8 @@ def whole(label: str, low: int, high: int, default: int, key: str, step: int = 1
 
 def sampler_steps(T: int) -> int | None:
     """Number of sampler steps, at most T; None for all of them."""
-    if T == 2:
-        return None
-    steps = linked(st.slider, "Sampler steps", 1, T, T, key=f"steps_{T}", help="Fewer steps than T jump over times.")
+    with st.container(key="steps"):
+        steps = linked(st.slider, "Sampler steps", 1, T, T, key=f"steps_{T}", help="Fewer steps than T jump over times.")
     return None if steps == T else steps
 
 

@@ -9,6 +9,7 @@ import streamlit as st
 import torch
 
 from dpm_core import checkpoint
+from dpm_core.bound import NATS_PER_BIT
 from dpm_core.config import RunConfig, ScheduleConfig, from_dict
 from dpm_core.data.toy2d import SHAPES
 from dpm_core.figures import kernel_figure
@@ -27,7 +28,8 @@ def model_title(path: Path, modified: float) -> str:
     except (ValueError, KeyError):
         return f"{path.stem} (not readable)"
     data = SHAPES[config.data.name][0] if config.data.name in SHAPES else path.stem
-    network = {"mlp": "MLP", "rbf": "RBF, 16 units"}.get(config.network.name, config.network.name)
+    units = dict(config.network.params).get("units", 16)
+    network = {"mlp": "MLP", "rbf": f"RBF, {units} units"}.get(config.network.name, config.network.name)
     own = "" if path.parent == checkpoint.SHIPPED else f" · {path.stem}"
     return f"{data} · {network} · T = {config.schedule.T}{own}"
 
@@ -57,10 +59,11 @@ def show(
     """q(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾) at the clicked point: exact density, its Gaussian fit and the network's Gaussian."""
     if click is not None and (pick := clean_pick(click, unpack(payload)[0])):
         st.session_state["pick"] = (max(1, pick["t"]), pick["x"], pick["y"])
-        state.put_in_link("pick", state.encode_pick(*st.session_state["pick"]))
     first = int(0.7 * (len(left.times) - 1))  # late enough for structure to show, as long as nothing is clicked
     default = (max(1, int(left.times[first])), *map(float, left.x[first, 0]))
-    t, x, y = state.linked("pick", state.decode_pick, None) or default
+    pick = state.linked("pick", state.decode_pick, None)
+    state.put_in_link("pick", state.encode_pick(*pick) if pick else None)
+    t, x, y = pick or default
     t = min(t, schedule.T)
     xt = torch.tensor([[x, y]])
     truth = cached.exact(source, schedule)
@@ -86,7 +89,7 @@ def show(
         rows.append(f"| network | ({_pair(guess.mean[0])}) | ({_pair(guess.stddev[0])}) |")
     words.markdown("| | mean | standard deviation |\n|---|---|---|\n" + "\n".join(rows))
     if guess:
-        kl = float(torch.distributions.kl_divergence(fit, guess).sum()) / np.log(2)
+        kl = float(torch.distributions.kl_divergence(fit, guess).sum()) / NATS_PER_BIT
         words.markdown(f"The network's Gaussian is {kl:.3f} bits from the best one, KL(fit ‖ network).")
     words.caption(
         f"Shaded: the exact q(x{_raised(t - 1)}|x{_raised(t)}), {100 * min(mass, 1):.0f} % of it in view. "
@@ -111,8 +114,8 @@ def python(name: str, ref: cached.ModelRef | None, source: PlaneSource, schedule
         kernels = "(learned, data.exact_reverse(diffusion))"
     else:
         imports = (
-            "from dpm_core.data import toy2d, uploads\\nfrom dpm_core.diffusion import GaussianDiffusion\\n"
-            "from dpm_core.schedules import make_schedule\\n"
+            "from dpm_core.data import toy2d, uploads\nfrom dpm_core.diffusion import GaussianDiffusion\n"
+            "from dpm_core.schedules import make_schedule\n"
         )
         made = f"data = {controls.python_data(source)}\ndiffusion = GaussianDiffusion({controls.python_schedule(schedule)})\n"
         kernels = "(data.exact_reverse(diffusion),)"

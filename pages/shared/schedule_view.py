@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import streamlit as st
 from torch import Tensor
 
+from dpm_core.bound import NATS_PER_BIT
 from dpm_core.config import ScheduleConfig
 from dpm_core.palette import DATA, SCHEDULE_LOOKS, ScheduleLook
 from dpm_core.schedules import Schedule
@@ -58,7 +57,7 @@ def strips(source: PlaneSource, configs: dict[str, ScheduleConfig], seed: int, d
 def show_strips(images: dict[str, tuple[bytes, list[int]]], schedules: dict[str, Schedule]) -> None:
     """One row per schedule, with its times and what is left at the end."""
     for name, (image, times) in images.items():
-        kl = schedules[name].terminal_kl_nats() / math.log(2)
+        kl = schedules[name].terminal_kl_nats() / NATS_PER_BIT
         left = "exactly nothing" if kl == 0 else ("under 0.0001" if kl < 1e-4 else f"{kl:.2g}") + " bits per dimension"
         labels = "".join(f"<span>t = {t}</span>" for t in times)
         st.html(

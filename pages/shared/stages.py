@@ -18,9 +18,9 @@ from dpm_core.samplers import probability_flow
 from dpm_core.trajectory import Recording, record
 from pages.shared.player.pack import Arrows, Formula, Lines, Mesh, Number, Panel, Stage
 
-PAYLOAD_FLOATS = 1_100_000  # coordinates pairs sent at most: 4.4 MB of the player's 5 MB
+PAYLOAD_FLOATS = 1_000_000  # pairs of coordinates sent at most: 4 MB of the player's 5, the rest is for layers
 MAX_FRAMES = 101
-KEYFRAMES = 41  # of contours and meshes: they change slowly
+KEYFRAMES = 41  # of layers: they change slowly
 COMPARED = {"sliced": 1500, "energy": 500}  # particles in a distance, per frame
 
 LO, HI = -PLANE, PLANE
@@ -32,7 +32,7 @@ def shown(n: int, frames: int, panels: int) -> int:
     return min(n, PAYLOAD_FLOATS // (frames * panels))
 
 
-def contours(exact: EmpiricalReverse, times: Sequence[int], role: str = "data") -> Lines:
+def contours(exact: EmpiricalReverse, times: Sequence[int]) -> Lines:
     """Contours of the exact q(x⁽ᵗ⁾) around 25, 60 and 90 % of its mass, at up to KEYFRAMES of the times."""
     frames = []
     for i in frame_numbers(len(times), KEYFRAMES):
@@ -41,7 +41,7 @@ def contours(exact: EmpiricalReverse, times: Sequence[int], role: str = "data") 
         width = (noise + (1 - noise) * exact.noise**2) ** 0.5  # of one blurred point: it needs two cells
         axis = torch.linspace(-PLANE, PLANE, int(np.clip(4 * PLANE / width, 48, 200)))
         frames.append(contour_lines(exact.marginal_on_grid(axis, t).numpy()))
-    return Lines("contours", "contours", role, frames)
+    return Lines("contours", "contours", "data", frames)
 
 
 def drift(kernel: ReverseKernel, times: Sequence[int], id: str, label: str, role: str, size: int = 19) -> Arrows:
@@ -49,8 +49,9 @@ def drift(kernel: ReverseKernel, times: Sequence[int], id: str, label: str, role
     start = grid(size, 0.94 * PLANE)
     cell = 2 * 0.94 * PLANE / (size - 1)
     x = torch.from_numpy(start)
+    steps = list(pairwise(times))
     ends = []
-    for t, s in pairwise(times):
+    for t, s in (steps[i] for i in frame_numbers(len(steps), KEYFRAMES)):
         with torch.inference_mode():
             step = kernel.reverse(x, int(t), int(s)).mean.numpy() - start
         length = np.quantile(np.linalg.norm(step, axis=1), 0.9)
@@ -58,12 +59,12 @@ def drift(kernel: ReverseKernel, times: Sequence[int], id: str, label: str, role
     return Arrows(id, label, role, start, np.stack([*ends, ends[-1]]))
 
 
-def mesh(kernel: ReverseKernel, times: Sequence[int], label: str = "mesh", role: str = "noise", size: int = 17) -> Mesh:
+def mesh(kernel: ReverseKernel, times: Sequence[int], size: int = 17) -> Mesh:
     """A square grid of noise carried by the deterministic probability flow."""
     start = torch.from_numpy(grid(size, 2.4))
-    flow = probability_flow(kernel, kernel.diffusion, start, steps=min(len(times) - 1, 40))
-    recording = record(flow, min(len(times) - 1, 40) + 1)
-    return Mesh("mesh", label, role, recording.x.reshape(-1, size, size, 2))
+    flow = probability_flow(kernel, kernel.diffusion, start, steps=len(times) - 1)
+    recording = record(flow, len(times), KEYFRAMES)
+    return Mesh("mesh", "mesh", "noise", recording.x.reshape(-1, size, size, 2))
 
 
 def mean_mesh(diffusion: GaussianDiffusion, times: Sequence[int], size: int = 17) -> Mesh:

@@ -26,6 +26,14 @@ def hidden_controls() -> list[str]:
     return list(st.session_state.get("hidden", []))
 
 
+def complain(sentence: str) -> None:
+    """An error beside the control that caused it; in presenter mode, where no control is seen, on the page."""
+    if presenting():
+        st.toast(sentence)
+    else:
+        st.error(sentence)
+
+
 def keep_link(page: str) -> None:
     """Carry the link's parameters over when the person goes to another page: Streamlit drops them.
 
@@ -37,7 +45,7 @@ def keep_link(page: str) -> None:
                 continue
             if key not in st.query_params:
                 st.query_params[key] = value
-            if key in st.session_state:
+            if key in st.session_state.get("bound", ()):
                 # a value that came by link belongs to the page left behind; writing it makes it the new page's
                 st.session_state[key] = st.session_state[key]
     st.session_state["page"] = page

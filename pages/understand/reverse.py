@@ -9,7 +9,7 @@ from dpm_core.config import ScheduleConfig
 from dpm_core.data.toy2d import DataError
 from dpm_core.palette import DATA, EXACT, MODEL
 from dpm_core.schedules import ScheduleError
-from pages.shared import cached, controls, frame, kernel_view, reversing
+from pages.shared import cached, controls, frame, kernel_view, reversing, state
 from pages.shared.player import player
 
 SAMPLER_TITLES = {"ancestral": "Ancestral", "ddim": "DDIM", "probability_flow": "Probability flow"}
@@ -25,7 +25,7 @@ with st.sidebar:
     try:
         ref, source, schedule = kernel_view.model_parts(name, found.get(name))
     except (checkpoint.CheckpointError, OSError) as error:
-        st.error(str(error))
+        state.complain(str(error))
         ref, source, schedule = None, controls.PlaneSource("swiss_roll"), ScheduleConfig()
     sampler = controls.choose("Sampler", SAMPLER_TITLES, "sampler")
     steps = controls.sampler_steps(schedule.T)

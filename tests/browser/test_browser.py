@@ -295,8 +295,7 @@ def test_touch_plays(visit):
     page.wait_for_function("e => e.dataset.playing === 'true'", arg=stage.element_handle())
 
 
-def test_payload_is_json_and_numbers_only(visit):
-    """What reaches the browser is one binary message of a few megabytes at most."""
+def test_a_large_trajectory_is_one_message_under_five_megabytes(visit):
     one = visit()
     sizes: list[int] = []
     one.page.on("websocket", lambda ws: ws.on("framereceived", lambda data: sizes.append(len(data))))

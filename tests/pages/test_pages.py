@@ -82,8 +82,9 @@ def test_snippets_run(tmp_path):
     import subprocess
     import sys
 
-    for name in ("schedule", "forward", "reverse"):
-        code = check(open_page(name)).code[0].value.replace("3000", "50")
+    exact = {"model": "Exact kernel, no network"}
+    for name, query in (("schedule", {}), ("forward", {}), ("reverse", {}), ("reverse", exact), ("forward", {"data": "Draw your own"})):
+        code = check(open_page(name, **query)).code[0].value.replace("3000", "50")
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert done.returncode == 0, (name, done.stderr)
         assert done.stdout.strip()
@@ -149,6 +150,23 @@ def test_forward_payload_holds_the_law_it_claims():
         cross = ((x - x.mean(1, keepdims=True)) * (x[0] - x[0].mean(0))).mean((1, 2))
         assert np.allclose(cross, bars.sqrt().numpy(), atol=0.06)
     assert len(payload) < 5_000_000
+
+
+def test_widget_keys_in_the_link_do_no_harm():
+    app = check(open_page("schedule", data="Upload a CSV", csv="1", pad="1", curve="1", page="1", link="1"))
+    check(app.switch_page("pages/understand/forward.py").run())
+    assert not app.error
+
+
+@pytest.mark.parametrize("data", ["swiss_roll", "checkerboard"])
+def test_reverse_payload_stays_under_five_megabytes(data):
+    from dpm_core.config import ScheduleConfig
+    from pages.shared import reversing
+
+    how = reversing.SamplerConfig(n=20000, steps=100)
+    payload, left, *_ = reversing.reverse(None, PlaneSource(data), ScheduleConfig("log_snr", 100), how)
+    assert len(payload) < 4_800_000  # a network's panel has one layer of arrows more: 60 kB
+    assert len(left.times) == 101
 
 
 def test_payload_stays_under_five_megabytes_at_the_largest_setting():

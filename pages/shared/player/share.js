@@ -25,7 +25,7 @@ function applyLink(p) {
       for (const { id } of panel.layers) words.has(id) ? p.on.add(id) : p.on.delete(id)
     }
   }
-  if (query.get("colour") in COLOUR_TEXT) p.colour = query.get("colour")
+  if (Object.hasOwn(COLOUR_TEXT, query.get("colour"))) p.colour = query.get("colour")
   const text = query.get("t") ?? ""
   if (!/^\d{1,6}$/.test(text)) return false
   p.position = Math.round(positionOf(stage, Number(text)))
