@@ -98,7 +98,7 @@ def contour_lines(density: np.ndarray, mass: tuple[float, ...] = (0.25, 0.6, 0.9
     for share in mass:
         level = ordered[min(np.searchsorted(total, share * total[-1]), ordered.size - 1)]
         for line in find_contours(density, level):
-            # a tenth of a cell cannot be seen, and without it a line has several times the points
-            line = approximate_polygon(line, 0.1)
+            # so small a part of a cell cannot be seen, and it halves the points
+            line = approximate_polygon(line, 0.05)
             lines.append((line[:, ::-1] / (len(density) - 1) * 2 - 1) * limit)
     return lines
