@@ -63,9 +63,9 @@ def schedule_chart(
     decades = alt.Axis(values=[10.0**k for k in range(-8, 1)], format="~g") if log else alt.Axis(tickCount=5)
     return (
         alt.Chart(alt.Data(values=rows))
-        .mark_line(strokeWidth=2, clip=True)
+        .mark_line(strokeWidth=2, clip=True, point=len(rows) <= 3 * len(curves))  # a lone value has no line
         .encode(
-            alt.X("t:Q", title="t", axis=alt.Axis(tickMinStep=1, tickCount=6, grid=False)),
+            alt.X("t:Q", title="t", axis=alt.Axis(tickMinStep=1, tickCount=6, format="d", grid=False)),
             alt.Y("value:Q", title=title, scale=alt.Scale(type="log" if log else "linear"), axis=decades),
             alt.Color("schedule:N", scale=alt.Scale(domain=names, range=colours), legend=None),
             alt.StrokeDash("schedule:N", scale=alt.Scale(domain=names, range=[look.dash for look in looks.values()]), legend=None),

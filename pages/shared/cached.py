@@ -113,9 +113,9 @@ def hero(ref: ModelRef, n: int = 4000) -> bytes:
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def strip(source: PlaneSource, schedule: ScheduleConfig, seed: int, colour: str, size: int = 150) -> tuple[bytes, list[int]]:
-    """The data at eight times under a schedule, as one transparent PNG, and those times."""
+    """The data at up to eight times under a schedule, as one transparent PNG, and those times."""
     process = diffusion(schedule)
-    times = [round(i * process.T / 7) for i in range(8)]
+    times = pictures.frame_numbers(process.T + 1, 8).tolist()
     x0 = dataset(source).sample(2500, torch.Generator().manual_seed(seed))
     noise = torch.Generator().manual_seed(seed + 1)
     states = [x0 if t == 0 else process.q_sample(x0, t, noise) for t in times]

@@ -194,6 +194,8 @@ def schedule_names() -> list[str]:
         format_func=SCHEDULE_TITLES.get,
         key="schedules",
     )
+    if not names:
+        st.caption("Nothing chosen: the paper's schedule is shown.")
     return names or ["paper"]
 
 

@@ -14,7 +14,7 @@ from dpm_core.config import RunConfig, ScheduleConfig, from_dict
 from dpm_core.data.toy2d import SHAPES
 from dpm_core.figures import kernel_figure
 from dpm_core.trajectory import Recording
-from pages.shared import cached, controls, state
+from pages.shared import cached, controls, stages, state
 from pages.shared.controls import PlaneSource
 from pages.shared.player import clean_pick, unpack
 from pages.shared.reversing import SamplerConfig
@@ -57,9 +57,15 @@ def show(
     ref: cached.ModelRef | None, source: PlaneSource, schedule: ScheduleConfig, payload: bytes, left: Recording, click: object
 ) -> None:
     """q(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾) at the clicked point: exact density, its Gaussian fit and the network's Gaussian."""
-    if click is not None and (pick := clean_pick(click, unpack(payload)[0])):
-        st.session_state["pick"] = (max(1, pick["t"]), pick["x"], pick["y"])
-    first = int(0.7 * (len(left.times) - 1))  # late enough for structure to show, as long as nothing is clicked
+    shown = (ref, source, schedule)
+    if st.session_state.setdefault("picked_on", shown) != shown:  # a point of another model means nothing here
+        st.session_state["picked_on"], st.session_state["pick"] = shown, None
+    if click is not None and (clicked := clean_pick(click, unpack(payload)[0])):
+        if clicked["t"] >= 1:
+            st.session_state["pick"] = (clicked["t"], clicked["x"], clicked["y"])
+        else:
+            st.caption("At t = 0 there is no step left to take back: go to an earlier moment and click again.")
+    first = stages.opening(cached.diffusion(schedule), left.times.tolist())  # as long as nothing is clicked
     default = (max(1, int(left.times[first])), *map(float, left.x[first, 0]))
     pick = state.linked("pick", state.decode_pick, None)
     state.put_in_link("pick", state.encode_pick(*pick) if pick else None)

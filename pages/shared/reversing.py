@@ -123,7 +123,7 @@ def _numbers(kernel: ReverseKernel, path: Recording, data: torch.Tensor) -> dict
     return {
         "sliced_w2": stages.distances(path, data, stages.sliced),
         "energy_distance": stages.distances(path, data, stages.energy),
-        "mean_deviation": [*spread, 0.0],
+        "mean_deviation": [*spread, spread[-1]],
     }
 
 

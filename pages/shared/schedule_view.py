@@ -63,9 +63,10 @@ def show_strips(images: dict[str, tuple[bytes, list[int]]], schedules: dict[str,
         st.html(
             f"<div><b>{controls.SCHEDULE_TITLES[name]}</b>"
             f'<span style="opacity:0.72"> &ensp;left at the end, KL(q(x⁽ᵀ⁾|x⁽⁰⁾) ‖ π): {left}</span></div>'
+            f'<div style="width:{100 * len(times) / 8:g}%">'
             f'<img src="{state.data_uri(image)}" alt="The data at t = {", ".join(map(str, times))}" style="width:100%;display:block">'
-            '<div style="display:grid;grid-template-columns:repeat(8,1fr);text-align:center;font-size:0.8rem;opacity:0.72;'
-            f'font-variant-numeric:tabular-nums">{labels}</div>'
+            f'<div style="display:grid;grid-template-columns:repeat({len(times)},1fr);text-align:center;font-size:0.8rem;opacity:0.72;'
+            f'font-variant-numeric:tabular-nums">{labels}</div></div>'
         )
 
 

@@ -143,7 +143,7 @@ def forward_stage(
     )
     readouts = (
         Number("Noise so far (1 − ᾱ<sub>t</sub>)", (100 * schedule.noise(t)).tolist(), 1, "%", "100 % is pure noise", True, "noise"),
-        Number("Information left about the start", information, 2, "bits", "I(X⁽⁰⁾;X⁽ᵗ⁾), from the exact density", True, "data"),
+        Number("Information left about the start", information, 2, "bits", "I(X⁽⁰⁾;X⁽ᵗ⁾), by Monte Carlo", True, "data"),
         Number("Steps against jump (sliced W₂)", gap, 3, "", "same law: only sampling noise is left", False, "data"),
         kernel,
     )
@@ -163,6 +163,11 @@ def forward_stage(
     )  # fmt: skip
 
 
+def opening(diffusion: GaussianDiffusion, times: Sequence[int]) -> int:
+    """The frame at which the Reverse page opens: the shape is about to appear."""
+    return int(np.abs(diffusion.schedule.noise(torch.tensor(list(times))).numpy() - 0.13).argmin())
+
+
 def reverse_stage(
     panels: tuple[Panel, Panel],
     times: Sequence[int],
@@ -173,7 +178,8 @@ def reverse_stage(
     floors: tuple[Floor, Floor],
 ) -> Stage:
     """The Reverse page: two panels with one clock, and the kernel's numbers."""
-    schedule, t = diffusion.schedule, torch.tensor(list(times))
+    schedule = diffusion.schedule
+    t = torch.tensor([*times[:-1], times[-2]])  # at the end: the last step taken
     role, learned = panels[0].role, panels[0].role == "model"
     (w2, w2_spread), (en, en_spread) = floors
     beside = f"exact {end_beside:.3f} · " if learned else ""
@@ -186,8 +192,8 @@ def reverse_stage(
             "p(x<sup>{s}</sup>|x<sup>{t}</sup>) = N(f<sub>μ</sub>, f<sub>Σ</sub>)<br>√f<sub>Σ</sub> ≈ {spread}<br>"
             "β<sub>{t}</sub> = {beta} &emsp; ᾱ<sub>{t}</sub> = {bar}",
             {
-                "t": list(times),
-                "s": [*times[1:], 0],
+                "t": t.tolist(),
+                "s": [*times[1:], times[-1]],
                 "spread": numbers["mean_deviation"],
                 "beta": schedule.beta(t).tolist(),
                 "bar": schedule.alpha_bar(t).tolist(),
@@ -201,14 +207,13 @@ def reverse_stage(
         "and the cloud leaves the contours."
     )
     caption = (
-        "Look for the moment the arms separate: it comes when √ᾱ<sub>t</sub> times the gap between them "
-        "passes the noise √(1−ᾱ<sub>t</sub>). Before it the [drift](drift) points to the middle, after it to the nearest arm; "
+        "Look for the moment the parts of the shape separate: it comes when √ᾱ<sub>t</sub> times the gap between them "
+        "passes the noise √(1−ᾱ<sub>t</sub>). Before it the [drift](drift) points to the middle, after it to the nearest part; "
         "the [contours](contours) are where the data would be. "
     )
-    opening = int(np.abs(schedule.noise(t).numpy() - 0.13).argmin())
     return Stage(
         panels=panels, times=list(times), T=schedule.T, lo=LO, hi=HI, readouts=readouts, caption=caption + last, on=("drift",),
-        name="dpm-reverse", start=times[opening],
+        name="dpm-reverse", start=times[opening(diffusion, times)],
     )  # fmt: skip
 
 
