@@ -6,7 +6,6 @@ Only safetensors and JSON are ever read. Files appear whole or not at all.
 from __future__ import annotations
 
 import json
-import math
 import os
 import platform
 import re
@@ -22,8 +21,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 import dpm_core
+from dpm_core import stored_data
 from dpm_core.config import ConfigError, RunConfig, from_dict, to_dict
-from dpm_core.data.toy2d import NOISE_RANGE, DataError, PlaneDataset, make_dataset
+from dpm_core.data.images import ImageSpec
+from dpm_core.data.toy2d import PlaneDataset
 from dpm_core.diffusion import GaussianDiffusion
 from dpm_core.reverse import ReverseModel
 from dpm_core.schedules import make_schedule
@@ -32,6 +33,7 @@ from dpm_core.training import build_model
 FORMAT = "dpm-checkpoint-1"
 SHIPPED = Path(__file__).resolve().parent.parent / "checkpoints"
 MAX_BYTES = 64 << 20
+MAX_HEADER_BYTES = 1 << 20
 MAX_T = 10_000
 
 
@@ -41,18 +43,27 @@ class CheckpointError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A model with everything needed to use it. ``meta``: step count, K and its error in bits, command, versions."""
+    """A model with everything needed to use it. ``meta``: step count, K and its error in bits per datum, command, versions.
+
+    ``dataset``: the whole set in the plane; of images what a model must know of them, with the pictures
+    themselves only when they are the person's own.
+    """
 
     name: str
     model: ReverseModel
     config: RunConfig
-    dataset: PlaneDataset
+    dataset: PlaneDataset | ImageSpec
     meta: dict[str, Any] = field(default_factory=dict)
 
     @property
     def diffusion(self) -> GaussianDiffusion:
         """The forward process that the model was trained to undo."""
         return self.model.diffusion
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one datum: ``(2,)``, or ``(C, H, W)``."""
+        return stored_data.shape(self.dataset)
 
 
 def user_folder() -> Path:
@@ -61,22 +72,23 @@ def user_folder() -> Path:
     return Path(base) if base else Path.home() / ".local" / "share" / "dpm-explorer" / "checkpoints"
 
 
-def save(checkpoint: Checkpoint, folder: Path | None = None) -> Path:
+def save(checkpoint: Checkpoint, folder: Path | None = None, half: bool = False) -> Path:
     """Write both files into ``folder`` (the user's unless given) and return the path of the safetensors file.
+
+    ``half`` stores the weights as float16; they are read back as float32.
 
     Raises CheckpointError for a name that is no plain file name, OSError when the disk refuses.
     """
     check_name(checkpoint.name)
     folder = user_folder() if folder is None else folder
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {f"network.{k}": v.contiguous() for k, v in checkpoint.model.network.state_dict().items()}
-    dataset = checkpoint.dataset
-    if checkpoint.config.data.name == "own":
-        tensors |= {"data.points": dataset.points, "data.weights": dataset.weights}
+    weights = checkpoint.model.network.state_dict()
+    tensors = {f"network.{k}": (v.half() if half and v.is_floating_point() else v).contiguous() for k, v in weights.items()}
+    tensors |= stored_data.tensors(checkpoint.config.data, checkpoint.dataset)
     header = {
         "format": FORMAT,
         "config": to_dict(checkpoint.config),
-        "data": {"title": dataset.title, "noise": dataset.noise, "mean": dataset.mean, "scale": dataset.scale},
+        "data": stored_data.constants(checkpoint.dataset),
         **checkpoint.meta,
         "versions": {"dpm_core": dpm_core.__version__, "torch": torch.__version__, "python": platform.python_version()},
         "saved": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -106,11 +118,12 @@ def load(name_or_path: str | Path, folders: list[Path] | None = None) -> Checkpo
         if config.schedule.T > MAX_T:
             raise ConfigError(f"T may be at most {MAX_T}.")
         diffusion = GaussianDiffusion(make_schedule(config.schedule.name, config.schedule.T, **dict(config.schedule.params)))
-        if path.stat().st_size > MAX_BYTES:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
             raise CheckpointError(f"The checkpoint {path.name} is larger than {MAX_BYTES >> 20} MB.")
+        model = build_model(config.network, diffusion, stored_data.described_shape(config.data, header["data"]))
         tensors = load_file(path)
-        dataset = _dataset(config, header["data"], tensors)
-        model = build_model(config.network, diffusion)
+        dataset = stored_data.rebuild(config.data, header["data"], tensors)
         _fill(model.network, tensors, path.name)
     except CheckpointError:
         raise
@@ -118,6 +131,55 @@ def load(name_or_path: str | Path, folders: list[Path] | None = None) -> Checkpo
         raise CheckpointError(f"The checkpoint {path.name} cannot be read: {_sentence(error)}") from None
     known = {"format", "config", "data"}
     return Checkpoint(path.stem, model.eval().requires_grad_(False), config, dataset, {k: v for k, v in header.items() if k not in known})
+
+
+def save_upload(tensors: bytes, header: bytes, name: str, folder: Path | None = None) -> Path:
+    """Keep an uploaded checkpoint under ``name`` once it has been loaded whole. Raises CheckpointError, OSError; nothing is left behind."""
+    check_name(name)
+    folder = user_folder() if folder is None else folder
+    if len(tensors) > MAX_BYTES or len(header) > MAX_HEADER_BYTES:
+        raise CheckpointError(f"A checkpoint may have up to {MAX_BYTES >> 20} MB of tensors and {MAX_HEADER_BYTES >> 20} MB of description.")
+    _check_free(name, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".upload-", dir=folder) as scratch:
+        trial = Path(scratch) / f"{name}.safetensors"
+        trial.write_bytes(tensors)
+        trial.with_suffix(".json").write_bytes(header)
+        load(trial)
+        path = folder / trial.name
+        os.replace(trial, path)
+        os.replace(trial.with_suffix(".json"), path.with_suffix(".json"))
+    return path
+
+
+def rename(path: Path, name: str) -> Path:
+    """Give a checkpoint of the user's another name in its folder. Raises CheckpointError for a shipped one or a name taken."""
+    _check_own(path)
+    check_name(name)
+    _check_free(name, path.parent)
+    new = path.with_name(f"{name}.safetensors")
+    # the tensors last: a checkpoint is listed only with both files, and this one is found under either name until then
+    path.with_suffix(".json").replace(new.with_suffix(".json"))
+    path.replace(new)
+    return new
+
+
+def delete(path: Path) -> None:
+    """Remove a checkpoint of the user's. Raises CheckpointError for a shipped one."""
+    _check_own(path)
+    path.unlink(missing_ok=True)
+    path.with_suffix(".json").unlink(missing_ok=True)
+
+
+def _check_own(path: Path) -> None:
+    if path.resolve().parent == SHIPPED:
+        raise CheckpointError(f"{path.stem!r} is shipped with the program and stays as it is.")
+
+
+def _check_free(name: str, folder: Path) -> None:
+    """Raise CheckpointError when a checkpoint of this name can be found already."""
+    if name in list_checkpoints([SHIPPED, folder]):
+        raise CheckpointError(f"There is a checkpoint named {name!r} already; choose another name.")
 
 
 def list_checkpoints(folders: list[Path] | None = None) -> dict[str, Path]:
@@ -133,6 +195,8 @@ def list_checkpoints(folders: list[Path] | None = None) -> dict[str, Path]:
 def read_header(path: Path) -> dict[str, Any]:
     """The JSON beside a checkpoint. Raises CheckpointError when it is missing, corrupt or foreign."""
     try:
+        if path.with_suffix(".json").stat().st_size > MAX_HEADER_BYTES:
+            raise ValueError
         header = json.loads(path.with_suffix(".json").read_text())
     except FileNotFoundError:
         raise CheckpointError(f"The checkpoint {path.name} has no {path.stem}.json beside it.") from None
@@ -153,31 +217,6 @@ def _find(name_or_path: str | Path, folders: list[Path] | None) -> Path:
     if str(name_or_path) not in found:
         raise CheckpointError(f"There is no checkpoint {str(name_or_path)!r}; there are {', '.join(found) or 'none'}.")
     return found[str(name_or_path)]
-
-
-def _dataset(config: RunConfig, constants: Any, tensors: dict[str, torch.Tensor]) -> PlaneDataset:
-    if config.data.name != "own":
-        return make_dataset(config.data.name, config.data.noise)
-    noise, mean, scale = float(constants["noise"]), constants["mean"], constants["scale"]
-    points, weights = tensors["data.points"].double(), tensors["data.weights"].double()
-    if points.ndim != 2 or points.shape[1] != 2 or weights.shape != points.shape[:1] or len(points) == 0:
-        raise DataError("its data points are not a list of pairs with weights.")
-    if not bool(points.isfinite().all() and (weights > 0).all() and weights.isfinite().all()):
-        raise DataError("its data points are not finite.")
-    if not NOISE_RANGE[0] <= noise <= NOISE_RANGE[1]:
-        raise DataError("its data noise is out of range.")
-    if min(_pair(scale)) <= 0:
-        raise DataError("its data scale is not positive.")
-    title = str(constants["title"])[:80]
-    return PlaneDataset("own", title, points, weights / weights.sum(), noise, _pair(mean), _pair(scale))
-
-
-def _pair(values: Any) -> tuple[float, float]:
-    first, second = values
-    pair = float(first), float(second)
-    if not all(map(math.isfinite, pair)):
-        raise DataError("its data constants are not finite.")
-    return pair
 
 
 def _fill(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor], name: str) -> None:

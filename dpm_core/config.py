@@ -20,10 +20,12 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True)
 class DataConfig:
-    """A data set by name; ``noise`` (standard deviation, standardised units) as the set's default unless given."""
+    """A data set by name. In the plane ``noise`` (standard deviation, standardised units) is the set's default unless
+    given; images take ``params``, for example the side of a crop, as (name, value) pairs."""
 
     name: str = "swiss_roll"
     noise: float | None = None
+    params: Params = ()
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,10 @@ class NetworkConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How to train. ``loss``: "bound" (−K) or "simple" (ε-loss); learning rate decays to 0 by a cosine over ``steps``."""
+    """How to train. ``loss``: "bound" (−K) or "simple" (ε-loss). The learning rate rises over the first ``warmup`` steps
+    and by ``decay`` "cosine" falls to 0 over ``steps``; "none" keeps it, for runs whose end is not known.
+    ``precision``: what the network computes in, "float32" or "bfloat16" (weights and losses stay float32).
+    """
 
     loss: str = "bound"
     steps: int = 4000
@@ -54,10 +59,19 @@ class TrainConfig:
     ema: float = 0.999
     clip: float = 1.0
     seed: int = 0
+    warmup: int = 0
+    decay: str = "cosine"
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         if self.loss not in ("bound", "simple"):
             raise ConfigError(f"The loss must be 'bound' or 'simple', not {self.loss!r}.")
+        if self.decay not in ("cosine", "none"):
+            raise ConfigError(f"The decay must be 'cosine' or 'none', not {self.decay!r}.")
+        if self.precision not in ("float32", "bfloat16"):
+            raise ConfigError(f"The precision must be 'float32' or 'bfloat16', not {self.precision!r}.")
+        if self.warmup < 0:
+            raise ConfigError("The warm-up must not be negative.")
         if self.steps < 1 or self.batch < 1:
             raise ConfigError("Steps and batch must be at least 1.")
         if not self.learning_rate > 0 or not 0 <= self.ema < 1 or not self.clip > 0:
@@ -72,6 +86,15 @@ class RunConfig:
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     training: TrainConfig = field(default_factory=TrainConfig)
+
+
+# what suits images, where nothing else is asked for; RunConfig() is what suits points in the plane
+IMAGE_RUN = RunConfig(
+    DataConfig("digits"),
+    ScheduleConfig("log_snr", 1000, (("end", -8.0), ("start", 12.0))),
+    NetworkConfig("unet", (("width", 16),)),
+    TrainConfig(batch=64, learning_rate=4e-3, warmup=50),
+)
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -60,6 +60,18 @@ def strip_image(states: list[np.ndarray], size: int, colour: str, gap: int = 8) 
     return np.concatenate(parts, 1)
 
 
+def tile(images: np.ndarray, columns: int | None = None, gap: int = 2, ground: int = 128) -> np.ndarray:
+    """Images uint8 ``[n, H, W]`` or ``[n, H, W, C]`` in rows, nearly square unless ``columns`` says: uint8 ``[H', W'(, 3)]``."""
+    n, height, width = images.shape[:3]
+    columns = columns or int(np.ceil(np.sqrt(n)))
+    rows = -(-n // columns)
+    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, *images.shape[3:]), ground, np.uint8)
+    for i, image in enumerate(images):
+        top, left = i // columns * (height + gap), i % columns * (width + gap)
+        sheet[top : top + height, left : left + width] = image
+    return sheet[..., 0] if sheet.shape[2:] == (1,) else sheet
+
+
 def gif(panels: list[tuple[np.ndarray, Role]], dark: bool = False, size: int = 320, seconds: float = 5.0, hold: float = 1.0) -> bytes:
     """Trajectories ``[F, n, 2]`` side by side as an endlessly looping GIF that holds its last frame."""
     ground = GROUND.dark if dark else GROUND.light

@@ -68,13 +68,16 @@ class ReverseModel(_FromMoments, nn.Module):
         super().__init__()
         self.network = network
         self.diffusion = diffusion
+        self.precision = torch.float32  # what the network computes in; its outputs are used in x's own type
 
     def x0_moments(self, xt: Tensor, t: Time) -> tuple[Tensor, Tensor]:
         """Mean and diagonal variance of x⁽⁰⁾ given x⁽ᵗ⁾, both shaped as xt."""
         schedule = self.diffusion.schedule
         t = torch.as_tensor(t)
         log_snr = schedule.log_snr(t).clamp(-LOG_SNR_LIMIT, LOG_SNR_LIMIT).to(xt)
-        F, v = self.network(xt, t.to(xt.device), log_snr)
+        with torch.autocast(xt.device.type, self.precision, enabled=self.precision != torch.float32):
+            F, v = self.network(xt, t.to(xt.device), log_snr)
+        F, v = F.to(xt.dtype), v.to(xt.dtype)
         noise = expand(schedule.noise(t), xt)
         mean = expand(schedule.alpha_bar(t).sqrt(), xt) * xt + noise.sqrt() * F
         return mean, noise * torch.sigmoid(v)

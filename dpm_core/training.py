@@ -1,21 +1,28 @@
-"""Training: a generator, one optimiser step per ``next()``. The caller owns logging, pausing and stopping."""
+"""Training: one optimiser step at a time. The caller owns logging, pausing and stopping.
+
+Under ``torchrun`` every process trains on its own batches and gradients are averaged (DistributedDataParallel).
+"""
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from dpm_core.bound import moments_kl_nats, step_kl_nats
 from dpm_core.config import NetworkConfig, TrainConfig
 from dpm_core.diffusion import GaussianDiffusion, expand, randn_like
 from dpm_core.networks import NETWORKS
 from dpm_core.reverse import ReverseModel
+
+Draw = Callable[[int, torch.Generator], Tensor]
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+RANK_STRIDE = 1_000_003  # between the seeds of processes that train together
 
 
 class TrainingError(RuntimeError):
@@ -26,6 +33,22 @@ class TrainingError(RuntimeError):
         self.step = step
 
 
+class OutOfMemory(TrainingError):
+    """The batch does not fit the device; ``batch`` is one that does, or None."""
+
+    def __init__(self, message: str, step: int, batch: int | None):
+        super().__init__(message, step)
+        self.batch = batch
+
+
+class Batch(NamedTuple):
+    """What one step was trained on: x⁽⁰⁾ and its noise ``[n, ...]``, the times ``[n]``."""
+
+    x0: Tensor
+    t: Tensor
+    noise: Tensor
+
+
 class TrainStep(NamedTuple):
     """What one optimiser step gave: its number (from 1), the loss, the gradient's norm before clipping."""
 
@@ -33,16 +56,21 @@ class TrainStep(NamedTuple):
     loss: float
     gradient_norm: float
     average: ReverseModel  # the exponential moving average of the weights: what to sample from
+    batch: Batch
+    losses: Tensor  # of each datum, [n], detached
 
 
-def build_model(network: NetworkConfig, diffusion: GaussianDiffusion, dims: int = 2, seed: int = 0) -> ReverseModel:
-    """A fresh model, the same for the same seed. Raises ValueError for an unknown network or parameter."""
+def build_model(network: NetworkConfig, diffusion: GaussianDiffusion, shape: tuple[int, ...] = (2,), seed: int = 0) -> ReverseModel:
+    """A fresh model for data of the given shape, the same for the same seed.
+
+    Raises ValueError for an unknown network, a parameter it does not take, or a shape it is not for.
+    """
     if network.name not in NETWORKS:
         raise ValueError(f"Unknown network {network.name!r}; choose one of {', '.join(NETWORKS)}.")
     with torch.random.fork_rng(devices=[]):  # layers draw from the global generator: hand it back untouched
         torch.default_generator.manual_seed(seed)
         try:
-            net = NETWORKS[network.name](dims=dims, T=diffusion.T, **dict(network.params))
+            net = NETWORKS[network.name](shape=shape, T=diffusion.T, **dict(network.params))
         except TypeError as error:
             raise ValueError(f"Network {network.name!r} does not take these parameters: {error}.") from None
     return ReverseModel(net, diffusion)
@@ -55,15 +83,15 @@ def stratified_times(T: int, n: int, generator: torch.Generator | None = None) -
 
 
 def bound_loss(model: ReverseModel, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-    """−K up to its constant entropies, in nats per dimension: (T−1) times the mean KL at times t."""
+    """−K up to its constant entropies, in nats per dimension, for each datum ``[n]``: (T−1) times the KL at its time."""
     diffusion = model.diffusion
     q = diffusion.q_marginal(x0, t)
     kl = step_kl_nats(model, diffusion, x0, q.mean + q.stddev * noise, t)
-    return (diffusion.T - 1) * kl.mean() / x0[0].numel()
+    return (diffusion.T - 1) * kl / x0[0].numel()
 
 
 def simple_loss(model: ReverseModel, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-    """The ε-loss of Ho et al. 2020 for the mean; the variance learns from the KL with the mean held fixed.
+    """The ε-loss of Ho et al. 2020 for the mean, for each datum ``[n]``; the variance learns from the KL, the mean held fixed.
 
     (The hybrid of Nichol & Dhariwal 2021, section 3.1, so that f_Σ is learned here too.)
     """
@@ -74,44 +102,156 @@ def simple_loss(model: ReverseModel, x0: Tensor, t: Tensor, noise: Tensor) -> Te
     signal = expand(diffusion.schedule.alpha_bar(t).sqrt(), xt)
     epsilon = (xt - signal * x0_mean) / expand(diffusion.schedule.noise(t).sqrt(), xt)
     kl = moments_kl_nats(diffusion, x0, x0_mean.detach(), x0_variance, t)
-    return functional.mse_loss(epsilon, noise) + 1e-3 * (diffusion.T - 1) * kl.mean()
+    return (epsilon - noise).square().flatten(1).mean(1) + 1e-3 * (diffusion.T - 1) * kl
 
 
 LOSSES = {"bound": bound_loss, "simple": simple_loss}
 
 
-def train_steps(model: ReverseModel, data: Tensor, config: TrainConfig) -> Iterator[TrainStep]:
-    """Train ``model`` in place on ``data`` ``[N, ...]``, yielding after every optimiser step.
+class _Loss(nn.Module):
+    """A loss as a module, the form in which DistributedDataParallel takes one."""
 
-    Batches, times and noise come from one generator seeded by the config: the same config, the same
-    weights. Raises TrainingError at a non-finite loss or gradient, before it touches the weights.
+    def __init__(self, model: ReverseModel, name: str):
+        super().__init__()
+        self.model, self.name = model, name
+
+    def forward(self, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        return LOSSES[self.name](self.model, x0, t, noise)
+
+
+class Trainer:
+    """One run: the model, its average, the optimiser and the random generators; everything that a pause must keep.
+
+    Trains ``model`` in place on ``data``: a tensor ``[N, ...]`` whose rows are drawn with replacement, or a
+    function ``(n, generator) -> [n, ...]``. Batches, times and noise come from generators seeded by the
+    config: the same config, the same weights. ``learning_rate`` may be changed at any time.
     """
-    device = data.device
-    generator = torch.Generator(device).manual_seed(config.seed)
-    cpu_generator = torch.Generator().manual_seed(config.seed)
-    average = copy.deepcopy(model).requires_grad_(False)
-    parameters = list(model.parameters())
-    optimiser = torch.optim.Adam(parameters, lr=config.learning_rate, fused=True)
-    loss_of = LOSSES[config.loss]
-    for step in range(1, config.steps + 1):
-        rows = torch.randint(len(data), (config.batch,), generator=generator, device=device)
-        x0 = data[rows]
-        t = stratified_times(model.diffusion.T, config.batch, cpu_generator)
-        loss = loss_of(model, x0, t, randn_like(x0, generator))
-        optimiser.zero_grad()
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(parameters, config.clip)
-        if not math.isfinite(loss.item()) or not math.isfinite(norm.item()):
+
+    def __init__(self, model: ReverseModel, data: Tensor | Draw, config: TrainConfig):
+        self.model, self.config, self.step_number = model, config, 0
+        self.learning_rate = config.learning_rate
+        self.device = next(model.parameters()).device
+        self._draw = _rows(data) if isinstance(data, Tensor) else data
+        model.precision = PRECISIONS[config.precision]
+        self.average = copy.deepcopy(model).requires_grad_(False)
+        self._parameters = list(model.parameters())
+        self._optimiser = torch.optim.Adam(self._parameters, lr=config.learning_rate, fused=True)
+        self._loss: nn.Module = _Loss(model, config.loss)
+        rank = 0
+        if distributed.is_available() and distributed.is_initialized():
+            rank = distributed.get_rank()
+            self._loss = DistributedDataParallel(self._loss)
+        self._generator = torch.Generator(self.device).manual_seed(config.seed + RANK_STRIDE * rank)
+        self._cpu_generator = torch.Generator().manual_seed(config.seed + RANK_STRIDE * rank)
+
+    def step(self) -> TrainStep:
+        """One optimiser step.
+
+        Raises TrainingError at a non-finite loss or gradient, before it touches the weights, and OutOfMemory
+        when the batch does not fit the device.
+        """
+        step, config = self.step_number + 1, self.config
+        try:
+            batch = self.draw(config.batch)
+            losses = self._backward(batch)
+        except torch.OutOfMemoryError:
+            raise self._out_of_memory() from None
+        loss, norm = losses.mean().item(), nn.utils.clip_grad_norm_(self._parameters, config.clip).item()
+        if not math.isfinite(loss) or not math.isfinite(norm):
             raise TrainingError(
                 f"The loss stopped being finite at step {step}; the weights of step {step - 1} are kept. "
                 "A smaller learning rate usually helps.",
                 step - 1,
             )
-        for group in optimiser.param_groups:
-            group["lr"] = config.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - 1) / config.steps))
-        optimiser.step()
-        _average(average, model, min(config.ema, (1 + step) / (10 + step)))
-        yield TrainStep(step, loss.item(), norm.item(), average)
+        for group in self._optimiser.param_groups:
+            group["lr"] = self.learning_rate * self._pace()
+        self._optimiser.step()
+        _average(self.average, self.model, min(config.ema, (1 + step) / (10 + step)))
+        self.step_number = step
+        return TrainStep(step, loss, norm, self.average, batch, losses)
+
+    def draw(self, n: int) -> Batch:
+        """n data with their times and noise, from the run's own generators."""
+        x0 = self._draw(n, self._generator)
+        t = stratified_times(self.model.diffusion.T, n, self._cpu_generator)
+        return Batch(x0, t, randn_like(x0, self._generator))
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that the next step depends on, as named tensors: exact copies, safe to write while training goes on."""
+        kept = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        kept |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+        for i, parameter in enumerate(self._parameters):
+            kept |= {f"adam.{i}.{k}": v for k, v in self._optimiser.state[parameter].items()}
+        kept |= {"generator": self._generator.get_state(), "cpu_generator": self._cpu_generator.get_state()}
+        kept |= {"step": torch.tensor(self.step_number), "learning_rate": torch.tensor(self.learning_rate, dtype=torch.float64)}
+        return {k: v.detach().to("cpu", copy=True).contiguous() for k, v in kept.items()}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go on exactly from a :meth:`state` of the same configuration. Raises ValueError when it is not one."""
+        try:
+            wanted = {k: v.shape for k, v in self.model.state_dict().items()}
+            for part, module in (("model.", self.model), ("average.", self.average)):
+                given = {k.removeprefix(part): v for k, v in state.items() if k.startswith(part)}
+                if {k: v.shape for k, v in given.items()} != wanted:
+                    raise ValueError
+                module.load_state_dict(given)
+            adam = {}
+            for i, parameter in enumerate(self._parameters):
+                own = {k.removeprefix(f"adam.{i}."): v for k, v in state.items() if k.startswith(f"adam.{i}.")}
+                if own and own["exp_avg"].shape != parameter.shape:
+                    raise ValueError
+                adam |= {i: own} if own else {}
+            self._optimiser.load_state_dict({"state": adam, "param_groups": self._optimiser.state_dict()["param_groups"]})
+            self._generator.set_state(state["generator"])
+            self._cpu_generator.set_state(state["cpu_generator"])
+            self.step_number, self.learning_rate = int(state["step"]), float(state["learning_rate"])
+        except (ValueError, KeyError, RuntimeError, TypeError):
+            raise ValueError("This saved state does not belong to this configuration.") from None
+
+    def _backward(self, batch: Batch) -> Tensor:
+        self._optimiser.zero_grad()
+        losses = self._loss(*batch)
+        losses.mean().backward()
+        return losses.detach()
+
+    def _pace(self) -> float:
+        """The share of the learning rate for the step about to be taken."""
+        warm = min(1.0, (self.step_number + 1) / self.config.warmup) if self.config.warmup else 1.0
+        if self.config.decay == "none":
+            return warm
+        return warm * 0.5 * (1 + math.cos(math.pi * min(1.0, self.step_number / self.config.steps)))
+
+    def _out_of_memory(self) -> OutOfMemory:
+        """Find by trying a batch that fits, so that it can be offered."""
+        step, batch = self.step_number, self.config.batch
+        fits = None
+        while fits is None and batch > 1:
+            batch //= 2
+            self._optimiser.zero_grad()
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            try:
+                self._backward(self.draw(batch))
+                fits = batch
+            except torch.OutOfMemoryError:
+                continue
+        self._optimiser.zero_grad()
+        advice = f"a batch of {fits} fits." if fits else "not even a batch of 1 fits: choose a smaller network."
+        return OutOfMemory(f"A batch of {self.config.batch} does not fit this device's memory; {advice}", step, fits)
+
+
+def train_steps(model: ReverseModel, data: Tensor | Draw, config: TrainConfig) -> Iterator[TrainStep]:
+    """Train ``model`` in place, yielding after every optimiser step until ``config.steps``; as :class:`Trainer`."""
+    trainer = Trainer(model, data, config)
+    while trainer.step_number < config.steps:
+        yield trainer.step()
+
+
+def _rows(data: Tensor) -> Draw:
+    def draw(n: int, generator: torch.Generator) -> Tensor:
+        return data[torch.randint(len(data), (n,), generator=generator, device=data.device)]
+
+    return draw
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-import dpm_core.__main__ as command_line
+import dpm_core.commands as commands
 from dpm_core import checkpoint
 from dpm_core.__main__ import main
 from dpm_core.palette import GROUND, MODEL
@@ -34,7 +34,7 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("place")
     (folder / "mine.csv").write_text("x,y\n" + "".join(f"{a},{b}\n" for a, b in POINTS))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(command_line, "HELD_OUT", 300)
+        patch.setattr(commands, "HELD_OUT", 300)
         patch.setattr(checkpoint, "SHIPPED", folder / "none")
         patch.setenv("DPM_CHECKPOINTS", str(folder / "kept"))
         own = ["train", "--data", str(folder / "mine.csv"), "--noise", "0.2", *SMALL, "--schedule", "paper", "--seed", "3"]
@@ -217,7 +217,7 @@ TRAIN = ["train", "--data", "eight_gaussians", *SMALL, "--name", "bad"]
         ([*TRAIN, "--ema", "1"], "ema"),
         ([*TRAIN, "--clip", "-1"], "clip"),
         ([*TRAIN, "--network-param", "width"], "width"),
-        ([*TRAIN, "--network-param", "width=wide"], "width=wide"),
+        ([*TRAIN, "--network-param", "width=wide"], "does not take"),
         ([*TRAIN, "--network-param", "widht=8"], "widht"),
         ([*TRAIN, "--network-param", "width=100000"], "width"),
         ([*TRAIN, "--schedule-param", "beta_2=0.1"], "beta_2"),

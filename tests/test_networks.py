@@ -26,7 +26,7 @@ def shaken(network, seed=0):
 
 def test_rbf_is_a_normalised_radial_basis_readout_per_time():
     """Σ_u φ_u(x) R_t,u / Σ_u φ_u(x), φ_u = exp(−|x − c_u|²/2σ_u²), its own R for each t (App. D.1.1); 1e-12."""
-    network = shaken(RBF(2, 5, units=7))
+    network = shaken(RBF((2,), 5, units=7))
     x = torch.randn(6, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     centres, readout = network.centres.detach().numpy(), network.readout.detach().numpy()
     width = np.exp(network.log_width.detach().numpy())
@@ -43,7 +43,7 @@ def test_rbf_is_a_normalised_radial_basis_readout_per_time():
 
 def test_mlp_is_its_formula():
     """Fourier features, one shift per block from the log-SNR, residual silu blocks, read out; layer by layer by hand, 1e-10."""
-    network = shaken(MLP(2, 9, width=6, depth=2, features=3))
+    network = shaken(MLP((2,), 9, width=6, depth=2, features=3))
     draw = torch.Generator().manual_seed(1)
     x = torch.randn(5, 2, generator=draw, dtype=torch.float64)
     level = torch.tensor([3.0, -1.0, 3.0, 0.5, -15.0], dtype=torch.float64)
@@ -86,7 +86,7 @@ def test_batched_equals_one_at_a_time(name):
 def test_mlp_blocks_of_rows_do_not_change_the_answer(n, monkeypatch):
     """Without gradients rows go four at a time and in place; with them all at once: the same numbers, and x untouched."""
     monkeypatch.setattr(dpm_core.networks.mlp, "CACHE_ROWS", 4)
-    network = shaken(MLP(2, 9, width=6, depth=2, features=3))
+    network = shaken(MLP((2,), 9, width=6, depth=2, features=3))
     draw = torch.Generator().manual_seed(4)
     x = torch.randn(n, 2, generator=draw, dtype=torch.float64)
     before = x.clone()

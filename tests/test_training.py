@@ -56,7 +56,7 @@ def test_bound_loss_is_the_sum_of_the_terms_per_dimension():
     """One datum at every t = 2..T: exactly Σ_t KL(q_posterior ‖ reverse)/d by torch's kl_divergence, to 1e-9."""
     T = 8
     diffusion = GaussianDiffusion(make_schedule("paper", T))
-    model = build_model(SMALL, diffusion, dims=3, seed=1).double()
+    model = build_model(SMALL, diffusion, shape=(3,), seed=1).double()
     nn.init.normal_(model.network.outputs.weight, generator=torch.Generator().manual_seed(0))
     t = torch.arange(2, T + 1)
     x0 = torch.randn(1, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64).expand(T - 1, 3)
@@ -66,7 +66,7 @@ def test_bound_loss_is_the_sum_of_the_terms_per_dimension():
         bar = (T - i - 2) / T  # ᾱ_t of the paper's schedule at t = i + 2
         xt = math.sqrt(bar) * x0[:1] + math.sqrt(1 - bar) * noise[i : i + 1]
         total += float(kl_divergence(diffusion.q_posterior(x0[:1], xt, i + 2), model.reverse(xt, i + 2)).sum().detach())
-    assert float(bound_loss(model, x0, t, noise).detach()) == pytest.approx(total / 3, rel=1e-9)
+    assert float(bound_loss(model, x0, t, noise).mean().detach()) == pytest.approx(total / 3, rel=1e-9)
 
 
 def test_bound_loss_estimates_the_bound(generator):
@@ -77,7 +77,7 @@ def test_bound_loss_estimates_the_bound(generator):
     losses = []
     for _ in range(300):
         x0 = data.sample(32, generator)
-        losses.append(float(bound_loss(kernel, x0, stratified_times(6, 32, generator), torch.randn(32, 2, generator=generator))))
+        losses.append(float(bound_loss(kernel, x0, stratified_times(6, 32, generator), torch.randn(32, 2, generator=generator)).mean()))
     bound = evaluate_bound(kernel, diffusion, data.sample(4000, generator), generator)
     error = math.hypot(np.std(losses) / math.sqrt(300), bound.standard_error_nats / 2)
     assert abs(np.mean(losses) - float(bound.kl_nats.sum()) / 2) < 5 * error and error < 0.02
@@ -115,9 +115,9 @@ def test_simple_loss_value_and_gradient():
     draw = torch.Generator().manual_seed(0)
     t = torch.tensor([2, 3, 6, 6])
     x0, noise = torch.randn(2, 4, 2, generator=draw, dtype=torch.float64)
-    simple_loss(model, x0, t, noise).backward()
+    simple_loss(model, x0, t, noise).mean().backward()
     got = [p.grad.clone() for p in model.parameters()]
-    value = float(simple_loss(model, x0, t, noise).detach())
+    value = float(simple_loss(model, x0, t, noise).mean().detach())
 
     a, b = (p.detach().clone().requires_grad_() for p in (model.network.a, model.network.b))
     bar = torch.cumprod(1 - diffusion.schedule.betas, 0)[t - 1, None]
@@ -293,11 +293,11 @@ def test_the_exact_kernel_cannot_be_beaten_by_its_own_loss(generator):
     t = stratified_times(T, n, generator)
     noise = torch.randn(n, 1, generator=generator, dtype=torch.float64)
     with torch.no_grad():
-        base = float(bound_loss(model, x0, t, noise))
+        base = float(bound_loss(model, x0, t, noise).mean())
         for parameter in model.parameters():
             for shift in (0.2, -0.2):
                 parameter += shift
-                assert float(bound_loss(model, x0, t, noise)) > base
+                assert float(bound_loss(model, x0, t, noise).mean()) > base
                 parameter -= shift
 
 

@@ -1,15 +1,21 @@
-"""Reading what a person brings: two columns of numbers."""
+"""Reading what a person brings: two columns of numbers, or a picture."""
 
 from __future__ import annotations
 
-from io import StringIO
+from io import BytesIO, StringIO
 
 import numpy as np
+from PIL import Image, ImageOps
 
 from dpm_core.data.toy2d import DataError
 
 MAX_BYTES = 10 << 20
 MAX_ROWS = 500_000
+
+FORMATS = ("PNG", "JPEG", "WEBP")
+MAX_IMAGE_BYTES = 50 << 20
+MAX_PIXELS = 16_000_000
+MIN_SIDE = 8  # pixels, the smallest picture that any model takes
 
 
 def read_csv(raw: bytes) -> np.ndarray:
@@ -51,3 +57,57 @@ def _numeric(cell: str) -> bool:
     except ValueError:
         return not cell.strip()  # a missing number, not a name
     return True
+
+
+def read_image(raw: bytes, max_side: int | None = None) -> np.ndarray:
+    """A PNG, JPEG or WebP picture as it is meant to be seen: uint8, grey ``[H, W]`` or RGB ``[H, W, 3]``.
+
+    Turned upright as its EXIF says, transparency laid on white, 16 bits rounded to 8, the first frame of
+    several; made smaller, keeping its proportions, where its longer side exceeds ``max_side``. Its size is
+    checked before it is decoded. Raises DataError, in one sentence that says what to do.
+    """
+    if len(raw) > MAX_IMAGE_BYTES:
+        raise DataError(f"This file is larger than {MAX_IMAGE_BYTES >> 20} MB; save the picture smaller.")
+    try:
+        with Image.open(BytesIO(raw), formats=FORMATS) as image:
+            _check_size(*image.size)
+            upright = ImageOps.exif_transpose(image)
+            seen = _as_seen(upright)
+    except DataError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise DataError(f"This picture has more than {MAX_PIXELS // 10**6} megapixels; save it smaller.") from None
+    except Image.UnidentifiedImageError:
+        raise DataError("This is not a picture that can be read; save it as PNG, JPEG or WebP.") from None
+    except Exception:  # PIL's decoders raise nearly anything on a damaged file
+        raise DataError("This picture is damaged or incomplete; save it anew as PNG or JPEG.") from None
+    if max_side is not None and max(seen.size) > max_side:
+        ratio = max_side / max(seen.size)
+        width, height = (max(1, round(side * ratio)) for side in seen.size)
+        if min(width, height) < MIN_SIDE:
+            raise DataError(f"At {max_side} pixels this picture is only {width} × {height}; cut it to less extreme proportions.")
+        seen = seen.resize((width, height), Image.Resampling.LANCZOS)
+    return np.array(seen)
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise DataError(f"This picture has {width:,} × {height:,} pixels; save it with at most {MAX_PIXELS // 10**6} million.")
+    if min(width, height) < MIN_SIDE:
+        raise DataError(f"This picture has {width:,} × {height:,} pixels; each side needs at least {MIN_SIDE}.")
+
+
+def _as_seen(image: Image.Image) -> Image.Image:
+    """Mode "L" or "RGB": grey stays grey, transparency shows white."""
+    if image.mode.startswith("I"):  # 16 bits; convert("L") would cut off at 255
+        values = np.asarray(image).astype(np.int64)
+        seen = Image.fromarray(((values * 255 + 32767) // 65535).clip(0, 255).astype(np.uint8))
+        clear = image.info.get("transparency")
+        return Image.fromarray(np.where(values == clear, 255, np.asarray(seen)).astype(np.uint8)) if isinstance(clear, int) else seen
+    grey = image.mode in ("1", "L", "LA", "La")
+    if "A" not in image.mode.upper() and "transparency" not in image.info:
+        return image.convert("L" if grey else "RGB")
+    with_alpha = image.convert("LA" if grey else "RGBA")
+    white = Image.new("L" if grey else "RGB", image.size, "white")
+    white.paste(with_alpha.convert(white.mode), mask=with_alpha.getchannel("A"))
+    return white

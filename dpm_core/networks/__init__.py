@@ -6,5 +6,6 @@ from torch import nn
 
 from dpm_core.networks.mlp import MLP
 from dpm_core.networks.rbf import RBF
+from dpm_core.networks.unet import UNet
 
-NETWORKS: dict[str, type[nn.Module]] = {"mlp": MLP, "rbf": RBF}
+NETWORKS: dict[str, type[nn.Module]] = {"mlp": MLP, "rbf": RBF, "unet": UNet}

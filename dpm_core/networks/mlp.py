@@ -18,8 +18,11 @@ class MLP(nn.Module):
     ``frequency`` (radians per unit of x). Shapes as in :mod:`dpm_core.reverse`.
     """
 
-    def __init__(self, dims: int, T: int, width: int = 128, depth: int = 3, features: int = 16, frequency: float = 1.5):
+    def __init__(self, shape: tuple[int, ...], T: int, width: int = 128, depth: int = 3, features: int = 16, frequency: float = 1.5):
         super().__init__()
+        if len(shape) != 1:
+            raise ValueError("The MLP is for points; images take the U-Net or the multi-scale network.")
+        (dims,) = shape
         if not (1 <= width <= 1024 and 1 <= depth <= 16 and 1 <= features <= 512):
             raise ValueError("The MLP takes a width up to 1024, a depth up to 16 and up to 512 features.")
         self.frequencies: Tensor

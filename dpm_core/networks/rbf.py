@@ -12,8 +12,11 @@ class RBF(nn.Module):
     The readout is learned separately for each time step. Shapes as in :mod:`dpm_core.reverse`.
     """
 
-    def __init__(self, dims: int, T: int, units: int = 16):
+    def __init__(self, shape: tuple[int, ...], T: int, units: int = 16):
         super().__init__()
+        if len(shape) != 1:
+            raise ValueError("The RBF network is for points; images take the U-Net or the multi-scale network.")
+        (dims,) = shape
         if not 1 <= units <= 1024:
             raise ValueError("The RBF network takes 1 to 1024 units.")
         # centres over the region that unit-variance data fills; placed by an even spiral, so that the

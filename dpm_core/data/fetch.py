@@ -1,0 +1,148 @@
+"""Where data files live on this machine, and how they get there.
+
+A file that a person puts into the data folder is taken as it is (its reader checks the format); one
+that is downloaded must have the published checksum before it gets its name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from dpm_core.data.toy2d import DataError
+
+TIMEOUT = 10  # seconds without a byte
+ATTEMPTS = 3  # per address; each goes on where the one before broke off
+BLOCK = 1 << 16  # bytes read at a time
+
+Progress = Callable[[str, int, int | None], None]  # (file name, bytes so far, bytes in all where known)
+
+_one_at_a_time = threading.Lock()  # two sessions must not write the same partial file
+
+
+def data_folder() -> Path:
+    """$DPM_DATA, or "dpm-explorer/data" in this user's cache folder; it need not exist yet."""
+    if own := os.environ.get("DPM_DATA"):
+        return Path(own).expanduser()
+    if sys.platform == "win32":
+        cache = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        cache = Path.home() / "Library" / "Caches"
+    else:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "dpm-explorer" / "data"
+
+
+def find(folders: Iterable[str], candidates: Iterable[str]) -> Path | None:
+    """The first of the files ``candidates`` in the first of ``folders`` (inside the data folder; "" is itself) that has any."""
+    candidates = tuple(candidates)
+    paths = (data_folder() / folder / name for folder in folders for name in candidates)
+    return next((path for path in paths if os.path.isfile(path)), None)  # unlike is_file, never raises
+
+
+def download(urls: Sequence[str], target: Path, checksum: str, max_bytes: int, progress: Progress | None = None) -> Path:
+    """Bring a file to ``target`` from the first address that gives the right one; nothing happens if it is there.
+
+    ``checksum`` is "md5:…" or "sha256:…". What has arrived stays in "<target>.part", from which the next
+    attempt, or the next run, goes on (HTTP Range); ``target`` itself appears whole and verified or not at
+    all. Raises DataError, which says what to put where, when no address helps or the folder cannot be written.
+    """
+    with _one_at_a_time:
+        if target.is_file():
+            return target
+        part = target.with_name(target.name + ".part")
+        new_folder = not target.parent.exists()
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part.open("ab").close()
+        except OSError as error:
+            raise DataError(f"Cannot write to {target.parent} ({_reason(error)}); set DPM_DATA to a folder that can be written.") from None
+        reason = "no address is known"
+        for url in urls:
+            for _ in range(ATTEMPTS):
+                before = _size(part)
+                try:
+                    _receive(url, part, max_bytes, progress)
+                except _Refused as error:
+                    reason = str(error)
+                    break  # asking again would change nothing
+                except (OSError, http.client.HTTPException) as error:
+                    reason = _reason(error)
+                    if _size(part) > before:
+                        continue
+                    break  # nobody answers: waiting as long again would not help
+                if _digest(part, checksum) == checksum:
+                    os.replace(part, target)
+                    return target
+                part.unlink()  # neither to be used nor to be continued
+                reason = "what arrived does not have the published checksum"
+                if not before:
+                    break  # all of it came from here; if not, what was there before may be to blame
+        if not _size(part):  # leave nothing behind where nothing came
+            part.unlink(missing_ok=True)
+            if new_folder:
+                target.parent.rmdir()
+        hosts = " or ".join(dict.fromkeys(url.split("/")[2] for url in urls))
+        raise DataError(f"{target.name} could not be downloaded from {hosts} ({reason}); put that file into {target.parent} by hand.")
+
+
+class _Refused(Exception):
+    """An answer that will not change by asking again."""
+
+
+def _receive(url: str, part: Path, max_bytes: int, progress: Progress | None) -> None:
+    """Append to ``part`` what is still missing. Raises OSError or HTTPException where the line breaks, _Refused on a plain no."""
+    start = _size(part)
+    request = urllib.request.Request(url, headers={"User-Agent": "dpm-explorer", "Accept-Encoding": "identity"})
+    if start:
+        request.add_header("Range", f"bytes={start}-")
+    try:
+        response = urllib.request.urlopen(request, timeout=TIMEOUT)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == 416:  # nothing beyond what is here: the checksum decides
+            return
+        raise _Refused(f"the server says {error.code} {error.reason}") from None
+    with response:
+        if start and not (response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {start}-")):
+            start = 0  # the server begins anew, and so does the file
+        length = response.headers.get("Content-Length", "")
+        total = start + int(length) if length.isdigit() else None
+        done = start
+        with part.open("ab" if start else "wb") as stream:
+            while done <= max_bytes and (total is None or total <= max_bytes):
+                if progress:
+                    progress(part.name.removesuffix(".part"), done, total)
+                block = response.read(BLOCK)
+                if not block:
+                    if total is not None and done < total:  # http.client does not complain of a short body
+                        raise ConnectionError(f"it broke off after {done:,} of {total:,} bytes")
+                    return
+                stream.write(block)
+                done += len(block)
+    part.unlink()
+    raise _Refused(f"it is larger than the {max_bytes:,} bytes expected")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _digest(path: Path, checksum: str) -> str:
+    algorithm = checksum.partition(":")[0]
+    with path.open("rb") as stream:
+        return f"{algorithm}:{hashlib.file_digest(stream, algorithm).hexdigest()}"
+
+
+def _reason(error: Exception) -> str:
+    """The error in the fewest words: URLError wraps another, OSError has its plain text in strerror."""
+    inner = getattr(error, "reason", None)
+    error = inner if isinstance(inner, Exception) else error
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

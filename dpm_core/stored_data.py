@@ -1,0 +1,95 @@
+"""What a checkpoint keeps of its data: constants in its header and, of a person's own data, the data itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dpm_core.config import DataConfig
+from dpm_core.data.images import IMAGE_SETS, ImageDataset, ImageSpec
+from dpm_core.data.toy2d import NOISE_RANGE, DataError, PlaneDataset, make_dataset
+
+MAX_SIDE = 256  # of the images a model may be for
+
+
+def shape(dataset: PlaneDataset | ImageSpec) -> tuple[int, ...]:
+    """Shape of one datum."""
+    return dataset.shape if isinstance(dataset, ImageSpec) else (2,)
+
+
+def constants(dataset: PlaneDataset | ImageSpec) -> dict[str, Any]:
+    """What stands in the header."""
+    if isinstance(dataset, ImageSpec):
+        names = [field.name for field in dataclasses.fields(ImageSpec) if field.name != "name"]
+    else:
+        names = ["title", "noise", "mean", "scale"]
+    return {name: getattr(dataset, name) for name in names}
+
+
+def tensors(config: DataConfig, dataset: PlaneDataset | ImageSpec) -> dict[str, Tensor]:
+    """What stands beside the weights: nothing unless the data is the person's own."""
+    if config.name == "own" and isinstance(dataset, PlaneDataset):
+        return {"data.points": dataset.points, "data.weights": dataset.weights}
+    if config.name == "image" and isinstance(dataset, ImageDataset):
+        return {"data.train": dataset.train.contiguous(), "data.held_out": dataset.held_out.contiguous()}
+    return {}
+
+
+def described_shape(config: DataConfig, constants: Any) -> tuple[int, ...]:
+    """Shape of one datum as the header says. Raises DataError when it makes no sense."""
+    return _spec(config, constants).shape if config.name in IMAGE_SETS else (2,)
+
+
+def rebuild(config: DataConfig, constants: Any, tensors: dict[str, Tensor]) -> PlaneDataset | ImageSpec:
+    """The data set of a checkpoint, from its header and tensors. Raises DataError, KeyError, TypeError or ValueError."""
+    if config.name not in IMAGE_SETS:
+        return _plane(config, constants, tensors)
+    spec = _spec(config, constants)
+    if config.name != "image" or "data.train" not in tensors:
+        return spec
+    pools = {name: tensors[f"data.{name}"] for name in ("train", "held_out")}
+    for pool in pools.values():
+        fits = pool.ndim == 4 and len(pool) > 0 and pool.shape[1] == spec.shape[0]
+        if pool.dtype != torch.uint8 or not fits or pool.shape[2] < spec.shape[1] or pool.shape[3] < spec.shape[2]:
+            raise DataError("its picture does not fit its description.")
+    return ImageDataset(**{field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}, **pools)
+
+
+def _spec(config: DataConfig, constants: Any) -> ImageSpec:
+    channels, height, width = constants["shape"]
+    levels, mean, scale = constants["levels"], float(constants["mean"]), float(constants["scale"])
+    whole = all(isinstance(v, int) and not isinstance(v, bool) for v in (channels, height, width, levels))
+    if not whole or channels not in (1, 3) or not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
+        raise DataError(f"its images must have 1 or 3 channels and sides up to {MAX_SIDE}.")
+    if not (2 <= levels <= 256 and math.isfinite(mean) and math.isfinite(scale) and scale > 0):
+        raise DataError("its data constants are out of range.")
+    return ImageSpec(config.name, str(constants["title"])[:80], (channels, height, width), mean, scale, levels)
+
+
+def _plane(config: DataConfig, constants: Any, tensors: dict[str, Tensor]) -> PlaneDataset:
+    if config.name != "own":
+        return make_dataset(config.name, config.noise)
+    noise, mean, scale = float(constants["noise"]), constants["mean"], constants["scale"]
+    points, weights = tensors["data.points"].double(), tensors["data.weights"].double()
+    if points.ndim != 2 or points.shape[1] != 2 or weights.shape != points.shape[:1] or len(points) == 0:
+        raise DataError("its data points are not a list of pairs with weights.")
+    if not bool(points.isfinite().all() and (weights > 0).all() and weights.isfinite().all()):
+        raise DataError("its data points are not finite.")
+    if not NOISE_RANGE[0] <= noise <= NOISE_RANGE[1]:
+        raise DataError("its data noise is out of range.")
+    if min(_pair(scale)) <= 0:
+        raise DataError("its data scale is not positive.")
+    title = str(constants["title"])[:80]
+    return PlaneDataset("own", title, points, weights / weights.sum(), noise, _pair(mean), _pair(scale))
+
+
+def _pair(values: Any) -> tuple[float, float]:
+    first, second = values
+    pair = float(first), float(second)
+    if not all(map(math.isfinite, pair)):
+        raise DataError("its data constants are not finite.")
+    return pair
