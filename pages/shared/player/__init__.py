@@ -1,4 +1,4 @@
-"""The particle player: a whole trajectory is sent once and played in the browser.
+"""The player of particles and images: a whole trajectory is sent once and played in the browser.
 
 from pages.shared.player import Panel, Stage, pack, player
 result = player(pack(Stage(...)), key="reverse")
@@ -14,6 +14,8 @@ import streamlit as st
 from .pack import (
     Arrows,
     Formula,
+    Histogram,
+    Images,
     Lines,
     Mesh,
     Number,
@@ -27,6 +29,8 @@ from .pack import (
 __all__ = [
     "Arrows",
     "Formula",
+    "Histogram",
+    "Images",
     "Lines",
     "Mesh",
     "Number",
@@ -40,7 +44,17 @@ __all__ = [
 
 _HERE = Path(__file__).parent
 # One ES module reaches the browser; the order only puts helpers before their use.
-_SCRIPTS = ("payload.js", "draw.js", "controls.js", "input.js", "share.js", "component.js")
+_SCRIPTS = (
+    "payload.js",
+    "draw.js",
+    "images.js",
+    "controls.js",
+    "histogram.js",
+    "versions.js",
+    "input.js",
+    "share.js",
+    "component.js",
+)
 
 _component = st.components.v2.component(
     "dpm_player",
@@ -63,8 +77,8 @@ def player(payload: bytes, key: str, on_pick: Callable[[], Any] | None = None):
     on_pick: called without arguments before the rerun that follows a click.
 
     Returns the component result. `result.pick` is None except in the run after a
-    click, when it is {"t", "frame", "x", "y", "panel", "particle"} as sent by the
-    browser: pass it through `clean_pick` before use.
+    click, when it is a dictionary as sent by the browser: pass it through `clean_pick`
+    before use.
     """
     return _component(
         key=key,

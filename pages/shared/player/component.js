@@ -9,6 +9,8 @@ const page = (window.__dpmPlayers ??= { all: new Set(), last: null, clocks: new 
 
 const END_REST = 0.8 // seconds a loop stays at its end, so that the result can be seen
 const TURN_REST = 0.4
+const PAINTERS = { particles: drawParticles, images: drawImages }
+const CARDS = { number: numberCard, formula: formulaCard, histogram: histogramCard }
 const REACH = 14 // css px within which a particle counts as pointed at
 const STILL = matchMedia("(prefers-reduced-motion: reduce)")
 
@@ -20,11 +22,15 @@ function createPlayer(host) {
     host, stage: null, bytes: null, structure: "", panels: [], cards: [],
     position: 0, playing: false, leading: false, resume: false, rest: 0, before: 0,
     speed: 1, loop: false, direction: "forward", heading: 1, colour: "role", trails: false,
+    version: 0, replay: null, font: { size: 13, family: "sans-serif" },
     on: new Set(), hover: null, marker: null, frame: -1, request: 0, dirty: true, switched: true,
     visible: true, draws: 0, palette: null, trigger: () => {}, undo: [],
   }
   const actions = {
-    toggle: () => setPlaying(p, !p.playing),
+    toggle: () => togglePlay(p),
+    replay: () => toggleReplay(p),
+    stepVersion: (n) => stepVersion(p, n),
+    scrubVersion: (share, phase) => scrubVersion(p, share, phase),
     step: (n) => step(p, n),
     scrub: (share, phase) => scrub(p, share, phase),
     speed: (value) => setSpeed(p, value),
@@ -39,13 +45,15 @@ function createPlayer(host) {
   }
   p.panelBox = el("div", { class: "panels" })
   p.timeline = buildTimeline(actions)
+  p.learning = buildVersions(actions)
   p.tools = buildTools(actions)
   p.caption = el("p", { class: "caption" })
   p.cardBox = el("div", { class: "cards" })
   p.help = buildHelp(() => setHelp(p, false))
   p.error = el("p", { class: "error", role: "alert" })
   p.error.hidden = true
-  p.layout = el("div", { class: "layout" }, p.panelBox, p.timeline.root,
+  p.layout = el("div", { class: "layout" }, p.panelBox,
+    el("div", { class: "timeline" }, p.timeline.root, p.learning.root),
     el("div", { class: "foot" }, p.caption, p.tools.root), p.cardBox)
   p.root = el("div", { class: "dpm-player", tabindex: "-1" }, p.error, p.layout, p.help)
   p.root.dataset.draws = "0"
@@ -67,12 +75,19 @@ function receive(p, data) {
   p.stage = stage
   p.bytes = bytes
   p.frame = -1
+  p.version = versionAfter(old, p.version, stage)
+  p.root.dataset.versions = stage.versions.length
+  if (p.replay !== null) p.replay = p.version
+  chooseVersion(stage, p.version)
   adoptSettings(p, stage, old)
   const structure = structureOf(stage)
   if (structure !== p.structure) buildStage(p, stage)
   p.structure = structure
-  stage.panels.forEach((panel, i) => { p.panels[i].panel = panel; p.panels[i].colours = {} })
-  if (p.hover && p.hover.index >= stage.panels[p.hover.panel]?.n) p.hover = null
+  stage.panels.forEach((panel, i) => {
+    Object.assign(p.panels[i], { panel, colours: {} })
+    p.panels[i].surface.canvas.setAttribute("aria-label", altText(panel))
+  })
+  if (p.hover && !stillThere(stage.panels[p.hover.panel], p.hover)) p.hover = null
   const last = stage.times.length - 1
   if (old) {
     // The same t where it is present, else the same share of the way.
@@ -87,6 +102,15 @@ function receive(p, data) {
     if (stage.autoplay && !linked && !STILL.matches && !p.leader) setPlaying(p, true)
   }
   if (old && stage.autoplay && !old.autoplay && !STILL.matches) setPlaying(p, true)
+}
+
+const stillThere = (panel, { index, x, y }) =>
+  index < panel.n && (panel.kind !== "images" || (x < panel.width && y < panel.height))
+
+function altText(panel) {
+  const what = panel.kind === "images" ? `images of ${panel.width} by ${panel.height} pixels` : "particles"
+  const list = panel.captions?.length ? `: ${panel.captions.join(", ")}` : ""
+  return `${panel.label} ${panel.note.replace(/<\/?su[bp]>/g, "")}: ${panel.n} ${what}${list}`
 }
 
 function adoptSettings(p, stage, old) {
@@ -108,15 +132,16 @@ function buildStage(p, stage) {
   p.panels = stage.panels.map((panel, index) => buildPanel(p, panel, index))
   p.panelBox.replaceChildren(...p.panels.map((view) => view.root))
   for (const view of p.panels) p.resizer.observe(view.root)
-  p.cards = stage.readouts.map((card) => card.kind === "formula"
-    ? formulaCard(card)
-    : numberCard(card, (share) => seek(p, Math.round(share * (p.stage.times.length - 1)))))
+  const go = (share) => seek(p, Math.round(share * (p.stage.times.length - 1)))
+  p.cards = stage.readouts.map((card) => CARDS[card.kind](card, go))
   p.cardBox.replaceChildren(...p.cards.map((card) => card.root))
   p.caption.replaceChildren(richText(stage.caption, (id, word) => layerToggle(p, id, word)))
   p.root.dataset.cards = stage.readouts.length
   p.root.dataset.panels = stage.panels.length
   p.root.dataset.height = stage.height
   p.root.dataset.caption = stage.caption ? "yes" : "no"
+  p.tools.trails.hidden = p.tools.colour.hidden = stage.panels.every((panel) => panel.kind === "images")
+  p.help.describe(stage)
   p.hover = null
 }
 
@@ -131,7 +156,7 @@ function layerToggle(p, id, word) {
 }
 
 function buildPanel(p, panel, index) {
-  const canvas = el("canvas", { role: "img", "aria-label": `${panel.label} ${panel.note}: ${panel.n} particles` })
+  const canvas = el("canvas", { role: "img" })
   const legend = el("div", { class: "legend" }, el("i", { class: `dot ${panel.role}` }),
     layerToggle(p, panel.id, panel.label), ...panel.layers.map((layer) => layerToggle(p, layer.id, layer.label)))
   if (panel.note) {
@@ -149,6 +174,9 @@ function buildPanel(p, panel, index) {
 
 // ---- Drawing on demand --------------------------------------------------------------
 
+// Images are not thrifty with it: pixels that do not meet the screen's would be uneven.
+const pixelRatio = (panel) => Math.min(window.devicePixelRatio || 1, panel.kind === "images" ? 4 : 2.5)
+
 // Something changed: draw at the next chance, once. While playing only `tick` draws,
 // and the switches are left alone.
 function invalidate(p) {
@@ -159,13 +187,15 @@ function invalidate(p) {
 
 function tick(p, now) {
   p.request = 0
-  if (p.playing && p.leading) {
+  const running = () => p.replay !== null || (p.playing && p.leading)
+  if (running()) {
     // A long gap (hidden tab, busy page) must not make the picture leap.
-    advance(p, Math.min(0.1, Math.max(0, (now - (p.before || now)) / 1000)))
+    const seconds = Math.min(0.1, Math.max(0, (now - (p.before || now)) / 1000))
+    p.replay === null ? advance(p, seconds) : advanceReplay(p, seconds)
     p.before = now
   }
   if (p.dirty && p.visible) render(p)
-  if (p.playing && p.leading && !p.request) p.request = requestAnimationFrame((next) => tick(p, next))
+  if (running() && !p.request) p.request = requestAnimationFrame((next) => tick(p, next))
 }
 
 function advance(p, seconds) {
@@ -195,15 +225,14 @@ function arrive(p) {
 function render(p) {
   if (!p.stage || !p.palette) return
   p.dirty = false
-  const ratio = Math.min(window.devicePixelRatio || 1, 2.5)
   for (const view of p.panels) {
-    if (view.width > 0 && view.height > 0) {
-      drawPanel(view.surface, sceneOf(p, view), view.width, view.height, ratio)
-    }
+    const { surface, panel, width, height } = view
+    if (width > 0 && height > 0) PAINTERS[panel.kind](surface, sceneOf(p, view), width, height, pixelRatio(panel))
   }
   p.draws += 1
   p.root.dataset.draws = p.draws
   showTime(p)
+  showVersion(p)
   if (p.switched) showSwitches(p)
   p.switched = false
   showTip(p)
@@ -211,9 +240,11 @@ function render(p) {
 
 const sceneOf = (p, view) => ({
   stage: p.stage, panel: view.panel, position: p.position, heading: p.heading, palette: p.palette,
-  colour: p.colour, on: p.on, trails: p.trails, hover: p.hover ? p.hover.index : -1,
-  marker: p.marker?.panel === view.panel.id ? p.marker : null, colours: view.colours,
+  font: p.font, colour: p.colour, on: p.on, trails: p.trails, hover: p.hover?.panel === view.index ? p.hover : null,
+  marker: p.marker?.panel === view.panel.id && p.marker.kind === view.panel.kind ? p.marker : null, colours: view.colours,
 })
+
+const timeText = (p) => `t = ${p.stage.times[p.frame]} of ${p.stage.T}`
 
 function showTime(p) {
   const { stage, timeline } = p
@@ -224,7 +255,7 @@ function showTime(p) {
   const frame = Math.round(p.position)
   if (frame === p.frame) return
   p.frame = frame
-  const text = `t = ${stage.times[frame]} of ${stage.T}`
+  const text = timeText(p)
   timeline.label.textContent = text
   // Room for the longest text, so that the bar does not move while numbers run.
   const widest = Math.max(...stage.times.map((t) => String(t).length))
@@ -255,6 +286,8 @@ function showSwitches(p) {
 
 // ---- Playing ------------------------------------------------------------------------
 
+const togglePlay = (p) => (p.replay === null ? setPlaying(p, !p.playing) : toggleReplay(p))
+
 function setPlaying(p, playing) {
   const last = p.stage.times.length - 1
   playing = playing && last > 0
@@ -266,6 +299,7 @@ function setPlaying(p, playing) {
       p.position = p.heading > 0 ? 0 : last
     }
   } else p.position = Math.round(p.position) // at rest we are at a t that exists
+  if (playing) p.replay = null
   p.playing = playing
   p.leading = playing
   p.rest = 0
@@ -372,6 +406,7 @@ function listen(p) {
       const view = p.panels.find((v) => v.root === target)
       if (view) Object.assign(view, { width: contentRect.width, height: contentRect.height })
     }
+    readFont(p) // full screen has another size of type
     // Drawn at once: the canvas is still empty at its new size before the next paint.
     render(p)
   })
@@ -406,6 +441,12 @@ function readPalette(p) {
   }
   p.palette = palette
   for (const view of p.panels) view.colours = {}
+}
+
+// The type of texts that are drawn in panels.
+function readFont(p) {
+  const style = getComputedStyle(p.root)
+  p.font = { size: 0.8125 * parseFloat(style.fontSize), family: style.fontFamily }
 }
 
 export default function ({ data, parentElement, setTriggerValue }) {

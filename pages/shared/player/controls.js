@@ -83,23 +83,28 @@ const DIRECTION_TEXT = { forward: "Plays forward", backward: "Plays backward", p
 const COLOUR_TEXT = { role: "Colour: one for each panel", position: "Colour: where a particle starts", density: "Colour: how crowded it is" }
 const after = (list, value) => list[(list.indexOf(value) + 1) % list.length]
 
+function buildBar(label) {
+  const track = el("div", { class: "track" }, el("div", { class: "filled" }))
+  const bar = el("div", {
+    class: "bar", role: "slider", tabindex: "0", "aria-label": label, "aria-valuemin": "0",
+  }, track, el("div", { class: "rail" }, el("div", { class: "thumb" })))
+  return { bar, track }
+}
+
 // actions: {toggle, step(n), scrub(share, phase), speed(value), loop, turn}.
 function buildTimeline(actions) {
   const play = iconButton("play", "Play", actions.toggle, "play")
   const label = el("output", { class: "when", "aria-live": "off" })
   const back = iconButton("back", "One step back (←)", () => actions.step(-1), "tool step")
   const ahead = iconButton("ahead", "One step ahead (→)", () => actions.step(1), "tool step")
-  const track = el("div", { class: "track" }, el("div", { class: "filled" }))
-  const bar = el("div", {
-    class: "bar", role: "slider", tabindex: "0", "aria-label": "Time", "aria-valuemin": "0",
-  }, track, el("div", { class: "rail" }, el("div", { class: "thumb" })))
+  const { bar, track } = buildBar("Time")
   const speed = el("select", { class: "speed", "aria-label": "Speed", title: "Speed ([ slower, ] faster)" },
     ...SPEEDS.map((s) => el("option", { value: s }, SPEED_TEXT[s])))
   speed.addEventListener("change", () => actions.speed(Number(speed.value)))
   const loop = iconButton("loop", "Loop", actions.loop)
   const turn = iconButton("forward", "Direction", actions.turn)
   scrubbing(bar, track, actions.scrub)
-  const root = el("div", { class: "timeline" }, play, label, back, ahead, bar, speed, loop, turn)
+  const root = el("div", { class: "row" }, play, label, back, ahead, bar, speed, loop, turn)
   return { root, play, label, bar, speed, loop, turn, back, ahead }
 }
 
@@ -139,7 +144,7 @@ function numberCard(card, seek) {
   if (spark) root.append(spark.root)
   let shown = null
   const update = (data, frame, share) => {
-    const text = formatNumber(at(data.values, frame), data.digits)
+    const text = formatNumber(at(data.now, frame), data.digits)
     if (text !== shown) value.textContent = shown = text
     spark?.update(data, share)
   }
@@ -169,17 +174,18 @@ function sparkline(card, seek) {
   let drawn = null
   let last = null
   const update = (data, share) => {
-    if (drawn !== data.values) {
-      drawn = data.values
-      svg.firstChild.setAttribute("d", sparkPath(drawn))
+    if (drawn !== data.now) {
+      drawn = data.now
+      svg.firstChild.setAttribute("d", sparkPath(drawn, data.values.flat()))
     }
     if (share !== last) mark.style.left = `${(last = share) * 100}%`
   }
   return { root, update }
 }
 
-function sparkPath(values) {
-  const known = values.filter((v) => v !== null)
+// all: the values of all versions, which share one scale.
+function sparkPath(values, all) {
+  const known = all.filter((v) => v !== null)
   const low = Math.min(...known)
   const height = Math.max(...known) - low || 1
   let path = ""
@@ -202,9 +208,9 @@ function formulaCard(card) {
   const slots = [...body.querySelectorAll("[data-value]")].map((node) => [node, node.dataset.value])
   const update = (data, frame) => {
     for (const [node, name] of slots) {
-      const values = data.values[name] || [null]
+      const values = data.now[name] || [null]
       data.whole ??= {}
-      data.whole[name] ??= values.every((v) => v === null || Number.isInteger(v))
+      data.whole[name] ??= (data.values[name] || []).flat().every((v) => v === null || Number.isInteger(v))
       const text = formatNumber(at(values, frame), data.whole[name] ? 0 : data.digits)
       if (node.textContent !== text) node.textContent = text
     }
@@ -215,21 +221,30 @@ function formulaCard(card) {
 // ---- Tools, help, fall-back field ---------------------------------------------------
 
 const KEYS = [
-  ["Space", "play or pause"], ["← →", "one step; with Shift ten"], ["Home End", "first, last"],
+  ["Space", "play or pause"], ["← →", "one step; with Shift ten"], ["Home End", "first, last"], ["↑ ↓", ""],
   ["[ ]", "slower, faster"], ["L", "loop"], ["F", "full screen"],
   ["Esc", "remove the marker"], ["?", "this help"],
 ]
 function buildHelp(close) {
-  const list = el("dl", {}, ...KEYS.flatMap(([keys, what]) => [
+  const rows = KEYS.map(([keys, what]) => [
     el("dt", {}, ...keys.split(" ").map((key) => el("kbd", {}, key))), el("dd", {}, what),
-  ]))
-  const hint = el("p", {}, "Point at a particle to see its path. Click to leave a marker. " +
-    "Underlined words switch layers on and off.")
+  ])
+  const list = el("dl", {}, ...rows.flat())
+  const hint = el("p")
   const button = iconButton("close", "Close help", close)
   const root = el("div", { class: "help", role: "dialog", "aria-label": "Help" },
     el("div", { class: "sheet" }, el("header", {}, el("h3", {}, "Keys"), button), list, hint))
   root.addEventListener("click", (event) => event.target === root && close())
   root.hidden = true
+  root.describe = (stage) => {
+    const [keys, what] = rows[KEYS.findIndex(([name]) => name === "↑ ↓")]
+    keys.hidden = what.hidden = !stage.versions.length
+    what.textContent = `next, previous ${stage.versions_label}; with Shift five`
+    const kinds = new Set(stage.panels.map((panel) => panel.kind))
+    hint.textContent = [kinds.has("particles") && "Point at a particle to see its path.",
+      kinds.has("images") && "Point at an image to read its pixels.",
+      "Click to leave a marker. Underlined words switch layers on and off."].filter(Boolean).join(" ")
+  }
   root.focusClose = () => button.focus({ preventScroll: true })
   return root
 }

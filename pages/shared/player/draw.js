@@ -396,10 +396,10 @@ function fitSurface(surface, width, height, ratio) {
   surface.words = new Uint32Array(surface.image.data.buffer)
 }
 
-// scene: {stage, panel, position, heading (+1 or -1), palette, colour, on, trails,
-// hover (particle or -1), marker ({x, y} or null), colours (cache of this panel)}.
+// scene: {stage, panel, position, heading (+1 or -1), palette, font, colour, on, trails,
+// hover (what is pointed at, or null), marker (what was clicked, or null), colours (cache of this panel)}.
 // width, height in css px; ratio: device pixels for each of them.
-function drawPanel(surface, scene, width, height, ratio) {
+function drawParticles(surface, scene, width, height, ratio) {
   fitSurface(surface, width, height, ratio)
   const { stage, panel, position, palette, on } = scene
   const frames = stage.times.length
@@ -425,7 +425,7 @@ function drawPanel(surface, scene, width, height, ratio) {
   if (scene.marker) {
     drawMarker(ctx, scene, xOf(camera, stage, scene.marker.x), yOf(camera, stage, scene.marker.y))
   }
-  if (scene.hover >= 0 && on.has(panel.id)) drawHighlight(ctx, scene, scene.hover, px, py)
+  if (scene.hover && on.has(panel.id)) drawHighlight(ctx, scene, scene.hover.index, px, py)
 }
 
 function particleColours({ stage, panel, position, palette, colour, colours }) {

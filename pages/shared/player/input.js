@@ -7,7 +7,7 @@ function pointing(p, view, canvas) {
   }
   const point = (event) => {
     const [x, y] = place(event)
-    setHover(p, view, findParticle(p, view, x, y))
+    setHover(p, view, findUnder(p, view, x, y))
   }
   let press = 0
   let start = null
@@ -31,7 +31,7 @@ function pointing(p, view, canvas) {
   canvas.addEventListener("pointercancel", cancelPress)
   canvas.addEventListener("contextmenu", (event) => start && event.preventDefault())
   canvas.addEventListener("pointerleave", (event) => {
-    if (event.pointerType === "mouse") setHover(p, view, -1)
+    if (event.pointerType === "mouse") setHover(p, view, null)
   })
   canvas.addEventListener("click", (event) => {
     if (held && event.pointerType !== "mouse") return // a long press only looks
@@ -40,33 +40,71 @@ function pointing(p, view, canvas) {
   })
 }
 
-function findParticle(p, view, x, y) {
-  if (!p.on.has(view.panel.id)) return -1
+// The particle ({index}) or pixel ({index, x, y}) at a point in css px, or null.
+function findUnder(p, view, x, y) {
+  if (!p.on.has(view.panel.id)) return null
+  if (view.panel.kind === "images") {
+    const ratio = pixelRatio(view.panel)
+    return pixelAt(view.panel, imageGrid(p, view), x * ratio, y * ratio)
+  }
   const camera = cameraFor(p.stage, view.width, view.height)
-  return nearestParticle(p.stage, view.panel, camera, p.position, x, y, REACH)
+  const index = nearestParticle(p.stage, view.panel, camera, p.position, x, y, REACH)
+  return index >= 0 ? { index } : null
 }
 
-function setHover(p, view, index) {
-  const next = index >= 0 ? { panel: view.index, index } : null
-  if (p.hover?.index === next?.index && p.hover?.panel === next?.panel) return
+const imageGrid = (p, view) => {
+  const ratio = pixelRatio(view.panel)
+  return gridFor(view.panel, Math.round(view.width * ratio), Math.round(view.height * ratio), ratio, p.font)
+}
+
+function setHover(p, view, found) {
+  const next = found && { panel: view.index, ...found }
+  if (["panel", "index", "x", "y"].every((part) => p.hover?.[part] === next?.[part])) return
   p.hover = next
   invalidate(p)
 }
 
 const signed = (value) => formatNumber(value, 3)
 
+// Place in css px and lines of the tip, or null where there is nothing to say.
+function particleTip(p, view) {
+  const code = locate(view.panel, p.stage.times.length, p.position, p.hover.index)
+  if (!code) return null
+  const camera = cameraFor(p.stage, view.width, view.height)
+  return {
+    x: camera.left + code[0] * camera.step, y: camera.bottom - code[1] * camera.step,
+    name: `Particle ${p.hover.index + 1}`,
+    value: `(${signed(valueOf(p.stage, code[0]))}, ${signed(valueOf(p.stage, code[1]))})`,
+  }
+}
+
+function imageTip(p, view) {
+  const { panel } = view
+  const grid = imageGrid(p, view)
+  const ratio = pixelRatio(panel)
+  const [left, top] = cornerOf(grid, p.hover.index)
+  const values = pixelValues(panel, p.frame, p.hover)
+  const caption = panel.captions[p.hover.index]
+  return {
+    x: (left + ((p.hover.x + 1) / panel.width) * grid.w) / ratio,
+    y: (top + ((p.hover.y + 1) / panel.height) * grid.h) / ratio,
+    name: `Image ${p.hover.index + 1}${caption ? ` · ${caption}` : ""}`,
+    value: `Pixel (${p.hover.x}, ${p.hover.y}): ` +
+      (values.length > 1 ? values.map((v, i) => `${"RGB"[i]} ${v}`).join(" ") : values[0]),
+  }
+}
+
+const TIPS = { particles: particleTip, images: imageTip }
+
 function showTip(p) {
   for (const view of p.panels) {
-    const here = p.hover?.panel === view.index
-    const code = here && locate(view.panel, p.stage.times.length, p.position, p.hover.index)
-    view.tip.hidden = !code
-    if (!code) continue
-    const camera = cameraFor(p.stage, view.width, view.height)
-    const [x, y] = [camera.left + code[0] * camera.step, camera.bottom - code[1] * camera.step]
+    const said = p.hover?.panel === view.index ? TIPS[view.panel.kind](p, view) : null
+    view.tip.hidden = !said
+    if (!said) continue
+    const { x, y } = said
     view.tip.replaceChildren(
-      el("b", {}, `Particle ${p.hover.index + 1}`), el("span", {}, `t = ${p.stage.times[p.frame]}`),
-      el("span", {}, `(${signed(valueOf(p.stage, code[0]))}, ${signed(valueOf(p.stage, code[1]))})`))
-    // Beside the particle, on the side where there is room.
+      el("b", {}, said.name), el("span", {}, `t = ${p.stage.times[p.frame]}`), el("span", {}, said.value))
+    // Beside the place, on the side where there is room.
     const right = x > view.width - 170
     const up = y > view.height - 90
     view.tip.style.transform = `translate(${x + (right ? -12 : 12)}px, ${y + (up ? -12 : 12)}px) ` +
@@ -74,18 +112,28 @@ function showTip(p) {
   }
 }
 
+// A click in the plane counts anywhere, a click beside the images nowhere.
 function pick(p, view, x, y) {
+  const { panel } = view
+  const found = findUnder(p, view, x, y)
+  if (panel.kind === "images") {
+    if (found) leaveMarker(p, panel, found, { image: found.index, x: found.x, y: found.y })
+    return
+  }
   const camera = cameraFor(p.stage, view.width, view.height)
-  const index = findParticle(p, view, x, y)
-  const frame = Math.round(p.position)
-  const code = index >= 0 ? locate(view.panel, p.stage.times.length, p.position, index) : null
+  const code = found && locate(panel, p.stage.times.length, p.position, found.index)
   const place = code
     ? { x: valueOf(p.stage, code[0]), y: valueOf(p.stage, code[1]) }
     : { x: p.stage.low + (x - camera.left) / camera.scale, y: p.stage.low + (camera.bottom - y) / camera.scale }
-  p.marker = { panel: view.panel.id, ...place }
+  leaveMarker(p, panel, place, { ...place, particle: found ? found.index : null })
+}
+
+function leaveMarker(p, panel, place, news) {
+  const frame = Math.round(p.position)
+  p.marker = { panel: panel.id, kind: panel.kind, ...place }
   invalidate(p)
   p.trigger("pick", {
-    t: p.stage.times[frame], frame, ...place, panel: view.panel.id, particle: index >= 0 ? index : null,
+    t: p.stage.times[frame], frame, version: p.stage.versions.length ? p.version : null, panel: panel.id, ...news,
   })
 }
 
@@ -120,8 +168,10 @@ function keyAction(p, event) {
   const last = p.stage.times.length - 1
   const speed = (n) => setSpeed(p, SPEEDS[clamp(SPEEDS.indexOf(p.speed) + n, 0, SPEEDS.length - 1)])
   const many = event.shiftKey ? 10 : 1
+  const versions = versionKeys(p, event)
+  if (versions[event.key]) return versions[event.key]
   return {
-    " ": () => setPlaying(p, !p.playing),
+    " ": () => togglePlay(p),
     ArrowLeft: () => step(p, -many),
     ArrowRight: () => step(p, many),
     Home: () => step(p, -last),
@@ -133,6 +183,17 @@ function keyAction(p, event) {
     "?": () => setHelp(p, p.help.hidden),
     Escape: () => escape(p),
   }[event.key.length === 1 ? event.key.toLowerCase() : event.key]
+}
+
+// Up and down always move the version; on its own slider all keys of a slider do.
+function versionKeys(p, event) {
+  if (!p.stage.versions.length) return {}
+  const many = event.shiftKey ? 5 : 1
+  const [back, ahead] = [() => stepVersion(p, -many), () => stepVersion(p, many)]
+  const keys = { ArrowUp: ahead, ArrowDown: back }
+  if (event.composedPath()[0] !== p.learning.bar) return keys
+  const end = p.stage.versions.length - 1
+  return { ...keys, ArrowLeft: back, ArrowRight: ahead, Home: () => stepVersion(p, -end), End: () => stepVersion(p, end) }
 }
 
 function onKey(p, event) {

@@ -3,7 +3,8 @@
 Layout: b"DPM1", header length (uint32, little endian), JSON header (UTF-8), body.
 The body holds blocks that start at multiples of four bytes, counted from the start
 of the body. Coordinates are uint16, quantised over three times the visible range,
-because a panel wider than high also shows what lies beside [lo, hi].
+because a panel wider than high also shows what lies beside [lo, hi]. Pixels are uint8
+as given, the bars of histograms float32.
 """
 
 import json
@@ -11,128 +12,23 @@ import math
 import re
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
+from .parts import Arrows, Formula, Histogram, Images, Lines, Mesh, Number, Panel, Stage
 
 MAGIC = b"DPM1"
 LIMIT = 5_000_000  # bytes; a larger message makes the page sluggish
 _MISSING = 65535  # code of a coordinate that is not finite
 _STEPS = 65534  # largest code of a finite coordinate
+_TALLEST = 16384  # rows of pixels in one canvas that every browser can hold
 
 _ROLES = ("data", "model", "exact", "noise")
 _DIRECTIONS = ("forward", "backward", "pingpong")
 _COLOURS = ("role", "position", "density")
 _HEIGHTS = ("tall", "hero")
 _ID = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]*)\Z")  # ids travel in links
-
-
-@dataclass(frozen=True)
-class Arrows:
-    """Drift field. start: [n, 2]; end: [F_l, n, 2], drawn as long as it is given."""
-
-    id: str
-    label: str
-    role: str
-    start: np.ndarray
-    end: np.ndarray
-
-
-@dataclass(frozen=True)
-class Lines:
-    """Contours. frames: F_l lists of polylines, each [k, 2]."""
-
-    id: str
-    label: str
-    role: str
-    frames: list
-
-
-@dataclass(frozen=True)
-class Mesh:
-    """Deforming grid. points: [F_l, rows, cols, 2]."""
-
-    id: str
-    label: str
-    role: str
-    points: np.ndarray
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One view of N particles. positions: [F, N, 2], in the units of lo and hi.
-
-    Layers with the same id in several panels are switched together.
-    """
-
-    id: str
-    label: str
-    role: str
-    positions: np.ndarray
-    note: str = ""
-    layers: tuple = ()
-
-
-@dataclass(frozen=True)
-class Number:
-    """Card with one number. values: one per frame, or one for all frames."""
-
-    title: str
-    values: Sequence[float]
-    digits: int = 3
-    unit: str = ""
-    note: str = ""
-    spark: bool = False
-    role: str = "model"
-
-
-@dataclass(frozen=True)
-class Formula:
-    """Card with a formula. "{name}" in html becomes the current number.
-
-    html: trusted markup written in this code base, never a visitor's text.
-    values: name -> one number per frame, or one for all; whole numbers show without
-        decimals, all others with `digits`.
-    """
-
-    title: str
-    html: str
-    values: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    digits: int = 3
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Everything one player shows.
-
-    times: the t of each of the F frames, in the order of the timeline.
-    lo, hi: visible square range of both coordinates.
-    caption: plain text in which [word](layer-id) switches a layer; <sub> and <sup>
-        are kept.
-    on: layer ids that are switched on at the start.
-    duration: seconds for the whole trajectory at speed 1.0.
-    clock: players on a page with the same non-empty clock move together.
-    start: t at which the player opens; without it the end where playing starts.
-    """
-
-    panels: tuple
-    times: Sequence[int]
-    T: int
-    lo: float
-    hi: float
-    readouts: tuple = ()
-    caption: str = ""
-    on: tuple = ()
-    duration: float = 5.0
-    autoplay: bool = False
-    loop: bool = False
-    direction: str = "forward"
-    colour: str = "role"
-    height: str = "tall"
-    name: str = "dpm"
-    clock: str = ""
-    start: int | None = None
 
 
 class _Body:
@@ -147,7 +43,7 @@ class _Body:
     def add(self, name: str, array: np.ndarray) -> None:
         raw = array.tobytes()
         raw += bytes(-len(raw) % 4)
-        code = "u2" if array.dtype.itemsize == 2 else "u4"
+        code = array.dtype.kind + str(array.dtype.itemsize)
         self.blocks.append({"name": name, "offset": self.size, "shape": list(array.shape), "type": code})
         self.parts.append(raw)
         self.size += len(raw)
@@ -162,6 +58,9 @@ class _Body:
 
     def add_counts(self, name: str, counts: Sequence[int]) -> None:
         self.add(name, np.asarray(counts, dtype="<u4"))
+
+    def add_floats(self, name: str, values: np.ndarray) -> None:
+        self.add(name, np.asarray(values, dtype="<f4"))
 
 
 def _require(condition: bool, sentence: str) -> None:
@@ -191,9 +90,16 @@ def _shape(array: Any, ndim: int, what: str, layout: str) -> np.ndarray:
     return array
 
 
-def _series(values: Any, frames: int, what: str) -> list:
-    """[F] or [1] numbers as JSON-safe floats of six digits; None where not finite."""
-    numbers = np.asarray(values, dtype=np.float64).reshape(-1)
+def _series(values: Any, frames: int, versions: int, what: str) -> list:
+    """Numbers as JSON-safe floats of six digits, None where not finite: [F] or [1], with versions also [S, F] or [S, 1]."""
+    numbers = np.asarray(values, dtype=np.float64)
+    if versions and numbers.ndim == 2:
+        _require(
+            len(numbers) == versions,
+            f"{what} has values for {len(numbers)} versions but the stage has {versions}.",
+        )
+        return [_series(row, frames, 0, what) for row in numbers]
+    numbers = numbers.reshape(-1)
     _require(
         len(numbers) in (1, frames),
         f"{what} needs one value or one for each of {frames} frames, not {len(numbers)}.",
@@ -201,7 +107,18 @@ def _series(values: Any, frames: int, what: str) -> list:
     return [float(f"{v:.6g}") if math.isfinite(v) else None for v in numbers.tolist()]
 
 
-def _pack_layer(layer: Any, prefix: str, body: _Body) -> dict:
+def _require_axes(array: np.ndarray, versioned: bool, frames: int, versions: int, what: str) -> None:
+    """The leading axes of a panel's data are [S, F] or, where all versions share it, [F]."""
+    if versioned:
+        _require(
+            len(array) == versions,
+            f"{what} has {len(array)} versions but the stage has {versions}.",
+        )
+    found = array.shape[1 if versioned else 0]
+    _require(found == frames, f"{what} has {found} frames but the stage has {frames} times.")
+
+
+def _pack_layer(layer: Any, prefix: str, versions: int, body: _Body) -> dict:
     _identifier(layer.id, "Layer id")
     what = f"Layer {layer.id!r}"
     head = {
@@ -211,14 +128,19 @@ def _pack_layer(layer: Any, prefix: str, body: _Body) -> dict:
     }
     if isinstance(layer, Arrows):
         start = _shape(layer.start, 2, f"{what} start", "[n, 2]")
-        end = _shape(layer.end, 3, f"{what} end", "[F, n, 2]")
+        versioned = bool(versions) and np.ndim(layer.end) == 4
+        end = _shape(layer.end, 4 if versioned else 3, f"{what} end", "[F, n, 2]")
         _require(
-            len(start) == end.shape[1],
-            f"{what} has {len(start)} starts but {end.shape[1]} ends.",
+            not versioned or len(end) == versions,
+            f"{what} has {len(end)} versions but the stage has {versions}.",
+        )
+        _require(
+            len(start) == end.shape[-2],
+            f"{what} has {len(start)} starts but {end.shape[-2]} ends.",
         )
         body.add_points(f"{prefix}/start", start)
         body.add_points(f"{prefix}/end", end)
-        return {**head, "kind": "arrows", "frames": len(end)}
+        return {**head, "kind": "arrows", "frames": end.shape[-3], "versioned": versioned}
     if isinstance(layer, Mesh):
         points = _shape(layer.points, 4, f"{what} points", "[F, rows, cols, 2]")
         body.add_points(f"{prefix}/points", points)
@@ -233,45 +155,130 @@ def _pack_layer(layer: Any, prefix: str, body: _Body) -> dict:
     return {**head, "kind": "lines", "frames": len(layer.frames)}
 
 
-def _pack_panel(panel: Panel, frames: int, body: _Body) -> dict:
-    _identifier(panel.id, "Panel id")
-    positions = _shape(panel.positions, 3, f"Panel {panel.id!r} positions", "[F, N, 2]")
+def _pack_panel(panel: Any, frames: int, versions: int, body: _Body) -> dict:
     _require(
-        len(positions) == frames,
-        f"Panel {panel.id!r} has {len(positions)} frames but the stage has {frames} times.",
+        isinstance(panel, (Panel, Images)),
+        f"A panel must be a Panel or Images, not {type(panel).__name__}.",
     )
-    body.add_points(f"{panel.id}/positions", positions)
-    ids = [layer.id for layer in panel.layers]
-    _require(len(set(ids)) == len(ids), f"Panel {panel.id!r} uses one layer id twice.")
-    return {
+    _identifier(panel.id, "Panel id")
+    what = f"Panel {panel.id!r}"
+    head = {
         "id": panel.id,
         "label": panel.label,
-        "role": _one_of(panel.role, _ROLES, f"Panel {panel.id!r} role"),
+        "role": _one_of(panel.role, _ROLES, f"{what} role"),
         "note": panel.note,
-        "n": positions.shape[1],
-        "layers": [_pack_layer(layer, f"{panel.id}/{layer.id}", body) for layer in panel.layers],
+    }
+    if isinstance(panel, Images):
+        return {**head, **_pack_images(panel, frames, versions, body), "layers": []}
+    versioned = bool(versions) and np.ndim(panel.positions) != 3
+    layout = "[S, F, N, 2] or [F, N, 2]" if versions else "[F, N, 2]"
+    positions = _shape(panel.positions, 4 if versioned else 3, f"{what} positions", layout)
+    _require_axes(positions, versioned, frames, versions, what)
+    body.add_points(f"{panel.id}/positions", positions)
+    ids = [layer.id for layer in panel.layers]
+    _require(len(set(ids)) == len(ids), f"{what} uses one layer id twice.")
+    layers = [_pack_layer(layer, f"{panel.id}/{layer.id}", versions, body) for layer in panel.layers]
+    return {**head, "kind": "particles", "n": positions.shape[-2], "versioned": versioned, "layers": layers}
+
+
+def _pack_images(panel: Images, frames: int, versions: int, body: _Body) -> dict:
+    what = f"Panel {panel.id!r}"
+    pixels = np.asarray(panel.pixels)
+    colour = pixels.ndim >= 5 and pixels.shape[-1] == 3
+    axes = pixels.ndim - colour
+    layout = "[S, F, n, H, W] or [F, n, H, W]" if versions else "[F, n, H, W]"
+    _require(
+        axes == 4 or (axes == 5 and versions > 0),
+        f"{what} pixels must have shape {layout}, with a last axis of 3 for colour, not {list(pixels.shape)}.",
+    )
+    versioned = axes == 5
+    _require(pixels.size > 0, f"{what} has no pixels.")
+    _require(pixels.dtype == np.uint8, f"{what} pixels must be uint8, not {pixels.dtype}.")
+    _require_axes(pixels, versioned, frames, versions, what)
+    n, height, width = pixels.shape[axes - 3 : axes]
+    _require(
+        n * height <= _TALLEST and width <= _TALLEST,
+        f"{what} has {n} images of {height} × {width} pixels: use fewer or smaller ones.",
+    )
+    _require(
+        panel.columns is None or 1 <= panel.columns <= n,
+        f"{what} columns must be 1 to {n}, not {panel.columns}.",
+    )
+    _require(
+        len(panel.captions) in (0, n),
+        f"{what} needs one caption for each of {n} images, not {len(panel.captions)}.",
+    )
+    body.add(f"{panel.id}/pixels", pixels)
+    return {
+        "kind": "images",
+        "n": n,
+        "height": height,
+        "width": width,
+        "channels": 3 if colour else 1,
+        "versioned": versioned,
+        "columns": None if panel.columns is None else int(panel.columns),
+        "captions": [str(caption) for caption in panel.captions],
     }
 
 
-def _pack_readout(readout: Any, frames: int) -> dict:
+def _pack_readout(readout: Any, place: int, frames: int, versions: int, body: _Body) -> dict:
     _require(
-        isinstance(readout, (Number, Formula)),
-        f"A readout must be a Number or a Formula, not {type(readout).__name__}.",
+        isinstance(readout, (Number, Formula, Histogram)),
+        f"A readout must be a Number, a Formula or a Histogram, not {type(readout).__name__}.",
     )
     what = f"Readout {readout.title!r}"
+    if isinstance(readout, Histogram):
+        return _pack_histogram(readout, f"cards/{place}", frames, versions, body)
     head = {"title": readout.title, "digits": int(readout.digits)}
     if isinstance(readout, Number):
         return {
             **head,
             "kind": "number",
-            "values": _series(readout.values, frames, what),
+            "values": _series(readout.values, frames, versions, what),
             "unit": readout.unit,
             "note": readout.note,
             "spark": bool(readout.spark),
             "role": _one_of(readout.role, _ROLES, f"{what} role"),
         }
-    values = {name: _series(series, frames, f"{what} value {name!r}") for name, series in readout.values.items()}
+    values = {name: _series(series, frames, versions, f"{what} value {name!r}") for name, series in readout.values.items()}
     return {**head, "kind": "formula", "html": readout.html, "values": values}
+
+
+def _pack_histogram(card: Histogram, prefix: str, frames: int, versions: int, body: _Body) -> dict:
+    what = f"Readout {card.title!r}"
+    edges = np.asarray(card.edges, dtype=np.float64)
+    _require(
+        edges.ndim == 1 and len(edges) > 1 and bool(np.isfinite(edges).all() and (np.diff(edges) > 0).all()),
+        f"{what} needs at least two edges that rise.",
+    )
+    bars = len(edges) - 1
+    counts = np.asarray(card.counts, dtype=np.float64)
+    shapes = [(frames, bars), (versions, frames, bars)] if versions else [(frames, bars)]
+    _require(
+        counts.shape in shapes,
+        f"{what} counts must have shape {' or '.join(str(list(shape)) for shape in shapes)}, not {list(counts.shape)}.",
+    )
+    body.add_floats(f"{prefix}/counts", counts)
+    parts = [counts]
+    if card.curve is not None:
+        curve = np.asarray(card.curve, dtype=np.float64)
+        _require(
+            curve.shape in ((bars,), (frames, bars)),
+            f"{what} curve must have shape [{bars}] or [{frames}, {bars}], not {list(curve.shape)}.",
+        )
+        body.add_floats(f"{prefix}/curve", curve)
+        parts.append(curve)
+    _require(
+        all(bool(np.isfinite(part).all() and (part >= 0).all()) for part in parts),
+        f"{what} needs counts and a curve that are finite and not negative.",
+    )
+    return {
+        "kind": "histogram",
+        "title": card.title,
+        "edges": edges.tolist(),
+        "note": card.note,
+        "role": _one_of(card.role, _ROLES, f"{what} role"),
+    }
 
 
 def pack(stage: Stage) -> bytes:
@@ -281,9 +288,14 @@ def pack(stage: Stage) -> bytes:
     the result exceeds LIMIT bytes.
     """
     times = [int(t) for t in stage.times]
-    frames = len(times)
+    labels = [str(version) for version in stage.versions]
+    frames, versions = len(times), len(labels)
     lo, hi = float(stage.lo), float(stage.hi)
     _require(frames > 0, "A stage needs at least one time.")
+    _require(
+        not isinstance(stage.versions, str) and len(set(labels)) == versions,
+        "The versions of a stage must be a list of different labels.",
+    )
     _require(
         math.isfinite(lo) and math.isfinite(hi) and lo < hi,
         f"lo must be below hi and both finite, not {lo} and {hi}.",
@@ -295,7 +307,7 @@ def pack(stage: Stage) -> bytes:
         f"duration must be a positive number of seconds, not {stage.duration}.",
     )
     body = _Body(lo, hi)
-    panels = [_pack_panel(panel, frames, body) for panel in stage.panels]
+    panels = [_pack_panel(panel, frames, versions, body) for panel in stage.panels]
     panel_ids = [panel["id"] for panel in panels]
     layer_ids = {layer["id"] for panel in panels for layer in panel["layers"]}
     _require(
@@ -307,13 +319,15 @@ def pack(stage: Stage) -> bytes:
     header = {
         "name": re.sub(r"[^A-Za-z0-9_-]+", "-", stage.name).strip("-") or "dpm",
         "times": times,
+        "versions": labels,
+        "versions_label": stage.versions_label,
         "T": int(stage.T),
         "lo": lo,
         "hi": hi,
         "low": body.low,
         "span": body.span,
         "panels": panels,
-        "readouts": [_pack_readout(readout, frames) for readout in stage.readouts],
+        "readouts": [_pack_readout(readout, i, frames, versions, body) for i, readout in enumerate(stage.readouts)],
         "caption": stage.caption,
         "on": list(stage.on),
         "duration": float(stage.duration),
@@ -329,9 +343,11 @@ def pack(stage: Stage) -> bytes:
     head = json.dumps(header, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     raw = head.encode("utf-8")
     size = 8 + len(raw) + body.size
+    what = "images" if any(panel["kind"] == "images" for panel in panels) else "particles"
+    remedy = f"use fewer {what}, versions or frames" if versions else f"use fewer {what} or frames"
     _require(
         size <= LIMIT,
-        f"This trajectory takes {size / 1e6:.1f} MB and the limit is {LIMIT / 1e6:.0f} MB: use fewer particles or frames.",
+        f"This trajectory takes {size / 1e6:.1f} MB and the limit is {LIMIT / 1e6:.0f} MB: {remedy}.",
     )
     return b"".join([MAGIC, struct.pack("<I", len(raw)), raw, *body.parts])
 
@@ -340,8 +356,10 @@ def unpack(payload: bytes) -> tuple:
     """Inverse of `pack`: (header, {block name: array}).
 
     Coordinate blocks come back as float32 [..., 2] with NaN where missing, counts as
-    uint32. Names: "panel/positions", "panel/layer/start", "/end", "/points",
-    "/lengths" (points of each line) and "/lines" (lines in each frame).
+    uint32, pixels as uint8, histograms as float32. Names: "panel/positions",
+    "panel/pixels", "panel/layer/start", "/end", "/points", "/lengths" (points of each
+    line) and "/lines" (lines in each frame), "cards/0/counts" and "/curve" of the
+    first readout.
     """
     _require(payload[:4] == MAGIC, "These bytes are not a packed stage.")
     (length,) = struct.unpack_from("<I", payload, 4)
@@ -357,29 +375,39 @@ def unpack(payload: bytes) -> tuple:
     return header, arrays
 
 
+def _index(value: Any, size: int) -> int:
+    """A whole number from 0 to size - 1. Raises ValueError or TypeError on anything else."""
+    if isinstance(value, bool) or value != int(value) or not 0 <= value < size:
+        raise ValueError
+    return int(value)
+
+
 def clean_pick(value: Any, header: Mapping[str, Any]) -> dict | None:
     """A click checked against the header it belongs to, or None if it makes no sense.
 
-    Returns {"t": int, "frame": int, "x": float, "y": float, "panel": str,
-    "particle": int or None}. The header is the first item of `unpack`.
+    Returns {"t": int, "frame": int, "version": int or None, "panel": str} and, for
+    particles, {"x": float, "y": float, "particle": int or None} in the units of the
+    stage; for images {"image": int, "x": column, "y": row} as whole numbers. The
+    header is the first item of `unpack`.
     """
     try:
-        frame, x, y = int(value["frame"]), float(value["x"]), float(value["y"])
-        sizes = {panel["id"]: panel["n"] for panel in header["panels"]}
-        size = sizes[value["panel"]]
-        particle = None if value.get("particle") is None else int(value["particle"])
+        panel = {panel["id"]: panel for panel in header["panels"]}[value["panel"]]
+        frame = _index(value["frame"], len(header["times"]))
+        version = _index(value["version"], len(header["versions"])) if header["versions"] else None
+        moment = {"t": header["times"][frame], "frame": frame, "version": version, "panel": panel["id"]}
+        if panel["kind"] == "images":
+            return {
+                **moment,
+                "image": _index(value["image"], panel["n"]),
+                "x": _index(value["x"], panel["width"]),
+                "y": _index(value["y"], panel["height"]),
+            }
+        x, y = float(value["x"]), float(value["y"])
+        particle = None if value.get("particle") is None else _index(value["particle"], panel["n"])
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return None
-    known = 0 <= frame < len(header["times"]) and (particle is None or 0 <= particle < size)
     # Nothing further out than the quantised range can have been on the screen.
     low, high = header["low"], header["low"] + header["span"]
-    if not known or not (low <= x <= high and low <= y <= high):
+    if not (low <= x <= high and low <= y <= high):
         return None
-    return {
-        "t": header["times"][frame],
-        "frame": frame,
-        "x": x,
-        "y": y,
-        "panel": value["panel"],
-        "particle": particle,
-    }
+    return {**moment, "x": x, "y": y, "particle": particle}

@@ -9,7 +9,9 @@ function need(condition, sentence) {
   if (!condition) throw new Error(sentence)
 }
 
-// Returns the header with `arrays`: block name -> Uint16Array | Uint32Array.
+const KINDS = { u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, f4: Float32Array }
+
+// Returns the header with `arrays`: block name -> typed array.
 function parsePayload(bytes) {
   need(bytes.length >= 8 && String.fromCharCode(...bytes.subarray(0, 4)) === "DPM1",
     "The trajectory could not be read: it does not start as a packed stage.")
@@ -25,9 +27,9 @@ function parsePayload(bytes) {
   const body = bytes.slice(8 + length).buffer
   stage.arrays = {}
   for (const { name, offset, shape, type } of stage.blocks || []) {
-    const Kind = type === "u2" ? Uint16Array : Uint32Array
+    const Kind = Object.hasOwn(KINDS, type) ? KINDS[type] : null
     const count = shape.reduce((a, b) => a * b, 1)
-    need(Number.isInteger(count) && count >= 0 && offset >= 0 && offset % 4 === 0 &&
+    need(Kind && Number.isInteger(count) && count >= 0 && offset >= 0 && offset % 4 === 0 &&
       offset + count * Kind.BYTES_PER_ELEMENT <= body.byteLength,
       `The trajectory could not be read: block ${name} is cut short.`)
     stage.arrays[name] = new Kind(body, offset, count)
@@ -41,16 +43,22 @@ function checkStage(stage) {
   const frames = Array.isArray(stage.times) ? stage.times.length : 0
   need(frames > 0 && Array.isArray(stage.panels) && stage.panels.length > 0, broken)
   need(stage.hi > stage.lo && stage.span > 0 && stage.duration > 0, broken)
+  need(Array.isArray(stage.versions), broken)
+  const versions = stage.versions.length || 1
   for (const panel of stage.panels) {
-    panel.positions = stage.arrays[`${panel.id}/positions`]
-    need(panel.positions && panel.positions.length === frames * panel.n * 2, broken)
+    const images = panel.kind === "images"
+    panel.block = stage.arrays[`${panel.id}/${images ? "pixels" : "positions"}`]
+    const size = images ? panel.height * panel.width * panel.channels : 2
+    const all = frames * (panel.versioned ? versions : 1)
+    need(size > 0 && panel.n > 0 && panel.block?.length === all * panel.n * size, broken)
     for (const layer of panel.layers) {
       const block = (part) => stage.arrays[`${panel.id}/${layer.id}/${part}`]
       need(layer.frames > 0, broken)
       if (layer.kind === "arrows") {
         layer.start = block("start")
-        layer.points = block("end")
-        need(layer.start && layer.points?.length === layer.start.length * layer.frames, broken)
+        layer.block = block("end")
+        const ends = layer.frames * (layer.versioned ? versions : 1)
+        need(layer.start && layer.block?.length === layer.start.length * ends, broken)
       } else if (layer.kind === "mesh") {
         layer.points = block("points")
         const shape = stage.blocks.find((b) => b.name === `${panel.id}/${layer.id}/points`)?.shape
@@ -61,9 +69,15 @@ function checkStage(stage) {
       }
     }
   }
-  for (const card of stage.readouts) {
-    need(card.kind === "formula" ? card.values && card.html : Array.isArray(card.values), broken)
-  }
+  stage.readouts.forEach((card, i) => {
+    if (card.kind === "histogram") {
+      const size = frames * (card.edges?.length - 1)
+      card.counts = stage.arrays[`cards/${i}/counts`]
+      card.curve = stage.arrays[`cards/${i}/curve`] || null
+      need([size, versions * size].includes(card.counts?.length), broken)
+      need(!card.curve || [size, card.edges.length - 1].includes(card.curve.length), broken)
+    } else need(card.kind === "formula" ? card.values && card.html : Array.isArray(card.values), broken)
+  })
 }
 
 // lengths: points of each line; lines: lines in each frame. Makes layer.first (the
@@ -86,8 +100,8 @@ const sameBytes = (a, b) => {
 
 // What decides the document structure; numbers and positions may change without it.
 const structureOf = (stage) => JSON.stringify([
-  stage.height, stage.caption, stage.clock,
-  stage.panels.map((p) => [p.id, p.label, p.role, p.note, p.layers.map((l) => [l.id, l.label, l.role])]),
+  stage.height, stage.caption, stage.clock, stage.versions.length > 0, stage.versions_label,
+  stage.panels.map((p) => [p.kind, p.id, p.label, p.role, p.note, p.layers.map((l) => [l.id, l.label, l.role])]),
   stage.readouts.map((r) => [r.kind, r.title, r.unit, r.note, r.spark, r.role, r.html]),
 ])
 

@@ -14,7 +14,7 @@ function fillPage(p) {
   invalidate(p)
 }
 
-// t=12&layers=drift,-learned&colour=density; "-" marks a hidden panel.
+// t=12&version=200&layers=drift,-learned&colour=density; "-" marks a hidden panel.
 function applyLink(p) {
   const query = new URLSearchParams(location.search)
   const { stage } = p
@@ -26,6 +26,8 @@ function applyLink(p) {
     }
   }
   if (Object.hasOwn(COLOUR_TEXT, query.get("colour"))) p.colour = query.get("colour")
+  const version = stage.versions.indexOf(query.get("version"))
+  if (version >= 0) useVersion(p, version)
   const text = query.get("t") ?? ""
   if (!/^\d{1,6}$/.test(text)) return false
   p.position = Math.round(positionOf(stage, Number(text)))
@@ -37,6 +39,9 @@ function linkHere(p) {
   const hidden = p.stage.panels.filter((panel) => !p.on.has(panel.id)).map((panel) => `-${panel.id}`)
   const layers = new Set(p.stage.panels.flatMap((panel) => panel.layers.map((l) => l.id)).filter((id) => p.on.has(id)))
   url.searchParams.set("t", p.stage.times[Math.round(p.position)])
+  // Without one the link opens at the last version, whichever that will be.
+  if (p.version < p.stage.versions.length - 1) url.searchParams.set("version", p.stage.versions[p.version])
+  else url.searchParams.delete("version")
   url.searchParams.set("layers", [...layers, ...hidden].join(","))
   url.searchParams.set("colour", p.colour)
   return url.href.replaceAll("%2C", ",")
@@ -68,7 +73,7 @@ function saveImage(p) {
   let x = gap
   for (const view of views) {
     const surface = { canvas: document.createElement("canvas") }
-    drawPanel(surface, { ...sceneOf(p, view), hover: -1 }, view.width, view.height, ratio)
+    PAINTERS[view.panel.kind](surface, { ...sceneOf(p, view), hover: null }, view.width, view.height, ratio)
     ctx.drawImage(surface.canvas, x, gap, view.width, view.height)
     ctx.strokeStyle = css(p.palette.line)
     ctx.beginPath()
@@ -79,10 +84,11 @@ function saveImage(p) {
   }
   ctx.font = `500 15px ${family}`
   ctx.fillStyle = css(p.palette.quiet)
-  ctx.fillText(`t = ${p.stage.times[p.frame]} of ${p.stage.T}`, gap + 2, height - 15)
+  ctx.fillText([timeText(p), versionText(p)].filter(Boolean).join("  ·  "), gap + 2, height - 15)
   canvas.toBlob((blob) => {
     const t = String(p.stage.times[p.frame]).padStart(2, "0")
-    const link = el("a", { href: URL.createObjectURL(blob), download: `${p.stage.name}-t${t}.png` })
+    const version = p.stage.versions.length ? `-v${p.version}` : ""
+    const link = el("a", { href: URL.createObjectURL(blob), download: `${p.stage.name}-t${t}${version}.png` })
     link.click()
     setTimeout(() => URL.revokeObjectURL(link.href), 10000)
     p.tools.say("Saved")
