@@ -22,6 +22,7 @@ ALLOWED = {
     "metrics": set(),
     "terminal": set(),
     "pictures": {"palette"},
+    "image_pictures": {"palette", "pictures"},
     "figures": {"palette", "pictures"},
     "diffusion": {"schedules"},
     "reverse": {"schedules", "diffusion"},
@@ -31,7 +32,8 @@ ALLOWED = {
     "networks": {"networks.mlp", "networks.rbf", "networks.unet", "networks.multiscale"},
     "networks.embedding": set(),
     "networks.unet": {"networks.embedding"},
-    "networks.multiscale": {"networks.embedding"},
+    "networks.multiscale": {"networks.temporal"},
+    "networks.temporal": set(),
     "networks.mlp": set(),
     "networks.rbf": set(),
     "data": set(),
@@ -46,7 +48,22 @@ ALLOWED = {
     "data.images": {"data.cifar10", "data.dead_leaves", "data.fetch", "data.idx", "data.textures", "data.toy2d"},
     "data.sources": {"config", "data.fetch", "data.images", "data.toy2d", "data.uploads"},
     "stored_data": {"config", "data.images", "data.toy2d"},
+    "cost": {"config", "schedules", "diffusion", "training"},
     "checkpoint": {"", "config", "schedules", "diffusion", "reverse", "stored_data", "data.images", "data.toy2d", "training"},
+    "snapshots": {"bound", "diffusion", "reverse", "samplers", "trajectory"},
+    "jobs.config": {"checkpoint", "config"},
+    "jobs.line": set(),
+    "jobs.threads": {"training"},
+    "jobs.disk": {"config", "jobs.config", "snapshots"},
+    "jobs.parts": {
+        "checkpoint", "config", "data.images", "data.toy2d", "diffusion", "jobs.config", "jobs.disk", "reverse", "schedules", "snapshots", "training"
+    },
+    "jobs.record": {"jobs.disk", "jobs.parts", "snapshots", "training"},
+    "jobs.job": {
+        "", "checkpoint", "config", "jobs.config", "jobs.disk", "jobs.line", "jobs.parts", "jobs.record", "jobs.threads", "reverse", "snapshots",
+        "training"
+    },
+    "jobs": {"checkpoint", "jobs.config", "jobs.disk", "jobs.job", "jobs.parts", "jobs.record", "snapshots"},
 }
 OUTSIDE = {"torch", "numpy", "safetensors", "sklearn", "skimage", "PIL", "altair", "pandas", "plotly"}
 

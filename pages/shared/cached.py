@@ -11,6 +11,7 @@ import torch
 
 from dpm_core import checkpoint, pictures
 from dpm_core.config import ScheduleConfig
+from dpm_core.data.images import ImageDataset
 from dpm_core.data.toy2d import PlaneDataset
 from dpm_core.diffusion import GaussianDiffusion
 from dpm_core.palette import Role
@@ -20,6 +21,7 @@ from dpm_core.schedules import make_schedule
 from dpm_core.trajectory import Recording, record
 from pages.shared import stages
 from pages.shared.controls import PlaneSource
+from pages.shared.image_controls import ImageSource
 from pages.shared.player import Lines, pack
 
 
@@ -39,6 +41,12 @@ class ModelRef:
 @st.cache_resource(max_entries=32, show_spinner=False)
 def dataset(source: PlaneSource) -> PlaneDataset:
     """The data set of a source."""
+    return source.dataset()
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def images(source: ImageSource) -> ImageDataset:
+    """The image set of a source. Raises DataError where its files are missing: nothing is downloaded here."""
     return source.dataset()
 
 

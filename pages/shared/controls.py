@@ -31,6 +31,7 @@ _U = np.linspace(0, 2 * np.pi, 120)  # a heart, until something is drawn
 _HEART = np.stack([16 * np.sin(_U) ** 3, 13 * np.cos(_U) - 5 * np.cos(2 * _U) - 2 * np.cos(3 * _U) - np.cos(4 * _U)], 1)
 FIRST_DRAWING = [(128 + 5.5 * _HEART).round().astype(int).ravel().tolist()]
 
+
 @dataclass(frozen=True)
 class PlaneSource:
     """Where plane data comes from: a built-in name, or the person's own points as float64 bytes ``[N, 2]``."""
@@ -63,8 +64,12 @@ def choose(label: str, titles: dict[str, str], key: str, default: str | None = N
 
 
 def data_source() -> PlaneSource:
-    """The data set: a built-in one, drawn, or uploaded. A bad file leaves the last good data in place."""
-    name = choose("Data", DATA_TITLES, "data", "swiss_roll")
+    """The data set in the plane: a built-in one, drawn, or uploaded."""
+    return plane_source(choose("Data", DATA_TITLES, "data", "swiss_roll"))
+
+
+def plane_source(name: str) -> PlaneSource:
+    """What a name in the menu stands for, with its own controls. A bad file leaves the last good data in place."""
     if name == "drawn":
         return _drawn()
     if name == "upload":
@@ -162,7 +167,11 @@ def with_points(name: str, T: int) -> ScheduleConfig:
 
 
 def whole(label: str, low: int, high: int, default: int, key: str, step: int = 1, help: str | None = None) -> int:
-    """A whole number typed or stepped."""
+    """A whole number typed or stepped. Where another data set brings another default, an untouched one goes along."""
+    before = st.session_state.setdefault(f"default_{key}", default)
+    if before != default and st.session_state.get(key) == before:
+        st.session_state[key] = default
+    st.session_state[f"default_{key}"] = default
     return int(linked(st.number_input, label, low, high, default, step, key=key, help=help))
 
 
@@ -171,6 +180,11 @@ def sampler_steps(T: int) -> int | None:
     with st.container(key="steps"):
         steps = linked(st.slider, "Sampler steps", 1, T, T, key=f"steps_{T}", help="Fewer steps than T jump over times.")
     return None if steps == T else steps
+
+
+def eta(sampler: str) -> float:
+    """DDIM's noise; the other samplers have none."""
+    return linked(st.slider, "η, DDIM's noise", 0.0, 1.0, 0.0, 0.05, key="eta") if sampler == "ddim" else 0.0
 
 
 def particles(default: int = 3000) -> int:

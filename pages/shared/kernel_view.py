@@ -11,6 +11,7 @@ import torch
 from dpm_core import checkpoint
 from dpm_core.bound import NATS_PER_BIT
 from dpm_core.config import RunConfig, ScheduleConfig, from_dict
+from dpm_core.data.images import IMAGE_SETS, ImageSpec
 from dpm_core.data.toy2d import SHAPES
 from dpm_core.figures import kernel_figure
 from dpm_core.trajectory import Recording
@@ -27,14 +28,25 @@ def model_title(path: Path, modified: float) -> str:
         config = from_dict(RunConfig, checkpoint.read_header(path)["config"])
     except (ValueError, KeyError):
         return f"{path.stem} (not readable)"
-    data = SHAPES[config.data.name][0] if config.data.name in SHAPES else path.stem
+    name = config.data.name
+    data = SHAPES[name][0] if name in SHAPES else IMAGE_SETS[name].title if name in IMAGE_SETS else path.stem
     units = dict(config.network.params).get("units", 16)
-    network = {"mlp": "MLP", "rbf": f"RBF, {units} units"}.get(config.network.name, config.network.name)
+    networks = {"mlp": "MLP", "rbf": f"RBF, {units} units", "unet": "U-Net", "multiscale": "multi-scale"}
+    network = networks.get(config.network.name, config.network.name)
     own = "" if path.parent == checkpoint.SHIPPED else f" · {path.stem}"
     return f"{data} · {network} · T = {config.schedule.T}{own}"
 
 
-def model_parts(name: str, path: Path | None) -> tuple[cached.ModelRef | None, PlaneSource, ScheduleConfig]:
+@st.cache_data(max_entries=256, show_spinner=False)
+def data_name(path: Path, modified: float) -> str:
+    """The data set that a checkpoint was trained on; "" when it is not readable."""
+    try:
+        return from_dict(RunConfig, checkpoint.read_header(path)["config"]).data.name
+    except (ValueError, KeyError):
+        return ""
+
+
+def model_parts(name: str, path: Path | None) -> tuple[cached.ModelRef | None, PlaneSource | ImageSpec, ScheduleConfig]:
     """What the page needs of the chosen model; without a network, data and schedule come from controls.
 
     Raises CheckpointError.
@@ -45,6 +57,8 @@ def model_parts(name: str, path: Path | None) -> tuple[cached.ModelRef | None, P
     ref = cached.ModelRef.of(path)
     loaded = cached.model(ref)
     config, data = loaded.config, loaded.dataset
+    if isinstance(data, ImageSpec):
+        return ref, data, config.schedule
     source = PlaneSource(config.data.name, config.data.noise)
     if config.data.name == "own":
         # the constants are stored with the checkpoint: undoing them gives the points back in raw units

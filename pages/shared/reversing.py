@@ -18,10 +18,12 @@ from pages.shared import cached, stages
 from pages.shared.controls import PlaneSource
 from pages.shared.player import pack
 
+SAMPLER_TITLES = {"ancestral": "Ancestral", "ddim": "DDIM", "probability_flow": "Probability flow"}
+
 
 @dataclass(frozen=True)
 class SamplerConfig:
-    """How to sample: sampler, number of steps (None: all T), η of DDIM, particles, seed."""
+    """How to sample: sampler, number of steps (None: all T), η of DDIM, particles or images, seed."""
 
     name: str = "ancestral"
     steps: int | None = None

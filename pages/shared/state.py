@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-MOMENT = ("t", "layers", "colour", "pick")  # of one page's player: meaningless on another
+MOMENT = ("t", "version", "layers", "colour", "pick")  # of one page's player: meaningless on another
 
 
 def presenting() -> bool:

@@ -8,17 +8,21 @@ import torch
 from dpm_core.data.toy2d import DataError
 from dpm_core.palette import DATA
 from dpm_core.schedules import ScheduleError
-from pages.shared import cached, controls, frame
+from pages.shared import cached, controls, frame, image_controls, image_view
 from pages.shared.player import player
 
-frame.open_page("Forward", "Every step shrinks each particle a little and adds a little noise, until nothing is left of where it started.")
+frame.open_page("Forward", "Every step shrinks the data a little and adds a little noise, until nothing is left of where it started.")
 with st.sidebar:
-    source = controls.data_source()
-    schedule = controls.schedule_config()
-    n = controls.particles()
+    source = image_controls.any_source(cuts=False)
+    images = isinstance(source, image_controls.ImageSource)
+    schedule = controls.schedule_config(T=1000 if images else 40)
+    n = image_view.number_of_images(source) if images else controls.particles()
     seed = controls.seed()
 
 try:
+    if images:
+        image_view.forward(source, schedule, seed, n)
+        st.stop()
     with frame.working("Diffusing …"):
         payload, steps = cached.forward(source, schedule, n, seed)
 except (DataError, ScheduleError) as error:

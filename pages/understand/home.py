@@ -7,12 +7,13 @@ from pages.shared import cached, frame, story
 from pages.shared.player import player
 
 CARDS = {
-    "schedule": ("Choose a schedule", "β decides how fast the signal is lost. Lay schedules over each other, or draw your own."),
-    "forward": ("Watch it dissolve", "Any shape becomes noise in T small steps, or in a single jump with the same law."),
-    "reverse": (
+    "understand/schedule": ("Choose a schedule", "β decides how fast the signal is lost. Lay schedules over each other, or draw your own."),
+    "understand/forward": ("Watch it dissolve", "Any shape becomes noise in T small steps, or in a single jump with the same law."),
+    "understand/reverse": (
         "Watch it come back",
         "A learned network beside the exact answer, from the same noise. Click a particle to see where it came from.",
     ),
+    "train/train": ("Train one live", "Handwritten digits or a swiss roll, from noise to shape before your eyes, one step at a time if you like."),
 }
 
 frame.open_page(
@@ -37,7 +38,7 @@ player(payload, key="hero")
 
 for column, (name, (title, text)) in zip(st.columns(len(CARDS)), CARDS.items()):
     with column.container(border=True, height="stretch"):
-        st.page_link(f"pages/understand/{name}.py", label=f"**{title}**", icon=":material/arrow_forward:", icon_position="right")
+        st.page_link(f"pages/{name}.py", label=f"**{title}**", icon=":material/arrow_forward:", icon_position="right")
         st.caption(text)
 
 st.subheader("The idea in six pictures", anchor=False)

@@ -6,16 +6,16 @@ import streamlit as st
 
 from dpm_core import checkpoint
 from dpm_core.config import ScheduleConfig
+from dpm_core.data.images import ImageSpec
 from dpm_core.data.toy2d import DataError
 from dpm_core.palette import DATA, EXACT, MODEL
 from dpm_core.schedules import ScheduleError
-from pages.shared import cached, controls, frame, kernel_view, reversing, state
+from pages.shared import cached, controls, frame, image_reverse, kernel_view, reversing, state
 from pages.shared.player import player
 
-SAMPLER_TITLES = {"ancestral": "Ancestral", "ddim": "DDIM", "probability_flow": "Probability flow"}
 NO_NETWORK = "exact"
 
-frame.open_page("Reverse", "Start from pure noise. At every step a network says where each particle most likely came from.")
+frame.open_page("Reverse", "Start from pure noise. At every step a network says where it most likely came from.")
 with st.sidebar:
     found = checkpoint.list_checkpoints()
     titles = {name: kernel_view.model_title(path, path.stat().st_mtime) for name, path in found.items()} | {
@@ -27,10 +27,16 @@ with st.sidebar:
     except (checkpoint.CheckpointError, OSError) as error:
         state.complain(str(error))
         ref, source, schedule = None, controls.PlaneSource("swiss_roll"), ScheduleConfig()
-    sampler = controls.choose("Sampler", SAMPLER_TITLES, "sampler")
-    steps = controls.sampler_steps(schedule.T)
-    eta = controls.linked(st.slider, "η, DDIM's noise", 0.0, 1.0, 0.0, 0.05, key="eta") if sampler == "ddim" else 0.0
-    how = reversing.SamplerConfig(sampler, steps, eta, controls.particles(), controls.seed())
+    if isinstance(source, ImageSpec):
+        view, how = image_reverse.settings(ref)
+    else:
+        sampler = controls.choose("Sampler", reversing.SAMPLER_TITLES, "sampler")
+        steps, eta = controls.sampler_steps(schedule.T), controls.eta(sampler)
+        how = reversing.SamplerConfig(sampler, steps, eta, controls.particles(), controls.seed())
+
+if isinstance(source, ImageSpec):
+    image_reverse.show(ref, view, how)
+    st.stop()
 
 try:
     with frame.working("Sampling …"):

@@ -1,0 +1,108 @@
+"""Images in a real browser: the Forward and the Reverse page at both sizes and themes."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+import numpy as np
+import pytest
+
+from dpm_core import checkpoint
+from dpm_core.config import DataConfig, NetworkConfig, RunConfig, ScheduleConfig, TrainConfig
+from dpm_core.data.images import make_images
+from dpm_core.diffusion import GaussianDiffusion
+from dpm_core.schedules import make_schedule
+from dpm_core.training import build_model, train_steps
+from tests.browser.conftest import Server, Visit
+from tests.browser.test_browser import pixels
+
+MODEL = {"model": "Digits 8 × 8 · U-Net · T = 100 · tiny"}
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """The app with a model of the digits that was trained for a moment."""
+    folder = tmp_path_factory.mktemp("images")
+    data = make_images("digits")
+    training = TrainConfig(loss="simple", steps=60, batch=64, learning_rate=3e-3, ema=0.9)
+    config = RunConfig(DataConfig("digits"), ScheduleConfig("log_snr", 100), NetworkConfig("unet", (("width", 8),)), training)
+    model = build_model(config.network, GaussianDiffusion(make_schedule("log_snr", 100)), data.shape)
+    *_, last = train_steps(model, data.batches(), training)
+    checkpoint.save(checkpoint.Checkpoint("tiny", last.average, config, data.spec), folder / "own")
+    running = Server(folder)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def visit_images(own, browser):
+    opened: list[Visit] = []
+
+    def make(**options) -> Visit:
+        opened.append(Visit(browser, own.url, **options))
+        return opened[-1]
+
+    yield make
+    for one in opened:
+        one.close()
+
+
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_images_in_both_themes_and_sizes(visit_images, width, height, scheme):
+    one = visit_images(width=width, height=height, scheme=scheme)
+    opened = {
+        "images-forward": ("/forward", {"data": "Digits 8 × 8"}),
+        "images-photo": ("/forward", {"data": "Your own picture"}),
+        "images-reverse": ("/reverse", MODEL),
+    }
+    for name, (path, query) in opened.items():
+        page = one.open(f"{path}?{urlencode(query)}")
+        one.stage()
+        page.wait_for_timeout(1200)
+        assert page.get_by_text("encountered an error").count() == 0
+        overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert overflow <= 0, f"{name} scrolls sideways by {overflow}px"
+        one.shot(f"{name}-{scheme}-{width}")
+        page.locator('[data-testid="stMain"]').evaluate("e => e.scrollTo(0, 1e6)")
+        page.wait_for_timeout(400)
+        one.shot(f"{name}-foot-{scheme}-{width}")
+
+
+def test_images_dissolve_and_a_seed_replaces_them_in_place(visit_images):
+    one = visit_images()
+    page = one.open(f"/forward?{urlencode({'data': 'Digits 8 × 8'})}")
+    stage = one.stage()
+    canvas, box = stage.locator("canvas").first, stage.bounding_box()
+    page.keyboard.press("Home")
+    page.wait_for_timeout(300)
+    clean = pixels(page, canvas)
+    page.keyboard.press("End")
+    page.wait_for_timeout(300)
+    noisy = pixels(page, canvas)
+    assert (np.abs(clean - noisy).sum(2) > 60).mean() > 0.1
+    page.keyboard.press("Home")
+    page.get_by_label("Seed", exact=True).fill("8")
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(3000)
+    assert (np.abs(pixels(page, canvas) - clean).sum(2) > 60).mean() > 0.02
+    assert stage.bounding_box() == box, "the stage must not move"
+
+
+def test_a_click_shows_the_image_and_its_pixel(visit_images):
+    one = visit_images(height=1400)
+    page = one.open(f"/reverse?{urlencode(MODEL)}")
+    stage = one.stage()
+    box = stage.locator("canvas").first.bounding_box()
+    page.mouse.click(box["x"] + 0.9 * box["width"], box["y"] + box["height"] / 2)
+    page.wait_for_url("**pick=**")
+    page.get_by_text("Image 12 at").or_(page.get_by_text("Image 8 at")).wait_for()
+    one.shot("images-reverse-picked")
+
+
+def test_rows_of_samplers(visit_images):
+    one = visit_images()
+    page = one.open(f"/reverse?{urlencode(MODEL | {'view': 'Samplers, side by side'})}")
+    page.get_by_text("The same noise, the same number of steps").wait_for(timeout=60_000)
+    assert page.locator("img[alt^='8 samples']").count() == 3
+    one.shot("images-samplers")
