@@ -16,7 +16,6 @@ import math
 
 import numpy as np
 
-from dpm_core.data.textures import checked_size
 from dpm_core.data.toy2d import DataError
 
 MAX_RADIUS = 512  # pixels
@@ -69,7 +68,6 @@ def make(size: int = 32, seed: int = 0, r_min: float | None = None, r_max: float
     Radii, in pixels, go from an eighth of ``size`` (so that leaves are seen as discs) to ``size`` unless
     given. Raises DataError.
     """
-    checked_size(size)
     r_min = max(1.0, size / 8) if r_min is None else r_min
     r_max = float(size) if r_max is None else r_max
     if not 0.5 <= r_min < r_max <= MAX_RADIUS:

@@ -7,6 +7,7 @@ mean 0 and variance 1 over the training set and floor(x·scale + mean) is the le
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -52,6 +53,14 @@ class ImageSpec:
     def pixels_count(self) -> int:
         """H·W, by which the paper divides its bits "per pixel"."""
         return self.shape[1] * self.shape[2]
+
+    @property
+    def finest_log_snr(self) -> float:
+        """Log-SNR at which the noise of diffusion has e⁻² of the variance of the dequantisation noise, (1/scale)²/12.
+
+        A chain that starts there loses next to nothing of the density of the levels in its fixed step t = 1.
+        """
+        return round(math.log(12 * self.scale**2) + 2, 1)
 
     def standardise(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """x, float32, for uint8 ``images`` ``[n, C, H, W]``: dequantised by ``generator``, or at the middle of each level."""
@@ -210,6 +219,7 @@ def make_images(name: str, params: Params = (), image: np.ndarray | None = None,
     if name == "cifar10":
         return _dataset(name, title, *cifar10.load(progress))
     if name == "dead_leaves":
+        textures.checked_size(size)
         train, held_out = dead_leaves.make(**chosen)
         return _dataset(name, title, train[:, None], held_out[:, None], size=size)
     if name == "image":
@@ -221,8 +231,9 @@ def make_images(name: str, params: Params = (), image: np.ndarray | None = None,
         if textures.checked_size(size) > side:
             raise DataError(f"Images of {size} pixels cannot be cut from a picture whose shorter side has {side}; choose at most {side}.")
         return _dataset(name, title, *textures.split(pictures, size, must=False), size=size)
+    size = textures.checked_size(size)
     pictures = textures.load_folder(chosen["folder"], size) if name == "textures" else textures.bundled(name)
-    return _dataset(name, title, *textures.split(pictures, textures.checked_size(size)), size=size)
+    return _dataset(name, title, *textures.split(pictures, size), size=size)
 
 
 def available(name: str) -> str | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from dpm_core.config import DataConfig, Params
+from dpm_core.config import IMAGE_RUN, DataConfig, Params, RunConfig
 from dpm_core.data import toy2d, uploads
 from dpm_core.data.fetch import Progress
 from dpm_core.data.images import IMAGE_SETS, ImageDataset, ImageSpec, make_images
@@ -23,30 +24,51 @@ def make(
     """
     path = Path(name)
     if path.suffix.lower() in PICTURES:
-        picture = uploads.read_image(_read(path))
+        _no_noise(noise)
+        picture = uploads.read_image(_read(path, uploads.MAX_IMAGE_BYTES))
         return make_images("image", params, picture), DataConfig("image", params=params)
     if name in IMAGE_SETS:
+        _no_noise(noise)
         return make_images(name, params, progress=progress), DataConfig(name, params=params)
     if params:
         raise DataError("Parameters of the data are for images; points take --noise.")
     if path.suffix.lower() in TABLES:
-        points = uploads.read_csv(_read(path))
+        points = uploads.read_csv(_read(path, uploads.MAX_BYTES))
         dataset = toy2d.from_points(points, title=path.stem[:40], noise=toy2d.OWN_NOISE if noise is None else noise)
     else:
         dataset = toy2d.make_dataset(name, noise)
     return dataset, DataConfig(dataset.name, dataset.noise)
 
 
+def usual_run(dataset: PlaneDataset | ImageSpec, data: DataConfig) -> RunConfig:
+    """The run that suits a data set, where nothing else is asked for."""
+    if not isinstance(dataset, ImageSpec):
+        return RunConfig(data)
+    finest = (("end", -8.0), ("start", dataset.finest_log_snr))
+    return replace(IMAGE_RUN, data=data, schedule=replace(IMAGE_RUN.schedule, params=finest))
+
+
 def of_checkpoint(dataset: PlaneDataset | ImageSpec, config: DataConfig) -> PlaneDataset | ImageDataset:
-    """The data themselves, for a checkpoint that knows only what a model must know of them. Raises DataError."""
+    """The data themselves, for a checkpoint that knows only what a model must know of them.
+
+    They are standardised as the model learned them, even where the files have changed since. Raises DataError.
+    """
     if not isinstance(dataset, ImageSpec) or isinstance(dataset, ImageDataset):
         return dataset
-    return make_images(config.name, config.params)
+    images = make_images(config.name, config.params)
+    if (images.shape, images.levels) != (dataset.shape, dataset.levels):
+        raise DataError(f"The images of {config.name!r} are not of the size that this checkpoint was trained on.")
+    return replace(images, mean=dataset.mean, scale=dataset.scale)
 
 
-def _read(path: Path) -> bytes:
+def _no_noise(noise: float | None) -> None:
+    if noise is not None:
+        raise DataError("Noise is for points; that of images is one level wide.")
+
+
+def _read(path: Path, limit: int) -> bytes:
     if not path.is_file():
         raise DataError(f"There is no file {path}.")
-    if path.stat().st_size > uploads.MAX_BYTES:
-        raise DataError(f"{path} is larger than {uploads.MAX_BYTES >> 20} MB; make it smaller.")
+    if path.stat().st_size > limit:
+        raise DataError(f"{path} is larger than {limit >> 20} MB; make it smaller.")
     return path.read_bytes()

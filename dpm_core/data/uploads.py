@@ -100,10 +100,11 @@ def _check_size(width: int, height: int) -> None:
 def _as_seen(image: Image.Image) -> Image.Image:
     """Mode "L" or "RGB": grey stays grey, transparency shows white."""
     if image.mode.startswith("I"):  # 16 bits; convert("L") would cut off at 255
-        values = np.asarray(image).astype(np.int64)
-        seen = Image.fromarray(((values * 255 + 32767) // 65535).clip(0, 255).astype(np.uint8))
-        clear = image.info.get("transparency")
-        return Image.fromarray(np.where(values == clear, 255, np.asarray(seen)).astype(np.uint8)) if isinstance(clear, int) else seen
+        values = np.asarray(image).astype(np.uint32)
+        grey8 = ((values * 255 + 32767) // 65535).clip(0, 255).astype(np.uint8)
+        if isinstance(clear := image.info.get("transparency"), int):
+            grey8[values == clear] = 255
+        return Image.fromarray(grey8)
     grey = image.mode in ("1", "L", "LA", "La")
     if "A" not in image.mode.upper() and "transparency" not in image.info:
         return image.convert("L" if grey else "RGB")
