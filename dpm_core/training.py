@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
+import threading
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ from dpm_core.reverse import ReverseModel
 
 Draw = Callable[[int, torch.Generator], Tensor]
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+_SEEDING = threading.Lock()  # two threads that seed the global generator at once would get each other's weights
 RANK_STRIDE = 1_000_003  # between the seeds of processes that train together
 
 
@@ -67,13 +69,24 @@ def build_model(network: NetworkConfig, diffusion: GaussianDiffusion, shape: tup
     """
     if network.name not in NETWORKS:
         raise ValueError(f"Unknown network {network.name!r}; choose one of {', '.join(NETWORKS)}.")
-    with torch.random.fork_rng(devices=[]):  # layers draw from the global generator: hand it back untouched
+    with _SEEDING, torch.random.fork_rng(devices=[]):  # layers draw from the global generator: hand it back untouched
         torch.default_generator.manual_seed(seed)
         try:
             net = NETWORKS[network.name](shape=shape, T=diffusion.T, **dict(network.params))
         except TypeError as error:
             raise ValueError(f"Network {network.name!r} does not take these parameters: {error}.") from None
     return ReverseModel(net, diffusion)
+
+
+def compile_network(model: ReverseModel) -> None:
+    """Compile the network in place, its names and weights unchanged; on CUDA into CUDA graphs, as launches rule small networks."""
+    on_gpu = next(model.parameters()).device.type == "cuda"
+    model.network.compile(mode="reduce-overhead" if on_gpu else "default")
+
+
+def usual_precision(device: str) -> str:
+    """bfloat16 on CUDA, whose units for it are several times as fast; float32 elsewhere."""
+    return "bfloat16" if device == "cuda" else "float32"
 
 
 def stratified_times(T: int, n: int, generator: torch.Generator | None = None) -> Tensor:
@@ -140,7 +153,7 @@ class Trainer:
         rank = 0
         if distributed.is_available() and distributed.is_initialized():
             rank = distributed.get_rank()
-            self._loss = DistributedDataParallel(self._loss)
+            self._loss = DistributedDataParallel(self._loss, broadcast_buffers=False)  # they are constants
         self._generator = torch.Generator(self.device).manual_seed(config.seed + RANK_STRIDE * rank)
         self._cpu_generator = torch.Generator().manual_seed(config.seed + RANK_STRIDE * rank)
 
@@ -154,8 +167,11 @@ class Trainer:
         try:
             batch = self.draw(config.batch)
             losses = self._backward(batch)
+            fits = True
         except torch.OutOfMemoryError:
-            raise self._out_of_memory() from None
+            fits = False
+        if not fits:  # only here, as the exception holds on to what did not fit
+            raise self._out_of_memory()
         loss, norm = losses.mean().item(), nn.utils.clip_grad_norm_(self._parameters, config.clip).item()
         if not math.isfinite(loss) or not math.isfinite(norm):
             raise TrainingError(
@@ -187,26 +203,32 @@ class Trainer:
         return {k: v.detach().to("cpu", copy=True).contiguous() for k, v in kept.items()}
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Go on exactly from a :meth:`state` of the same configuration. Raises ValueError when it is not one."""
+        """Go on exactly from a :meth:`state` of the same configuration. Raises ValueError, and changes nothing, when it is not one."""
         try:
             wanted = {k: v.shape for k, v in self.model.state_dict().items()}
-            for part, module in (("model.", self.model), ("average.", self.average)):
-                given = {k.removeprefix(part): v for k, v in state.items() if k.startswith(part)}
-                if {k: v.shape for k, v in given.items()} != wanted:
-                    raise ValueError
-                module.load_state_dict(given)
-            adam = {}
+            weights = [{k.removeprefix(part): v for k, v in state.items() if k.startswith(part)} for part in ("model.", "average.")]
+            fits = all({k: v.shape for k, v in given.items()} == wanted for given in weights)
+            adam: dict[int, dict[str, Tensor]] = {}
             for i, parameter in enumerate(self._parameters):
                 own = {k.removeprefix(f"adam.{i}."): v for k, v in state.items() if k.startswith(f"adam.{i}.")}
-                if own and own["exp_avg"].shape != parameter.shape:
-                    raise ValueError
-                adam |= {i: own} if own else {}
-            self._optimiser.load_state_dict({"state": adam, "param_groups": self._optimiser.state_dict()["param_groups"]})
-            self._generator.set_state(state["generator"])
-            self._cpu_generator.set_state(state["cpu_generator"])
-            self.step_number, self.learning_rate = int(state["step"]), float(state["learning_rate"])
+                if own:
+                    fits &= own["exp_avg"].shape == own["exp_avg_sq"].shape == parameter.shape
+                    # copies, as the optimiser writes to them, laid out as the weights, as it takes all of them in the order of memory
+                    moments = {k: torch.empty_like(parameter).copy_(own[k]) for k in ("exp_avg", "exp_avg_sq")}
+                    adam[i] = {"step": own["step"].clone(), **moments}
+            for generator, name in ((self._generator, "generator"), (self._cpu_generator, "cpu_generator")):
+                torch.Generator(generator.device).set_state(state[name])
+            step, learning_rate = int(state["step"]), float(state["learning_rate"])
+            if not fits:
+                raise ValueError
         except (ValueError, KeyError, RuntimeError, TypeError):
             raise ValueError("This saved state does not belong to this configuration.") from None
+        self.model.load_state_dict(weights[0])
+        self.average.load_state_dict(weights[1])
+        self._optimiser.load_state_dict({"state": adam, "param_groups": self._optimiser.state_dict()["param_groups"]})
+        self._generator.set_state(state["generator"])
+        self._cpu_generator.set_state(state["cpu_generator"])
+        self.step_number, self.learning_rate = step, learning_rate
 
     def _backward(self, batch: Batch) -> Tensor:
         self._optimiser.zero_grad()
@@ -224,6 +246,8 @@ class Trainer:
     def _out_of_memory(self) -> OutOfMemory:
         """Find by trying a batch that fits, so that it can be offered."""
         step, batch = self.step_number, self.config.batch
+        if isinstance(self._loss, DistributedDataParallel):  # the other processes would take no part in a trial
+            return OutOfMemory(f"A batch of {batch} does not fit this device's memory; choose a smaller one.", step, None)
         fits = None
         while fits is None and batch > 1:
             batch //= 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -12,16 +13,40 @@ from torch.nn import functional
 from dpm_core.networks.temporal import temporal_bumps
 
 DENSE_OUTPUTS = 2  # features per pixel that the dense branch adds, as in the authors' code
-SCALE = 1.0
-OFFSET = 4.0
+FRESH_V = 4.0  # a fresh model's v: f_Σ within 2 % of β_t, where Eq. 64 starts
+VARIANTS = ("paper", "code")
 
 
 class MultiScale(nn.Module):
+    """Multi-scale convolutions beside a dense branch, per-pixel layers, and a readout blended over time.
+
+    ``layers`` multi-scale convolutions of ``width`` features at ``scales`` resolutions (softplus); a dense branch
+    of two hidden layers of ``dense`` units over the whole image (tanh; 0 leaves it out); a 1×1 convolution (tanh).
+    The 2J values y_i that are then read out for each pixel and colour never see the time: z_i^μ = Σ_j y_ij^μ g_j(t),
+    z_i^Σ likewise, with J = ``bumps`` functions g_j of :func:`temporal_bumps`. ``variant="code"`` has what the
+    authors released instead: leaky ReLU of slope 0.05 everywhere and bumps half as wide. Shapes as in
+    :mod:`dpm_core.reverse`, x ``[n, C, H, W]`` of any size, odd ones too.
+
+    **From z to (F, v).** With ρ = ᾱ_{t−1}β_t/(1−ᾱ_t), which is 1/t under the paper's schedule, the contract says
+
+        f_μ = √(1−β) x + √(βρ) F,    f_Σ = β (1 − ρ sigmoid(−v)),    both exactly.
+
+    So F is the z^μ of the authors' μ = x√(1−β) + z√β divided by √ρ, and for Eq. 65, (x−z)(1−Σ) + z, it is
+    z^μ = x/2 + √SNR F + O(β); Eq. 64 has z^Σ = −ρ sigmoid(−v) to lowest order in ρ. At T = 1000 an F of size 1 is a
+    z between 22 (t = 2) and 0 in Eq. 65, between 0.7 and 0.03 in the code. Hence the one choice for both variants:
+    F = z^μ and v = 4 + z^Σ, whose targets have the same scale at every t.
+
+    Deviations, all of them from that choice: a fresh model has the mean x√(1−β) in both variants, as in the code
+    and exact for N(0, I), not Eq. 65's x(1−β); f_Σ stays within [β̃, β], where the best one is, while Eq. 64 may
+    leave it; and f_μ does not move with f_Σ, a part O(β) of it in Eq. 65. The code's convolutions have one scale;
+    here both variants have ``scales``.
+    """
+
     def __init__(
         self,
         shape: tuple[int, ...],
         T: int,
-        width: int = 16,
+        width: int = 32,
         scales: int = 3,
         layers: int = 3,
         dense: int = 128,
@@ -31,30 +56,39 @@ class MultiScale(nn.Module):
         super().__init__()
         if len(shape) != 3:
             raise ValueError("The multi-scale network is for images; points take the MLP or the RBF network.")
-        if variant not in ("paper", "code"):
-            raise ValueError(f"The multi-scale network's variant is 'paper' or 'code', not {variant!r}.")
-        if not (1 <= width <= 256 and 1 <= scales <= 6 and 1 <= layers <= 8 and 0 <= dense <= 2048 and 2 <= bumps <= 100):
-            raise ValueError(
-                "The multi-scale network takes a width up to 256, up to 6 scales, up to 8 layers, up to 2048 dense units and 2 to 100 bumps."
-            )
-        colours, height, breadth = shape
-        scales = min(scales, 1 + int(math.log2(max(1, min(height, breadth) // 2))))  # the coarsest keeps 2 pixels a side
+        if variant not in VARIANTS:
+            raise ValueError(f"The multi-scale network comes as {' or '.join(map(repr, VARIANTS))}, not {variant!r}.")
+        if not (1 <= width <= 256 and 1 <= scales <= 6 and 1 <= layers <= 8):
+            raise ValueError("The multi-scale network takes a width up to 256, up to 6 scales and up to 8 layers.")
+        if not (0 <= dense <= 2048 and 2 <= bumps <= 100):
+            raise ValueError("The multi-scale network takes up to 2048 dense units and 2 to 100 temporal bumps.")
+        colours, rows, columns = shape
+        scales = min(scales, 1 + int(math.log2(max(1, min(rows, columns) // 2))))  # the coarsest keeps 2 pixels a side
         paper = variant == "paper"
         self.soft: Callable[[Tensor], Tensor] = functional.softplus if paper else _leaky_relu
         self.bounded: Callable[[Tensor], Tensor] = torch.tanh if paper else _leaky_relu
         self.convolutions = nn.ModuleList([MultiScaleConvolution(width if i else colours, width, scales) for i in range(layers)])
-        pixels = height * breadth
-        sizes = [colours * pixels, dense, dense, DENSE_OUTPUTS * pixels] if dense else []
-        self.dense = nn.ModuleList([nn.Linear(a, b) for a, b in zip(sizes, sizes[1:])])
+        sizes = [colours * rows * columns, dense, dense, DENSE_OUTPUTS * rows * columns] if dense else []
+        self.dense = nn.ModuleList([nn.Linear(a, b) for a, b in pairwise(sizes)])
         self.pixelwise = nn.Conv2d(width + (DENSE_OUTPUTS if dense else 0), 2 * width, 1)
-        self.readout = nn.Parameter(torch.zeros(bumps, 2 * colours, 2 * width))
+        self.readout = nn.Parameter(torch.zeros(bumps, 2 * width, 2 * colours))
         self.bias = nn.Parameter(torch.zeros(bumps, 2 * colours))
         self.bumps: Tensor
         self.register_buffer("bumps", temporal_bumps(T, bumps, 1.0 if paper else 0.5), persistent=False)
-        self.to(memory_format=torch.channels_last)
+        nn.utils.convert_conv2d_weight_memory_format(self, torch.channels_last)
 
     def forward(self, x: Tensor, t: Tensor, log_snr: Tensor) -> tuple[Tensor, Tensor]:
-        """(F, v), each shaped as x."""
+        """(F, v), each shaped as x. Of the time only t is used, and only to blend the readouts."""
+        h = self._features(x)
+        # y is linear in h, so blending the J readouts before applying them gives Σ_j g_j(t) y_j at 1/J of the work
+        g = self.bumps[t].reshape(-1, len(self.readout))
+        weight, bias = torch.einsum("nj,jho->nho", g, self.readout), g @ self.bias
+        z = h.permute(0, 2, 3, 1).flatten(1, 2) @ weight + bias[:, None]
+        F, v = z.transpose(1, 2).unflatten(2, x.shape[2:]).chunk(2, dim=1)
+        return F, v + FRESH_V
+
+    def _features(self, x: Tensor) -> Tensor:
+        """What each pixel's readouts are linear in, ``[n, 2·width, H, W]``."""
         h = x.contiguous(memory_format=torch.channels_last)
         for layer in self.convolutions:
             h = self.soft(layer(h))
@@ -62,22 +96,12 @@ class MultiScale(nn.Module):
             d = x.flatten(1)
             for linear in self.dense:
                 d = self.bounded(linear(d))
-            h = torch.cat([h, d.reshape(len(x), DENSE_OUTPUTS, *x.shape[2:])], 1)
-        h = self.bounded(self.pixelwise(h))
-        # Σ_j g_j(t) y_ij with y_ij linear in h: blend the J readouts first, then apply one
-        g = self.bumps[t].reshape(-1, len(self.bias))
-        readout = torch.einsum("nj,joh->nho", g, self.readout)
-        z = torch.matmul(h.permute(0, 2, 3, 1).flatten(1, 2), readout) + (g @ self.bias)[:, None]
-        z = z.transpose(1, 2).unflatten(2, x.shape[2:])
-        mu, sigma = z.chunk(2, dim=1)
-        s = torch.sigmoid(log_snr)
-        if SCALE:
-            mu = mu * torch.sigmoid(-log_snr).pow(-0.5 * SCALE).clamp(max=100.).reshape(-1, 1, 1, 1)
-        return mu, OFFSET + sigma
+            h = torch.cat([h, d.unflatten(1, (DENSE_OUTPUTS, *x.shape[2:]))], 1)
+        return self.bounded(self.pixelwise(h))
 
 
 class MultiScaleConvolution(nn.Module):
-    """Mean-pool to powers of two, convolve at each scale, enlarge to full resolution and add up."""
+    """Mean-pool to powers of two, convolve 3×3 at each scale, enlarge to full resolution and add up."""
 
     def __init__(self, inputs: int, outputs: int, scales: int):
         super().__init__()
@@ -86,11 +110,12 @@ class MultiScaleConvolution(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         pooled = [x]
         for _ in self.scales[1:]:
-            pooled.append(functional.avg_pool2d(pooled[-1], 2, ceil_mode=True))  # at an odd edge the mean of what is there
-        total = self.scales[-1](pooled[-1])
-        for scale, picture in zip(reversed(self.scales[:-1]), reversed(pooled[:-1])):
-            height, breadth = picture.shape[2:]
-            total = functional.interpolate(total, scale_factor=2, mode="nearest")[..., :height, :breadth] + scale(picture)
+            pooled.append(functional.avg_pool2d(pooled[-1], 2, ceil_mode=True))  # at an odd edge, the mean of what is there
+        pictures = [scale(picture) for scale, picture in zip(self.scales, pooled)]
+        total = pictures.pop()
+        while pictures:  # enlarging the running sum twofold each time costs less than each scale all the way
+            finer = pictures.pop()
+            total = finer + functional.interpolate(total, size=finer.shape[2:], mode="nearest")
         return total
 
 

@@ -9,12 +9,9 @@ from torch import Tensor
 def temporal_bumps(T: int, count: int, relative_width: float = 1.0) -> Tensor:
     """g_j(t) = exp(−(t − τ_j)²/2w²) / Σ_k exp(−(t − τ_k)²/2w²) for t = 0..T, float32 ``[T+1, count]``.
 
-    The centres τ_j are evenly spread from 0 to T; w is ``relative_width`` times their spacing.
-    Raises ValueError for fewer than two bumps, which have no spacing.
+    The centres τ_j are evenly spread from 0 to T, ``count`` ≥ 2 of them; w is ``relative_width`` times their spacing.
     """
-    if count < 2:
-        raise ValueError("There must be at least 2 temporal bumps.")
     centres = torch.linspace(0, T, count, dtype=torch.float64)
     width = relative_width * T / (count - 1)
     t = torch.arange(T + 1, dtype=torch.float64)
-    return torch.softmax(-((t[:, None] - centres) ** 2) / (2 * width**2), 1).float()
+    return torch.softmax(-(t[:, None] - centres).square() / (2 * width**2), 1).float()

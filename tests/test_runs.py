@@ -1,0 +1,301 @@
+"""Runs on disk, snapshots and the choice of threads, each by itself."""
+
+from __future__ import annotations
+
+import errno
+import json
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+import dpm_core.jobs.disk as disk
+import dpm_core.jobs.threads as threads
+from dpm_core import jobs
+from dpm_core.bound import estimate_bound, evaluate_bound
+from dpm_core.config import NetworkConfig, RunConfig, ScheduleConfig, TrainConfig
+from dpm_core.diffusion import GaussianDiffusion
+from dpm_core.jobs import JobConfig, JobError, Stop
+from dpm_core.jobs.disk import Log, RunFolder
+from dpm_core.jobs.threads import Turns, choose_threads
+from dpm_core.samplers import ddim
+from dpm_core.schedules import make_schedule
+from dpm_core.snapshots import PLATEAU, Snapshot, Watcher, on_a_plateau, thinned
+from dpm_core.training import Trainer, build_model
+
+TINY = NetworkConfig("mlp", (("depth", 1), ("features", 2), ("width", 16)))
+RUN = RunConfig(schedule=ScheduleConfig("log_snr", 8), network=TINY, training=TrainConfig(batch=16, decay="none"))
+
+
+def points(n=64, seed=0):
+    return torch.randn(n, 2, generator=torch.Generator().manual_seed(seed))
+
+
+def model(T=8, shape=(2,), network=TINY):
+    made = build_model(network, GaussianDiffusion(make_schedule("log_snr", T)), shape)
+    torch.nn.init.normal_(made.network.outputs.weight, std=0.1, generator=torch.Generator().manual_seed(1))
+    return made
+
+
+def snapshot(step, weights=0):
+    return Snapshot(step, step / 2, -1.0, 0.1, -4.0, np.array([8, 0]), np.zeros((2, 3, 2), np.float32), {"w": torch.zeros(weights)})
+
+
+def test_log_drops_what_came_after_and_what_was_cut_short(tmp_path):
+    """Rows up to the restored step stay; later ones, half a row and lines that are no rows go; what is added follows."""
+    path = tmp_path / "metrics.jsonl"
+    log = Log(path)
+    for step in range(6):
+        log.add({"step": step, "loss": 1.5})
+        log.flush()
+    with open(path, "ab") as file:
+        file.write(b'[1]\n{"loss": 1}\n\xff\xfe\n{"step": 2, "lo')
+    log = Log(path, 3)
+    assert [row["step"] for row in log.rows()] == [0, 1, 2, 3] and [row["step"] for row in log.rows(2)] == [2, 3]
+    log.add({"step": 4})
+    log.flush()
+    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [0, 1, 2, 3, 4]
+    log.rows()[0]["step"] = 99
+    assert log.rows()[0]["step"] == 0
+
+
+def test_log_on_a_full_disk_writes_nothing_twice(tmp_path, monkeypatch):
+    """A row of which only a part was written comes whole with the next flush."""
+    path = tmp_path / "metrics.jsonl"
+    log = Log(path)
+    log.add({"step": 0})
+    log.flush()
+    log.add({"step": 1})
+
+    class Full:
+        def __init__(self, file):
+            self.file = file
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            self.file.close()
+
+        def __getattr__(self, name):
+            return getattr(self.file, name)
+
+        def write(self, data):
+            self.file.write(data[:5])
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("builtins.open", lambda *args, _open=open: Full(_open(*args)))
+        with pytest.raises(OSError, match="No space"):
+            log.flush()
+    assert path.read_text() == '{"step": 0}\n{"ste'
+    log.add({"step": 2})
+    log.flush()
+    log.flush()
+    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [0, 1, 2]
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "x"
+    disk.replace_file(path, b"old")
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(disk.os, "fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            disk.replace_file(path, b"new")
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_snapshots_on_disk(tmp_path):
+    """Written once, deleted when no longer kept, read back exactly up to a step; one that is broken is counted."""
+    folder = RunFolder(tmp_path / "run")
+    folder.create()
+    one, two, three = snapshot(1, 3), snapshot(2, 3), snapshot(3)
+    folder.write_snapshots([one, two])
+    first = (folder.snapshots / "000000001.safetensors").stat().st_mtime_ns
+    folder.write_snapshots([one, three])
+    assert (folder.snapshots / "000000001.safetensors").stat().st_mtime_ns == first
+    (folder.snapshots / "000000002.safetensors").write_bytes(b"nonsense")
+    (read,), bad = folder.read_snapshots(2)
+    assert bad == 1 and (read.step, read.seconds, read.bound_bits, read.null_bits) == (1, 0.5, -1.0, -4.0)
+    assert np.array_equal(read.times, one.times) and torch.equal(read.weights["w"], one.weights["w"])
+    assert [s.step for s in folder.read_snapshots(3)[0]] == [1, 3]
+
+
+def test_thinning_keeps_first_and_last_and_recent_weights():
+    kept = []
+    for step in range(500):
+        kept = thinned([*kept, snapshot(step)])
+        assert len(kept) <= 40 and kept[0].step == 0 and kept[-1].step == step
+    even = np.diff(np.sqrt([s.step for s in kept[:-1]]))  # √500/39 = 0.57 each, were they spread ideally
+    assert even.min() > 0.2 and even.max() < 1.2
+    heavy = thinned([snapshot(step, 5 << 20) for step in range(5)])  # 20 MB each, 64 MB allowed
+    assert [s.weights is not None for s in heavy] == [False, False, True, True, True]
+    alone = thinned([snapshot(0, 20 << 20)])
+    assert alone[0].weights is not None
+
+
+def test_a_plateau_is_no_rise_beyond_the_error():
+    rising = [(float(k), 0.5) for k in range(40)]
+    assert not on_a_plateau(rising) and not on_a_plateau(rising[:3]) and not on_a_plateau([])
+    assert on_a_plateau(rising + [(39.4, 0.5)] * 20)
+    assert not on_a_plateau(rising + [(39.4, 0.5)] * (PLATEAU - 1))
+    assert not on_a_plateau(rising + [(39.4, 0.5)] * 19 + [(40.0, 0.5)])
+    assert not on_a_plateau([(float("nan"), float("nan"))] * 50)
+
+
+def test_a_watcher_differs_by_the_weights_alone():
+    """Twice the same model: the same K and samples, which are those of evaluate_bound and ddim called by hand."""
+    net, held_out = model(), points(600)
+    watcher = Watcher(net.diffusion, held_out, n=7, sample_steps=20, seed=3)
+    one, two = watcher.take(net, 5, 1.0), watcher.take(net, 6, 2.0)
+    assert one.bound_bits == two.bound_bits and np.array_equal(one.frames, two.frames)
+    bound = evaluate_bound(net, net.diffusion, held_out[:500], torch.Generator().manual_seed(3))
+    assert one.bound_bits == bound.bound_bits and one.bound_standard_error_bits == bound.standard_error_bits
+    x_T = torch.randn(7, 2, generator=torch.Generator().manual_seed(3))
+    by_hand = list(ddim(net, net.diffusion, x_T))
+    assert one.times.tolist() == [step.t for step in by_hand]
+    np.testing.assert_array_equal(one.frames, torch.stack([step.x for step in by_hand]).numpy())
+    assert {k: v.dtype for k, v in one.weights.items()} == dict.fromkeys(net.network.state_dict(), torch.float16)
+
+
+def test_a_watcher_of_long_chains_and_of_images_estimates():
+    long = model(T=150)
+    bound = estimate_bound(long, long.diffusion, points(500).repeat(4, 1), torch.Generator().manual_seed(0))
+    assert Watcher(long.diffusion, points(500), 2, 5, 0).bound(long).bound_bits == bound.bound_bits
+    net = model(T=50, shape=(1, 8, 8), network=NetworkConfig("unet", (("levels", 1), ("width", 8))))
+    x = torch.randn(32, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    bound = estimate_bound(net, net.diffusion, x.repeat(8, 1, 1, 1), torch.Generator().manual_seed(0))
+    assert Watcher(net.diffusion, x, 2, 5, 0).bound(net).bound_bits == bound.bound_bits
+
+
+def start(tmp_path, steps=3):
+    job = jobs.start(JobConfig("run", RUN, Stop(steps=steps), threads=1), points(), points(20, 1), tmp_path)
+    assert job.join(30)
+    return job.folder
+
+
+def test_what_cannot_be_resumed_is_said_in_one_sentence(tmp_path):
+    folder = start(tmp_path)
+    state, header = (folder / "state.safetensors").read_bytes(), (folder / "job.json").read_text()
+
+    def refused(words, data=None):
+        with pytest.raises(JobError, match=words) as caught:
+            jobs.resume_run(folder, points() if data is None else data, points(20, 1))
+        assert str(caught.value).endswith(".") and "\n" not in str(caught.value)
+        assert not RunFolder(folder).alive()
+
+    for text in (state[: len(state) // 2], b"", b"nonsense" * 10):
+        (folder / "state.safetensors").write_bytes(text)
+        refused("saved state of 'run' cannot be read")
+        assert jobs.runs(tmp_path)[0].step == 0
+    (folder / "state.safetensors").write_bytes(state)
+    wider = json.loads(header)
+    wider["job"]["run"]["network"]["params"]["width"] = 8
+    (folder / "job.json").write_text(json.dumps(wider))
+    refused("does not belong")
+    for text in ("", "{", "[]", '{"format": "other"}', '{"format": "dpm-run-1", "job": {"name": 3}}'):
+        (folder / "job.json").write_text(text)
+        refused("holds no run that can be read")
+        assert jobs.runs(tmp_path) == []
+    (folder / "job.json").write_text(header)
+    refused("larger than the data set", points(4))
+    with pytest.raises(JobError, match="holds no run"):
+        jobs.resume_run(tmp_path / "nowhere", points(), points(20, 1))
+    job = jobs.resume_run(folder, points(), points(20, 1), stop=Stop(steps=5))
+    assert job.join(20) and job.step == 5 and job.message == ""
+
+
+def test_a_run_killed_before_its_first_state_begins_anew(tmp_path):
+    folder = start(tmp_path)
+    weights = RunFolder(folder).read_state()
+    (folder / "state.safetensors").unlink()
+    (folder / ".state.safetensors-abc").write_bytes(b"half")
+    job = jobs.resume_run(folder, points(), points(20, 1))
+    assert job.join(20) and job.step == 3 and not list(folder.glob(".*"))
+    assert all(torch.equal(v, weights[k]) for k, v in RunFolder(folder).read_state().items() if not k.startswith("job."))
+
+
+def test_a_snapshot_that_is_broken_is_done_without(tmp_path):
+    folder = start(tmp_path)
+    sorted((folder / "snapshots").iterdir())[0].write_bytes(b"")
+    job = jobs.resume_run(folder, points(), points(20, 1), paused=True)
+    assert "1 of the run's snapshots could not be read" in job.message and len(job.snapshots) == 1
+    job.stop()
+    assert job.join(20)
+
+
+def test_runs_are_found_where_they_are_said_to_be(tmp_path, monkeypatch):
+    monkeypatch.setenv("DPM_RUNS", str(tmp_path / "runs"))
+    assert jobs.runs() == [] and jobs.runs_folder() == tmp_path / "runs"
+    job = jobs.start(JobConfig("here", RUN, Stop(steps=2)), points(), points(20, 1))
+    assert job.join(30) and job.folder == tmp_path / "runs" / "here"
+    (info,) = jobs.runs()
+    assert (info.name, info.step, info.status, info.config) == ("here", 2, "finished", job.config)
+    monkeypatch.delenv("DPM_RUNS")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert jobs.runs_folder() == tmp_path / ".local" / "share" / "dpm-explorer" / "runs"
+
+
+def test_turns_go_to_whom_waits():
+    """A loop that takes the lock again at once still lets ten others in within ten of its rounds."""
+    turns, rounds, over = Turns(), [0], threading.Event()
+
+    def loop():
+        while not over.is_set():
+            with turns:
+                rounds[0] += 1
+
+    thread = threading.Thread(target=loop, daemon=True)
+    thread.start()
+    waited = []
+    for _ in range(50):
+        before = rounds[0]
+        with turns:
+            waited.append(rounds[0] - before)
+    over.set()
+    thread.join()
+    assert sorted(waited)[25] <= 3
+
+
+def test_threads_are_measured(monkeypatch):
+    """All cores when they are faster, 1 when they are not or the network is small; this thread's own number is not touched."""
+    cores = len(threads.os.sched_getaffinity(0))
+    if cores == 1:
+        pytest.skip("one core")
+    found = []
+
+    def choose(small, one, every):
+        monkeypatch.setattr(threads, "SMALL", small)
+        monkeypatch.setattr(threads, "_seconds_per_step", lambda trial, n, hopeless=0: one if n == 1 else every)
+        found.append(choose_threads(Trainer(model(), points(), RUN.training)))
+
+    for case in ((0, 1.0, 0.5), (0, 1.0, 0.95), (1e12, 1.0, 0.5)):
+        choose(*case)
+    assert found == [cores, 1, 1]
+
+
+def test_threads_of_one_worker_are_its_own():
+    """set_num_threads in one thread leaves the number in every other as it is."""
+    before, inside = torch.get_num_threads(), []
+
+    def worker():
+        torch.set_num_threads(before + 1)
+        inside.append(torch.get_num_threads())
+        ready.set()
+        go.wait()
+        inside.append(torch.get_num_threads())
+
+    ready, go = threading.Event(), threading.Event()
+    thread = threading.Thread(target=worker)
+    thread.start()
+    ready.wait()
+    assert torch.get_num_threads() == before
+    torch.set_num_threads(before)
+    go.set()
+    thread.join()
+    assert inside == [before + 1, before + 1]
