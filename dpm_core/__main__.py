@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     p = command(train, "train a model and keep it as a checkpoint")
-    p.add_argument("--data", default="swiss_roll", help=f"{', '.join([*toy2d.SHAPES, *IMAGE_SETS])}, a CSV file of two columns, or a picture")
+    p.add_argument("--data", default="swiss_roll", help=f"{', '.join([*toy2d.SHAPES, *IMAGE_SETS])}, a CSV file, a picture")
     p.add_argument("--noise", type=float, help="standard deviation of the noise of points, in standardised units")
     p.add_argument("--points", type=int, default=8000, help="training points drawn in the plane (default 8000)")
     p.add_argument("--data-param", action="append", default=[], metavar="NAME=VALUE", help="of images, for example size=32")
@@ -93,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--decay", choices=["cosine", "none"], help="how the learning rate falls (default cosine)")
     p.add_argument("--ema", type=float, help="decay of the weights' moving average (default 0.999)")
     p.add_argument("--clip", type=float, help="largest gradient norm (default 1)")
-    p.add_argument("--precision", choices=["float32", "bfloat16"], help="what the network computes in (default float32)")
+    p.add_argument("--precision", choices=["float32", "bfloat16"], help="of the network (default: bfloat16 on CUDA)")
     p.add_argument("--compile", action="store_true", help="compile the network first (a minute; worth it on a GPU)")
     p.add_argument("--resume", metavar="NAME", help="start from the weights of a checkpoint")
     p.add_argument("--half", action="store_true", help="store the weights as float16")

@@ -177,9 +177,9 @@ def estimate_bound(
     for part, times in zip(x0.split(chunk), t.split(chunk)):
         terms.append(step_kl_nats(model, diffusion, part, diffusion.q_sample(part, times, generator), times))
     schedule = diffusion.schedule
-    ends = [gaussian_entropy_nats(v, dims) for v in (schedule.noise(1), schedule.noise(diffusion.T), torch.ones(()))]
+    h_start, h_end, h_prior = (gaussian_entropy_nats(v, dims) for v in (schedule.noise(1), schedule.noise(diffusion.T), torch.ones(())))
     null = diffusion.prior(tuple(x0.shape[1:])).log_prob(x0.cpu()).flatten(1).sum(1).mean()
-    return BoundEstimate(t, torch.cat(terms).cpu().double(), diffusion.T, *ends, null_nats=float(null))
+    return BoundEstimate(t, torch.cat(terms).cpu().double(), diffusion.T, h_start, h_end, h_prior, float(null))
 
 
 def entropy_bounds(diffusion: GaussianDiffusion, dimensions: int) -> tuple[Tensor, Tensor]:

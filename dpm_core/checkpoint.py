@@ -77,14 +77,12 @@ def save(checkpoint: Checkpoint, folder: Path | None = None, half: bool = False)
 
     ``half`` stores the weights as float16; they are read back as float32.
 
-    Raises CheckpointError for a name that is no plain file name, OSError when the disk refuses.
+    Raises CheckpointError for a name that is no plain file name or a model too large, OSError when the disk refuses.
     """
     check_name(checkpoint.name)
     folder = user_folder() if folder is None else folder
     folder.mkdir(parents=True, exist_ok=True)
-    weights = checkpoint.model.network.state_dict()
-    tensors = {f"network.{k}": (v.half() if half and v.is_floating_point() else v).contiguous() for k, v in weights.items()}
-    tensors |= stored_data.tensors(checkpoint.config.data, checkpoint.dataset)
+    tensors = check_size(checkpoint, half)
     header = {
         "format": FORMAT,
         "config": to_dict(checkpoint.config),
@@ -97,6 +95,17 @@ def save(checkpoint: Checkpoint, folder: Path | None = None, half: bool = False)
     text = json.dumps(header, indent=2) + "\n"
     _write({path: lambda file: save_file(tensors, file), path.with_suffix(".json"): lambda file: file.write_text(text)})
     return path
+
+
+def check_size(checkpoint: Checkpoint, half: bool = False) -> dict[str, torch.Tensor]:
+    """The tensors that ``save`` would write. Raises CheckpointError when ``load`` would refuse them for their size: ask before training."""
+    weights = checkpoint.model.network.state_dict()
+    tensors = {f"network.{k}": (v.half() if half and v.is_floating_point() else v).contiguous() for k, v in weights.items()}
+    tensors |= stored_data.tensors(checkpoint.config.data, checkpoint.dataset)
+    if sum(tensor.nbytes for tensor in tensors.values()) > MAX_BYTES - MAX_HEADER_BYTES:
+        limit = f"the {MAX_BYTES >> 20} MB that a checkpoint may have"
+        raise CheckpointError(f"This model and its data take more than {limit}; choose a smaller network or picture.")
+    return tensors
 
 
 def check_name(name: str) -> None:
@@ -134,11 +143,16 @@ def load(name_or_path: str | Path, folders: list[Path] | None = None) -> Checkpo
 
 
 def save_upload(tensors: bytes, header: bytes, name: str, folder: Path | None = None) -> Path:
-    """Keep an uploaded checkpoint under ``name`` once it has been loaded whole. Raises CheckpointError, OSError; nothing is left behind."""
+    """Keep an uploaded checkpoint under ``name`` once it has been loaded whole.
+
+    Raises CheckpointError, or OSError when the disk refuses; nothing is left behind.
+    """
     check_name(name)
     folder = user_folder() if folder is None else folder
     if len(tensors) > MAX_BYTES or len(header) > MAX_HEADER_BYTES:
-        raise CheckpointError(f"A checkpoint may have up to {MAX_BYTES >> 20} MB of tensors and {MAX_HEADER_BYTES >> 20} MB of description.")
+        raise CheckpointError(
+            f"A checkpoint may have up to {MAX_BYTES >> 20} MB of tensors and {MAX_HEADER_BYTES >> 20} MB of description."
+        )
     _check_free(name, folder)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".upload-", dir=folder) as scratch:
@@ -147,8 +161,7 @@ def save_upload(tensors: bytes, header: bytes, name: str, folder: Path | None = 
         trial.with_suffix(".json").write_bytes(header)
         load(trial)
         path = folder / trial.name
-        os.replace(trial, path)
-        os.replace(trial.with_suffix(".json"), path.with_suffix(".json"))
+        _move(trial, path)
     return path
 
 
@@ -158,9 +171,7 @@ def rename(path: Path, name: str) -> Path:
     check_name(name)
     _check_free(name, path.parent)
     new = path.with_name(f"{name}.safetensors")
-    # the tensors last: a checkpoint is listed only with both files, and this one is found under either name until then
-    path.with_suffix(".json").replace(new.with_suffix(".json"))
-    path.replace(new)
+    _move(path, new)
     return new
 
 
@@ -169,6 +180,16 @@ def delete(path: Path) -> None:
     _check_own(path)
     path.unlink(missing_ok=True)
     path.with_suffix(".json").unlink(missing_ok=True)
+
+
+def _move(path: Path, new: Path) -> None:
+    """Both files, or none when the disk refuses."""
+    os.replace(path.with_suffix(".json"), new.with_suffix(".json"))
+    try:
+        os.replace(path, new)
+    except OSError:
+        os.replace(new.with_suffix(".json"), path.with_suffix(".json"))
+        raise
 
 
 def _check_own(path: Path) -> None:

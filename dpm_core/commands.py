@@ -6,10 +6,10 @@ import argparse
 import json
 import os
 import shlex
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from torch import Tensor, distributed
 
 from dpm_core import checkpoint
 from dpm_core.bound import NATS_PER_BIT, Bound, BoundEstimate, estimate_bound, evaluate_bound
-from dpm_core.config import IMAGE_RUN, NetworkConfig, Params, RunConfig, ScheduleConfig, frozen
+from dpm_core.config import NetworkConfig, Params, RunConfig, ScheduleConfig, frozen
 from dpm_core.data import sources
 from dpm_core.data.images import ImageDataset, ImageSpec
 from dpm_core.data.toy2d import PlaneDataset
@@ -30,9 +30,9 @@ from dpm_core.reverse import ReverseKernel
 from dpm_core.samplers import SAMPLERS, timesteps
 from dpm_core.schedules import make_schedule
 from dpm_core.terminal import progress
-from dpm_core.training import Trainer, TrainStep, build_model
+from dpm_core.training import Trainer, TrainStep, build_model, compile_network, usual_precision
 
-HELD_OUT = 4000  # data on which K is reported: fresh draws in the plane, held-out images
+HELD_OUT = 4000  # fresh draws in the plane on which K is reported
 IMAGE_DRAWS = 20_000  # pairs of a held-out image and a time
 
 
@@ -46,10 +46,12 @@ def train(args: argparse.Namespace, argv: list[str]) -> int:
         raise ValueError(f"{args.name!r} is the name of a shipped checkpoint; choose another, or a folder with --out.")
     if args.points < 2:
         raise ValueError("At least two training points are needed.")
+    if args.seconds is not None and not args.seconds > 0:
+        raise ValueError("The seconds must be positive.")
     first = _join_others(args)
     dataset, data_config = sources.make(args.data, args.noise, _pairs(args.data_param), progress=_downloading if first else None)
     _threads(args, isinstance(dataset, ImageDataset))
-    config = _run_config(args, replace(IMAGE_RUN if isinstance(dataset, ImageDataset) else RunConfig(), data=data_config))
+    config = _run_config(args, sources.usual_run(dataset, data_config))
     diffusion = GaussianDiffusion(make_schedule(config.schedule.name, config.schedule.T, **dict(config.schedule.params)))
     shape = dataset.shape if isinstance(dataset, ImageDataset) else (2,)
     model = build_model(config.network, diffusion, shape, seed=config.training.seed)
@@ -58,19 +60,23 @@ def train(args: argparse.Namespace, argv: list[str]) -> int:
         if before.config.network != config.network or before.shape != shape:
             raise ValueError(f"{args.resume!r} has another network or image size; give the same --network and its parameters.")
         model.load_state_dict(before.model.state_dict())
+    checkpoint.check_size(checkpoint.Checkpoint(args.name, model, config, dataset), args.half)
     model = model.to(args.device)
     if args.compile:
-        model.network.compile()
+        compile_network(model)
     trainer = Trainer(model, _training_data(dataset, args), config.training)
     started = time.monotonic()
     steps = _steps(trainer, args.seconds)
     for _ in progress(steps, None if args.seconds else config.training.steps, "training") if first else steps:
         pass
-    seconds = time.monotonic() - started
+    seconds, world = time.monotonic() - started, _world()
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
     if not first:
         return 0
-    average = trainer.average.cpu()
-    bound = held_out_bound(average, dataset, config.training.seed, HELD_OUT)
+    average = trainer.average
+    average.precision = torch.float32  # in which it will be loaded again
+    bound = held_out_bound(average, dataset, config.training.seed, device=args.device)
     meta = {
         "steps": trainer.step_number,
         "seed": config.training.seed,
@@ -78,17 +84,17 @@ def train(args: argparse.Namespace, argv: list[str]) -> int:
         "bound_bits": round(bound.bound_bits, 4),
         "bound_standard_error_bits": round(bound.standard_error_bits, 4),
         "null_bits": round(bound.null_bits, 4),
-        "command": "python -m dpm_core " + shlex.join(_public(argv)),
+        "command": ("python" if world == 1 else f"torchrun --nproc-per-node={world}") + " -m dpm_core " + shlex.join(_public(argv)),
     }
     if isinstance(dataset, PlaneDataset):
-        best = held_out_bound(dataset.exact_reverse(diffusion), dataset, config.training.seed, HELD_OUT)
+        best = held_out_bound(dataset.exact_reverse(diffusion), dataset, config.training.seed)
         meta["best_bound_bits"] = round(best.bound_bits, 4)
         summary = f"K = {_plus_minus(bound)} bits (best diagonal Gaussian chain {best.bound_bits:.3f})"
     else:
-        meta["images_per_second"] = round(trainer.step_number * config.training.batch * _world() / seconds, 1)
-        meta["trained_on"] = str(args.device) + (f" × {_world()}" if _world() > 1 else "")
+        meta["images_per_second"] = round(trainer.step_number * config.training.batch * world / seconds, 1)
+        meta["trained_on"] = str(args.device) + (f" × {world}" if world > 1 else "")
         summary = f"K = {_plus_minus(bound, dataset.pixels_count)} bits per pixel"
-    path = checkpoint.save(checkpoint.Checkpoint(args.name, average, config, dataset, meta), args.out, half=args.half)
+    path = checkpoint.save(checkpoint.Checkpoint(args.name, average.cpu(), config, dataset, meta), args.out, half=args.half)
     print(summary)
     print(path)
     return 0
@@ -179,7 +185,8 @@ def _run_config(args: argparse.Namespace, usual: RunConfig) -> RunConfig:
         value = getattr(args, name)
         return otherwise if value is None else value
 
-    schedule, network, training = usual.schedule, usual.network, usual.training
+    schedule, network = usual.schedule, usual.network
+    training = replace(usual.training, precision=usual_precision(args.device))
     name, params = asked("schedule", schedule.name), _pairs(args.schedule_param)
     if name == schedule.name and not params:
         params = schedule.params
@@ -209,12 +216,25 @@ def _training_data(dataset: PlaneDataset | ImageDataset, args: argparse.Namespac
 
 def _steps(trainer: Trainer, seconds: float | None) -> Iterator[TrainStep]:
     started = time.monotonic()
-    while trainer.step_number < trainer.config.steps and (seconds is None or time.monotonic() - started < seconds):
+    while trainer.step_number < trainer.config.steps:
+        if seconds is not None and not _agreed(time.monotonic() - started < seconds, trainer.device):
+            break
         yield trainer.step()
+
+
+def _agreed(go_on: bool, device: torch.device) -> bool:
+    """What the first process says: all must take the same number of steps, or some would wait for the others forever."""
+    if _world() == 1:
+        return go_on
+    word = torch.tensor(int(go_on), device=device)
+    distributed.broadcast(word, 0)
+    return bool(word)
 
 
 def _threads(args: argparse.Namespace, images: bool) -> None:
     """Points are too little work to share: a second thread mostly waits. Images take what there is."""
+    if args.threads is not None and args.threads < 1:
+        raise ValueError("At least one thread is needed.")
     if args.threads or not images:
         torch.set_num_threads(args.threads or 1)
 
@@ -235,7 +255,7 @@ def _join_others(args: argparse.Namespace) -> bool:
 
 
 def _downloading(file: str, done: int, total: int | None) -> None:
-    print(f"\rdownloading {file} {done >> 20}/{'?' if total is None else total >> 20} MB", end="", flush=True)
+    print(f"\rdownloading {file} {done >> 20}/{'?' if total is None else total >> 20} MB", end="", file=sys.stderr, flush=True)
 
 
 def _plus_minus(bound: Bound | BoundEstimate, pixels: int = 1) -> str:

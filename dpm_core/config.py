@@ -91,7 +91,7 @@ class RunConfig:
 # what suits images, where nothing else is asked for; RunConfig() is what suits points in the plane
 IMAGE_RUN = RunConfig(
     DataConfig("digits"),
-    ScheduleConfig("log_snr", 1000, (("end", -8.0), ("start", 12.0))),
+    ScheduleConfig("log_snr", 1000),
     NetworkConfig("unet", (("width", 16),)),
     TrainConfig(batch=64, learning_rate=4e-3, warmup=50),
 )

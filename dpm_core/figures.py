@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import altair as alt
 import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 
 from dpm_core.palette import DATA, EXACT, MODEL, NOISE, ROLES, SCHEDULE_LOOKS, Role, ScheduleLook
@@ -16,6 +15,7 @@ from dpm_core.pictures import frame_numbers, rgb
 CHART_HEIGHT = 230
 RUN_LOOKS = (ScheduleLook(MODEL, [1, 0]), SCHEDULE_LOOKS[4])  # this run, and one laid over it
 QUIET = Role("#6b7280", "#8b94a3")
+_STEP = alt.X("step:Q", title="step", axis=alt.Axis(tickCount=5, format="~s", grid=False), scale=alt.Scale(domainMin=0, nice=False))
 
 
 def kernel_figure(
@@ -80,48 +80,46 @@ def schedule_chart(
     )
 
 
-def bound_chart(rows: list[dict], limits: dict[str, tuple[float, str]], low: float, high: float, unit: str, dark: bool) -> alt.LayerChart:
-    """K against the training step, for one run or two.
+def bound_chart(runs: list[str], limits: dict[str, tuple[float, str]], low: float, high: float, unit: str, dark: bool) -> alt.LayerChart:
+    """K against the training step, for one run or two, to be given rows with step, value, low, high (± one error) and run.
 
-    ``rows``: {"step", "value", "low", "high", "run"}, the band being ± one standard error. ``limits``: label → (bits, role),
-    as straight lines. ``low``, ``high``: the visible range in bits; what lies outside is cut.
+    ``limits``: label → (bits, role), as straight lines. ``low``, ``high``: the visible range in bits; what lies outside is cut.
     """
-    runs = list(dict.fromkeys(row["run"] for row in rows))
-    looks = [RUN_LOOKS[min(i, len(RUN_LOOKS) - 1)] for i in range(len(runs))]
+    looks = RUN_LOOKS[: len(runs)]
     colour = alt.Color("run:N", scale=alt.Scale(domain=runs, range=[_ink(look.colour, dark) for look in looks]), legend=None)
     dash = alt.StrokeDash("run:N", scale=alt.Scale(domain=runs, range=[look.dash for look in looks]), legend=None)
-    step = alt.X("step:Q", title="step", axis=alt.Axis(tickCount=5, format="~s", grid=False), scale=alt.Scale(domainMin=0, nice=False))
     scale = alt.Scale(domain=[low, high], nice=False)
     value = alt.Y("value:Q", title=unit, scale=scale, axis=alt.Axis(tickCount=5))
     tip = ["run:N", "step:Q", alt.Tooltip("value:Q", format=".3f", title="bits")]
-    base = alt.Chart(pd.DataFrame(rows, columns=["step", "value", "low", "high", "run"]))
-    band = base.mark_area(opacity=0.18, clip=True).encode(step, alt.Y("low:Q", scale=scale, title=unit), alt.Y2("high:Q"), colour)
-    line = base.mark_line(strokeWidth=2, clip=True).encode(step, value, colour, dash, tooltip=tip)
-    dots = base.mark_circle(size=22, opacity=1, clip=True).encode(step, value, colour, tooltip=tip)
+    base = alt.Chart()
+    band = base.mark_area(opacity=0.18, clip=True).encode(_STEP, alt.Y("low:Q", scale=scale, title=unit), alt.Y2("high:Q"), colour)
+    line = base.mark_line(strokeWidth=2, clip=True).encode(_STEP, value, colour, dash)
+    dots = base.mark_circle(size=22, opacity=1, clip=True).encode(_STEP, value, colour, tooltip=tip)
     return alt.layer(*_limits(limits, scale, dark), band, line, dots).properties(height=CHART_HEIGHT)
 
 
-def loss_chart(steps: np.ndarray, losses: np.ndarray, smooth: np.ndarray, dark: bool) -> alt.LayerChart:
-    """The training loss over steps, each value as a dot and its running mean as a line, on a log scale."""
-    base = alt.Chart(pd.DataFrame({"step": steps, "loss": losses, "smooth": smooth}))
-    step = alt.X("step:Q", title="step", axis=alt.Axis(tickCount=5, format="~s", grid=False), scale=alt.Scale(domainMin=0, nice=False))
-    scale = alt.Scale(type="log", nice=False)
-    axis = alt.Axis(tickCount=4, format="~g")
+def loss_chart(dark: bool) -> alt.LayerChart:
+    """The training loss on a log scale, to be given rows with step, loss (dots) and smooth (a line)."""
+    scale, axis = alt.Scale(type="log", nice=False), alt.Axis(tickCount=4, format=".3~g")
     tip = ["step:Q", alt.Tooltip("smooth:Q", format=".4g", title="loss")]
-    dots = base.mark_circle(size=9, opacity=0.4).encode(step, alt.Y("loss:Q", title="nats", scale=scale, axis=axis), color=_fixed(NOISE, dark))
-    line = base.mark_line(strokeWidth=2).encode(step, alt.Y("smooth:Q", title="nats", scale=scale), color=_fixed(MODEL, dark), tooltip=tip)
+    up = alt.Y("loss:Q", title="nats per dimension", scale=scale, axis=axis)
+    dots = alt.Chart().mark_circle(size=9, opacity=0.5).encode(_STEP, up, color=_fixed(NOISE, dark))
+    line = alt.Chart().mark_line(strokeWidth=2).encode(_STEP, alt.Y("smooth:Q", scale=scale), color=_fixed(MODEL, dark), tooltip=tip)
     return alt.layer(dots, line).properties(height=CHART_HEIGHT)
 
 
-def time_chart(t: np.ndarray, bits: np.ndarray, best: tuple[np.ndarray, np.ndarray] | None, T: int, dark: bool) -> alt.LayerChart:
-    """Each time step's share of −K in bits: the run as an area, the best Gaussian chain (t, bits) as a line where known."""
+def time_chart(T: int, best: dict[str, list[float]] | None, unit: str, dark: bool) -> alt.LayerChart:
+    """Each time step's share of −K, to be given rows with t and bits; the best chain's ``{"t", "bits"}`` as a line where known."""
     across = alt.X("t:Q", title="t", axis=alt.Axis(tickCount=5, format="d", grid=False), scale=alt.Scale(domain=[1, T], nice=False))
-    up = alt.Y("bits:Q", title="bits per step", axis=alt.Axis(tickCount=4, format="~g"))
+    up = alt.Y("bits:Q", title=f"{unit}, in step t", axis=alt.Axis(tickCount=4, format="~g"))
     tip = [alt.Tooltip("t:Q", format=".0f"), alt.Tooltip("bits:Q", format=".3g")]
-    run = alt.Chart(pd.DataFrame({"t": t, "bits": bits}))
-    layers = [run.mark_area(opacity=0.2).encode(across, up, color=_fixed(MODEL, dark)), run.mark_line(strokeWidth=2).encode(across, up, color=_fixed(MODEL, dark), tooltip=tip)]
+    colour = _fixed(MODEL, dark)
+    layers = [alt.Chart().mark_area(opacity=0.2).encode(across, up, color=colour)]
+    layers.append(alt.Chart().mark_line(strokeWidth=2).encode(across, up, color=colour, tooltip=tip))
     if best is not None:
-        line = alt.Chart(pd.DataFrame({"t": best[0], "bits": best[1]})).mark_line(strokeWidth=2, strokeDash=[6, 3])
+        keep = frame_numbers(len(best["t"]), 200)
+        rows = alt.Data(values=[{name: best[name][i] for name in ("t", "bits")} for i in keep])
+        line = alt.Chart(rows).mark_line(strokeWidth=2, strokeDash=[6, 3])
         layers.append(line.encode(across, up, color=_fixed(EXACT, dark), tooltip=tip))
     return alt.layer(*layers).properties(height=CHART_HEIGHT)
 
@@ -130,10 +128,10 @@ def _limits(limits: dict[str, tuple[float, str]], scale: alt.Scale, dark: bool) 
     """Straight labelled lines; the label, not only the colour, says which is which."""
     layers = []
     for label, (value, role) in limits.items():
-        base = alt.Chart(pd.DataFrame({"value": [value], "label": [label]}))
+        base = alt.Chart(alt.Data(values=[{"value": value, "label": label}]))
         up = alt.Y("value:Q", scale=scale)
         layers.append(base.mark_rule(strokeDash=[6, 3], strokeWidth=1.5, clip=True).encode(up, color=_fixed(ROLES[role], dark)))
-        text = base.mark_text(align="right", baseline="bottom", dy=-3, fontSize=11, clip=True)
+        text = base.mark_text(align="right", baseline="bottom", dy=-4, fontSize=11)
         layers.append(text.encode(up, x=alt.value("width"), text="label:N", color=_fixed(QUIET, dark)))
     return layers
 

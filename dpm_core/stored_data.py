@@ -35,7 +35,8 @@ def tensors(config: DataConfig, dataset: PlaneDataset | ImageSpec) -> dict[str, 
     if config.name == "own" and isinstance(dataset, PlaneDataset):
         return {"data.points": dataset.points, "data.weights": dataset.weights}
     if config.name == "image" and isinstance(dataset, ImageDataset):
-        return {"data.train": dataset.train.contiguous(), "data.held_out": dataset.held_out.contiguous()}
+        # a small picture is both pools at once, and safetensors takes no memory twice
+        return {"data.train": dataset.train.contiguous(), "data.held_out": dataset.held_out.clone().contiguous()}
     return {}
 
 
@@ -56,7 +57,7 @@ def rebuild(config: DataConfig, constants: Any, tensors: dict[str, Tensor]) -> P
         fits = pool.ndim == 4 and len(pool) > 0 and pool.shape[1] == spec.shape[0]
         if pool.dtype != torch.uint8 or not fits or pool.shape[2] < spec.shape[1] or pool.shape[3] < spec.shape[2]:
             raise DataError("its picture does not fit its description.")
-    return ImageDataset(**{field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}, **pools)
+    return ImageDataset(spec.name, spec.title, spec.shape, spec.mean, spec.scale, spec.levels, **pools)
 
 
 def _spec(config: DataConfig, constants: Any) -> ImageSpec:

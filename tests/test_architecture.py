@@ -55,15 +55,14 @@ ALLOWED = {
     "jobs.line": set(),
     "jobs.threads": {"training"},
     "jobs.disk": {"config", "jobs.config", "snapshots"},
-    "jobs.parts": {
-        "checkpoint", "config", "data.images", "data.toy2d", "diffusion", "jobs.config", "jobs.disk", "reverse", "schedules", "snapshots", "training"
-    },
+    "jobs.parts": {"data.images", "data.toy2d", "jobs.config", "jobs.disk"}
+    | {"checkpoint", "config", "diffusion", "reverse", "schedules", "snapshots", "training"},
     "jobs.record": {"jobs.disk", "jobs.parts", "snapshots", "training"},
-    "jobs.job": {
-        "", "checkpoint", "config", "jobs.config", "jobs.disk", "jobs.line", "jobs.parts", "jobs.record", "jobs.threads", "reverse", "snapshots",
-        "training"
-    },
-    "jobs": {"checkpoint", "jobs.config", "jobs.disk", "jobs.job", "jobs.parts", "jobs.record", "snapshots"},
+    "jobs.orders": {"jobs.config", "jobs.line"},
+    "jobs.worker": {"", "config", "jobs.disk", "jobs.line", "jobs.orders", "jobs.parts", "jobs.record", "jobs.threads", "training"},
+    "jobs.job": {"jobs.config", "jobs.disk", "jobs.line", "jobs.orders", "jobs.parts", "jobs.record", "jobs.worker"}
+    | {"checkpoint", "reverse", "snapshots"},
+    "jobs": {"checkpoint", "jobs.config", "jobs.disk", "jobs.job", "jobs.orders", "jobs.parts", "jobs.record", "jobs.worker", "snapshots"},
 }
 OUTSIDE = {"torch", "numpy", "safetensors", "sklearn", "skimage", "PIL", "altair", "pandas", "plotly"}
 

@@ -7,6 +7,8 @@ import math
 import shlex
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +20,20 @@ from safetensors.torch import load_file
 import dpm_core.commands as commands
 from dpm_core import checkpoint
 from dpm_core.__main__ import main
+from dpm_core.config import DataConfig, NetworkConfig
+from dpm_core.data import sources
+from dpm_core.data.images import make_images
 from dpm_core.palette import GROUND, MODEL
-from dpm_core.pictures import scatter_image
+from dpm_core.pictures import scatter_image, tile
 from dpm_core.samplers import ancestral, ddim, probability_flow
 from dpm_core.schedules import make_schedule
 from dpm_core.training import build_model, train_steps
 
 POINTS = [(i % 7, (i * i) % 5 + 0.25 * i) for i in range(30)]
 SMALL = ["--points", "200", "--steps", "4", "--batch", "32", "-T", "5", "--network-param", "width=8", "--network-param", "depth=1"]
+
+PICTURE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+IMAGES = ["train", "--network-param", "width=8", "-T", "20", "--steps", "4", "--batch", "8", "--threads", "1"]
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +49,11 @@ def place(tmp_path_factory):
         assert main([*own, "--schedule-param", "beta_1=0.01", "--name", "own"]) == 0
         small = ["--network", "rbf", "--network-param", "units=4", "-T", "4", "--steps", "3", "--points", "100", "--batch", "16"]
         assert main(["train", "--data", "eight_gaussians", *small, "--loss", "simple", "--name", "eight"]) == 0
+        patch.setattr(commands, "IMAGE_DRAWS", 400)
+        Image.fromarray(PICTURE).save(folder / "photo.png")
+        assert main([*IMAGES, "--data", "digits", "--seed", "2", "--name", "digits"]) == 0
+        photo = ["--data", str(folder / "photo.png"), "--data-param", "size=16", "--precision", "bfloat16"]
+        assert main([*IMAGES, *photo, "--name", "photo"]) == 0
         yield folder
 
 
@@ -195,7 +208,161 @@ def test_training_that_diverges_ends_with_code_1_and_no_checkpoint(place, capsys
     assert "burst" not in checkpoint.list_checkpoints()
 
 
+# --- images ---
+
+
+def test_an_image_checkpoint_holds_what_was_asked_for(place):
+    """Config as typed and the usual for images elsewhere; the true number of weights; K of the averaged weights on held-out images."""
+    loaded, digits = checkpoint.load("digits"), make_images("digits")
+    usual = sources.usual_run(digits, DataConfig("digits"))
+    asked = replace(usual.training, steps=4, batch=8, seed=2)
+    schedule = replace(usual.schedule, T=20)
+    assert loaded.config == replace(usual, schedule=schedule, network=NetworkConfig("unet", (("width", 8),)), training=asked)
+    assert loaded.dataset == digits.spec
+    meta, network = loaded.meta, loaded.model.network
+    assert meta["parameters"] == sum(p.numel() for p in network.parameters()) and meta["steps"] == 4
+    assert meta["images_per_second"] > 0 and meta["trained_on"] in ("cpu", "cuda", "mps")
+
+
+@pytest.mark.parametrize("name, seed", [("digits", "2"), ("photo", "0")])
+def test_the_bits_in_a_checkpoint_are_those_that_evaluate_finds(capsys, name, seed):
+    """The same held-out images and noise from the same seed; in float32, whatever the network was trained in."""
+    r, meta = report(capsys, name, "--seed", seed), checkpoint.load(name).meta
+    for key in ("bound_bits", "bound_standard_error_bits", "null_bits"):
+        assert r[key] == pytest.approx(meta[key], abs=1e-3)
+
+
+def test_the_weights_of_images_are_the_average_of_the_librarys_own_training(place):
+    loaded, digits = checkpoint.load("digits"), make_images("digits")
+    model = build_model(loaded.config.network, loaded.diffusion, digits.shape, seed=2)
+    *_, step = train_steps(model, digits.batches(), loaded.config.training)
+    average = step.average.network.state_dict()
+    for key, value in loaded.model.network.state_dict().items():
+        torch.testing.assert_close(value, average[key], rtol=0, atol=1e-6)
+
+
+def test_images_are_evaluated_on_what_is_held_out(capsys):
+    """L_null = −32 log₂ 2π − log₂(e)·E|x|²/2 of the very draws of held-out digits that belong to the seed."""
+    x = make_images("digits").sample_held_out(359, torch.Generator().manual_seed(1_000_003))
+    wanted = -32 * math.log2(2 * math.pi) - float(x.square().sum((1, 2, 3)).mean()) / 2 / math.log(2)
+    assert report(capsys, "digits", "-n", "359")["null_bits"] == pytest.approx(wanted, abs=1e-3)
+
+
+@pytest.mark.parametrize("name, pixels, dims", [("digits", 64, 64), ("photo", 256, 768)])
+def test_the_reported_bits_of_images_add_up(capsys, name, pixels, dims):
+    """K = −Σ KL + h_end − h_start − h_prior, 20 draws at each of 19 times, to the rounding of their places; entropies in closed form."""
+    r = report(capsys, name, "-n", "380")
+    assert r["pixels"] == pixels and r["data_entropy_bits"] is None
+    assert len(r["kl_bits"]) == 19 and min(r["kl_bits"]) > 0
+    gap = r["bound_bits"] + sum(r["kl_bits"]) - r["h_end"] + r["h_start"] + r["h_prior"]
+    assert abs(gap) < 0.01 * sum(r["kl_bits"])
+    schedule = checkpoint.load(name).diffusion.schedule
+    normal = dims * math.log2(2 * math.pi * math.e) / 2
+    assert r["h_prior"] == pytest.approx(normal, rel=1e-6)
+    assert r["h_start"] == pytest.approx(normal + dims * math.log2(float(schedule.betas[0])) / 2, rel=1e-6)
+    assert r["h_end"] == pytest.approx(normal + dims * math.log2(float(schedule.noise(20))) / 2, rel=1e-6)
+    # −log₂ N(x; 0, 1) of data of mean square about 1, the held-out part's being another by up to a tenth
+    assert r["null_bits"] == pytest.approx(-normal, rel=0.1)
+    assert r["bound_standard_error_bits"] > 0
+
+
+def test_evaluating_images_repeats_itself_and_other_seeds_agree(capsys):
+    first, again, other = (report(capsys, "digits", "-n", "700", "--seed", s) for s in ("1", "1", "2"))
+    assert first == again
+    error = math.hypot(first["bound_standard_error_bits"], other["bound_standard_error_bits"])
+    assert 0 < abs(first["bound_bits"] - other["bound_bits"]) < 5 * error
+
+
+def test_evaluating_images_in_words_is_per_pixel(capsys):
+    r = report(capsys, "digits", "-n", "200")
+    lines = output(capsys, ["evaluate", "digits", "-n", "200"]).splitlines()
+    assert f"{r['bound_bits'] / 64:.4f} ± {r['bound_standard_error_bits'] / 64:.4f} bits per pixel" in lines[0]
+    numbers = [float(line.replace("T", "").split(" bits")[0].split()[-1]) for line in lines[1:]]
+    assert numbers == pytest.approx([(r["bound_bits"] - r["null_bits"]) / 64, sum(r["kl_bits"]) / 64], abs=1e-4)
+
+
+@pytest.mark.parametrize("name, shape", [("digits", (1, 8, 8)), ("photo", (3, 16, 16))])
+def test_sampled_images_are_the_librarys(capsys, tmp_path, name, shape):
+    """npz: the named sampler on the loaded model; png: their grey levels or colours as tiles."""
+    loaded = checkpoint.load(name)
+    start = torch.randn(5, *shape, generator=torch.Generator().manual_seed(9))
+    *_, last = ddim(loaded.model, loaded.diffusion, start, steps=6)
+    words = ["sample", name, "-n", "5", "--seed", "9", "--sampler", "ddim", "--steps", "6", "--device", "cpu", "-o"]
+    assert output(capsys, [*words, str(tmp_path / "new" / "x.npz")]) == f"{tmp_path / 'new' / 'x.npz'}\n"
+    np.testing.assert_allclose(np.load(tmp_path / "new" / "x.npz")["x"], last.x, atol=1e-5)
+    output(capsys, [*words, str(tmp_path / "x.png")])
+    wanted = tile(loaded.dataset.pixels(last.x).permute(0, 2, 3, 1).numpy()).astype(int)
+    picture = np.asarray(Image.open(tmp_path / "x.png")).astype(int)
+    assert picture.shape == wanted.shape == (2 * shape[1] + 2, 3 * shape[2] + 4, *((3,) if shape[0] == 3 else ()))
+    assert np.abs(picture - wanted).max() <= (15 if name == "digits" else 1)  # a level, where rounding differs
+    assert (picture != wanted).mean() < 0.01 and picture.std() > 10
+
+
+def test_a_picture_is_trained_on_and_kept(place, capsys):
+    """Its pools are in the checkpoint, so that it is evaluated without the file; bfloat16 is in its config alone."""
+    loaded = checkpoint.load("photo")
+    whole = make_images("image", (("size", 16),), PICTURE)
+    assert torch.equal(loaded.dataset.train, whole.train) and torch.equal(loaded.dataset.held_out, whole.held_out)
+    assert loaded.config.data == DataConfig("image", params=(("size", 16),))
+    assert loaded.config.training.precision == "bfloat16"
+    assert {v.dtype for v in loaded.model.state_dict().values()} == {torch.float32}
+    (place / "photo.png").rename(place / "away.png")
+    assert math.isfinite(report(capsys, "photo", "-n", "20")["bound_bits"])
+    (place / "away.png").rename(place / "photo.png")
+
+
+def test_half_precision_weights(place, tmp_path, capsys):
+    """The recorded command and --half: float16 in the file, K within 0.005 bits per pixel of the one in float32."""
+    words = shlex.split(checkpoint.load("digits").meta["command"])[3:]
+    output(capsys, [*words, "--half", "--out", str(tmp_path)])
+    tensors = load_file(tmp_path / "digits.safetensors")
+    assert {v.dtype for v in tensors.values()} == {torch.float16}
+    whole, half = report(capsys, "digits"), report(capsys, str(tmp_path / "digits.safetensors"))
+    assert 0 < abs(whole["bound_bits"] - half["bound_bits"]) < 0.005 * 64
+
+
+def test_training_goes_on_from_a_checkpoints_weights(place, tmp_path, capsys):
+    """One step of 1e-9 from "digits": its weights to 1e-6, while a fresh start of the same seed is elsewhere."""
+    again = [*IMAGES, "--data", "digits", "--steps", "1", "--lr", "1e-9", "--out", str(tmp_path)]
+    output(capsys, [*again, "--resume", "digits", "--name", "more"])
+    output(capsys, [*again, "--seed", "2", "--name", "fresh"])
+    before = checkpoint.load("digits").model.state_dict()
+    more, fresh = (checkpoint.load(tmp_path / f"{name}.safetensors").model.state_dict() for name in ("more", "fresh"))
+    assert all(torch.allclose(more[k], before[k], atol=1e-6) for k in before)
+    assert not all(torch.allclose(fresh[k], before[k], atol=1e-4) for k in before)
+
+
+def test_training_for_some_seconds(place, tmp_path, capsys):
+    """Half a second of a million steps: it ends soon, and the step count is the one that was reached."""
+    began = time.monotonic()
+    argv = [*IMAGES, "--data", "digits", "--seconds", "0.5", "--steps", "1000000", "--decay", "none", "--name", "short"]
+    output(capsys, [*argv, "--out", str(tmp_path)])
+    assert time.monotonic() - began < 60
+    meta = checkpoint.load(tmp_path / "short.safetensors").meta
+    assert 1 <= meta["steps"] < 100_000
+
+
+def test_a_compiled_network_learns_the_same(place, tmp_path, capsys, monkeypatch):
+    """By the graph that torch.compile takes, run as it is: the weights of the plain run to 1e-5, under the plain names."""
+    compile_network, backends = torch.nn.Module.compile, []
+
+    def eager(module, **_):
+        backends.append(type(module).__name__)
+        compile_network(module, backend="eager")
+
+    monkeypatch.setattr(torch.nn.Module, "compile", eager)
+    output(capsys, [*IMAGES, "--data", "digits", "--seed", "2", "--compile", "--name", "compiled", "--out", str(tmp_path)])
+    compiled, plain = checkpoint.load(tmp_path / "compiled.safetensors"), checkpoint.load("digits")
+    assert backends == ["UNet"]
+    for key, value in compiled.model.state_dict().items():
+        torch.testing.assert_close(value, plain.model.state_dict()[key], rtol=0, atol=1e-5)
+
+
+# --- errors ---
+
+
 TRAIN = ["train", "--data", "eight_gaussians", *SMALL, "--name", "bad"]
+BAD_IMAGES = [*IMAGES, "--data", "digits", "--name", "bad"]
 
 
 @pytest.mark.parametrize(
@@ -235,6 +402,40 @@ TRAIN = ["train", "--data", "eight_gaussians", *SMALL, "--name", "bad"]
         (["evaluate", "nothing"], "nothing"),
         (["evaluate", "own", "-n", "1"], "two data points"),
         (["evaluate", "own", "--data", "moons"], "moons"),
+        ([*TRAIN, "--seconds", "0"], "seconds"),
+        ([*TRAIN, "--seconds", "-1"], "seconds"),
+        ([*TRAIN, "--seconds", "nan"], "seconds"),
+        ([*TRAIN, "--threads", "0"], "thread"),
+        ([*TRAIN, "--threads", "-2"], "thread"),
+        ([*TRAIN, "--warmup", "-1"], "warm-up"),
+        ([*TRAIN, "--data-param", "size=8"], "images"),
+        ([*TRAIN, "--resume", "nothing"], "nothing"),
+        ([*TRAIN, "--resume", "eight"], "another network"),
+        ([*TRAIN, "--resume", "digits"], "another network"),
+        ([*BAD_IMAGES, "--data", "doughnut"], "doughnut"),
+        ([*BAD_IMAGES, "--noise", "0.1"], "Noise is for points"),
+        ([*BAD_IMAGES, "--data-param", "size=8"], "no parameter 'size'"),
+        ([*BAD_IMAGES, "--data-param", "size"], "NAME=NUMBER"),
+        ([*BAD_IMAGES, "--data", "nowhere.png"], "nowhere.png"),
+        ([*BAD_IMAGES, "--data", "text.png"], "picture"),
+        ([*BAD_IMAGES, "--data", "photo.png", "--data-param", "size=41"], "at most 40"),
+        ([*BAD_IMAGES, "--data", "photo.png", "--data-param", "size=4"], "between 8 and 128"),
+        ([*BAD_IMAGES, "--data", "photo.png", "--data-param", "sise=16"], "sise"),
+        ([*BAD_IMAGES, "--data", "image"], "picture"),
+        ([*BAD_IMAGES, "--data", "textures"], "folder"),
+        ([*BAD_IMAGES, "--network", "mlp", "--network-param", "layers=3"], "does not take"),
+        ([*BAD_IMAGES, "--network-param", "width=12"], "divisible by 8"),
+        ([*BAD_IMAGES, "--network-param", "width=256", "--network-param", "blocks=4", "--network-param", "levels=5"], "64 MB"),
+        (["train", "--data", "digits", "--network", "rbf", "--name", "bad"], "for points"),
+        ([*BAD_IMAGES, "--resume", "digits", "--network-param", "width=16"], "another network"),
+        ([*BAD_IMAGES, "--resume", "photo"], "image size"),
+        ([*BAD_IMAGES, "--resume", "own"], "another network"),
+        (["train", "--network", "unet", "--name", "bad"], "for images"),
+        (["sample", "digits", "-o", "x.csv"], "cannot be written as .csv"),
+        (["sample", "digits", "--steps", "21"], "between 1 and T = 20"),
+        (["sample", "digits", "--threads", "-1"], "thread"),
+        (["evaluate", "digits", "-n", "1"], "two data points"),
+        (["evaluate", "digits", "--data", "mnist"], "mnist"),
     ],
 )
 def test_a_bad_argument_is_one_line_and_code_2(place, capsys, monkeypatch, argv, word):
@@ -244,6 +445,8 @@ def test_a_bad_argument_is_one_line_and_code_2(place, capsys, monkeypatch, argv,
     monkeypatch.chdir(place)
     Path("text.csv").write_text("1,2\nred,blue\n")
     Path("flat.csv").write_text("1,2\n1,3\n1,4\n")
+    Path("text.png").write_text("no picture")
+    monkeypatch.setenv("DPM_DATA", str(place / "none"))
     before = sorted(place.rglob("*"))
     assert main(argv) == 2
     captured = capsys.readouterr()
@@ -262,6 +465,9 @@ def test_a_bad_argument_is_one_line_and_code_2(place, capsys, monkeypatch, argv,
         ([*TRAIN, "--network", "cnn"], "cnn"),
         ([*TRAIN, "--schedule", "papyrus"], "papyrus"),
         ([*TRAIN, "--loss", "hinge"], "hinge"),
+        ([*TRAIN, "--precision", "float16"], "float16"),
+        ([*TRAIN, "--decay", "linear"], "linear"),
+        ([*TRAIN, "--seconds", "soon"], "soon"),
         ([*TRAIN, "-T", "many"], "many"),
         ([*TRAIN, "--wings"], "--wings"),
         (["sample", "own", "--sampler", "dice"], "dice"),

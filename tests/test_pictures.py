@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from dpm_core.palette import DATA, GROUND, MODEL
-from dpm_core.pictures import PLANE, contour_lines, gif, grid, png, rgb, scatter_image, strip_image
+from dpm_core.pictures import PLANE, contour_lines, gif, grid, png, rgb, scatter_image, strip_image, tile
 
 
 def ink(image):
@@ -59,8 +59,8 @@ def test_strip_and_png_hold_the_tiles_untouched():
     states = [np.array([[0.5, 0.5]]), np.array([[-1.0, 1.0], [1.0, -2.0]])]
     strip = strip_image(states, 40, "#2f6de0", gap=6)
     assert strip.shape == (40, 86, 4)
-    for tile, left in zip(states, (0, 46)):
-        np.testing.assert_array_equal(strip[:, left : left + 40], scatter_image(tile, 40, "#2f6de0"))
+    for panel, left in zip(states, (0, 46)):
+        np.testing.assert_array_equal(strip[:, left : left + 40], scatter_image(panel, 40, "#2f6de0"))
     assert (strip[:, 40:46, 3] == 0).all()
     np.testing.assert_array_equal(np.asarray(Image.open(BytesIO(png(strip)))), strip)
 
@@ -78,8 +78,8 @@ def test_gif_frames_follow_the_trajectory(dark):
         image.seek(i)
         durations.append(image.info["duration"])
         frame = np.asarray(image.convert("RGB")).astype(float)
-        for sign, tile in ((1, frame[:, :60]), (-1, frame[:, 60:])):
-            row, column = np.unravel_index(np.abs(tile - ground).sum(-1).argmax(), (60, 60))
+        for sign, panel in ((1, frame[:, :60]), (-1, frame[:, 60:])):
+            row, column = np.unravel_index(np.abs(panel - ground).sum(-1).argmax(), (60, 60))
             x, y = (column + 0.5) / 60 * 2 * PLANE - PLANE, PLANE - (row + 0.5) / 60 * 2 * PLANE
             np.testing.assert_allclose([x, y], sign * path[i, 0], atol=2.5 * 2 * PLANE / 60)
     assert durations == [500, 500, 500, 700]
@@ -112,3 +112,31 @@ def test_contours_of_two_hills_are_two_lines():
     lines = contour_lines(density, (0.6,), 3.0)
     centres = sorted(tuple(line.mean(0).round(1)) for line in lines)
     assert len(lines) == 2 and centres == [(-1.5, 1.0), (1.5, 0.0)]
+
+
+def test_tiles_stand_in_rows():
+    """Five pictures of 1 × 2, three columns, one grey pixel between: by hand; the place left over in the ground's grey."""
+    images = np.array([[[1, 2]], [[3, 4]], [[5, 6]], [[7, 8]], [[9, 10]]], np.uint8)
+    g = 50
+    wanted = [[1, 2, g, 3, 4, g, 5, 6], [g] * 8, [7, 8, g, 9, 10, g, g, g]]
+    sheet = tile(images, gap=1, ground=g)
+    assert sheet.dtype == np.uint8 and sheet.tolist() == wanted
+    assert tile(images[:3], columns=1, gap=0).tolist() == [[1, 2], [3, 4], [5, 6]]
+    assert tile(images, columns=5, gap=0).tolist() == [list(range(1, 11))]
+    assert tile(images[:1]).tolist() == [[1, 2]]
+    assert tile(images, columns=2).shape == (3 * 1 + 2 * 2, 2 * 2 + 2)
+
+
+def test_tiles_keep_their_colours():
+    """Two pictures of 1 × 1 in RGB; a single channel at the end is dropped, as PIL wants grey."""
+    images = np.array([[[[1, 2, 3]]], [[[4, 5, 6]]]], np.uint8)
+    assert tile(images, gap=1, ground=9).tolist() == [[[1, 2, 3], [9, 9, 9], [4, 5, 6]]]
+    assert tile(images[..., :1], gap=1, ground=9).tolist() == [[1, 9, 4]]
+
+
+@pytest.mark.parametrize("n, columns", [(1, 1), (2, 2), (4, 2), (5, 3), (9, 3), (10, 4), (64, 8)])
+def test_as_many_columns_as_rows_or_one_row_fewer(n, columns):
+    rows = -(-n // columns)
+    sheet = tile(np.arange(n, dtype=np.uint8)[:, None, None], gap=0, ground=255)
+    assert sheet.shape == (rows, columns)
+    assert sheet.flatten()[:n].tolist() == list(range(n)) and (sheet.flatten()[n:] == 255).all()

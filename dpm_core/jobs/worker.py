@@ -21,7 +21,7 @@ from dpm_core.jobs.orders import Orders
 from dpm_core.jobs.parts import Parts
 from dpm_core.jobs.record import Record
 from dpm_core.jobs.threads import Turns, choose_threads
-from dpm_core.training import LOSSES, OutOfMemory, Trainer, TrainingError, TrainStep
+from dpm_core.training import LOSSES, OutOfMemory, Trainer, TrainingError, TrainStep, compile_network
 
 STATE_EVERY = 8.0  # seconds between two states on disk
 SEEN = 8  # data of one step that are shown
@@ -121,7 +121,7 @@ class Worker:
             torch.set_num_threads(self.threads)
         if config.compile:
             self.doing, network = "The network is being compiled, which can take a minute.", trainer.model.network
-            network.compile()
+            compile_network(trainer.model)
             try:
                 LOSSES[trainer.config.loss](trainer.model, *trial.draw(trainer.config.batch)).mean().backward()
             except Exception as error:  # compilers fail in many ways, and training goes on without

@@ -1,0 +1,166 @@
+"""The Train and Checkpoints pages as a person uses them: a run is started, watched, paused, stepped, resumed and kept."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import pytest
+
+from tests.browser.conftest import Server, Visit
+
+TINY = "T_images=50&batch_images=16&max_steps_images=100000"
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """A server with its own runs and models."""
+    folder = tmp_path_factory.mktemp("lab")
+    before = os.environ.get("DPM_RUNS")
+    os.environ["DPM_RUNS"] = str(folder / "runs")
+    running = Server(folder)
+    yield running
+    running.stop()
+    os.environ.pop("DPM_RUNS")
+    if before is not None:
+        os.environ["DPM_RUNS"] = before
+
+
+@pytest.fixture
+def visit(lab, browser):
+    opened: list[Visit] = []
+
+    def make(**options) -> Visit:
+        opened.append(Visit(browser, lab.url, **options))
+        return opened[-1]
+
+    yield make
+    for one in opened:
+        one.close()
+
+
+def steps(page) -> int:
+    """The step on the card of progress; −1 where there is no card."""
+    card = page.locator(".dpm-cards > div", has_text="Progress").locator("b")
+    return int(re.sub(r" of.*|\D", "", card.inner_text())) if card.count() else -1
+
+
+def until_steps(page, more_than: int) -> int:
+    page.wait_for_function(
+        "n => { const b = [...document.querySelectorAll('.dpm-cards > div')].find(e => e.textContent.startsWith('Progress'))"
+        "?.querySelector('b'); return b && Number(b.textContent.replace(/ of.*|\\D/g, '')) > n; }",
+        arg=more_than,
+        timeout=120_000,
+    )
+    return steps(page)
+
+
+def press(page, name: str) -> None:
+    page.locator(".st-key-train_buttons").get_by_role("button", name=name, exact=True).click()
+
+
+def appears(page, name: str) -> None:
+    page.locator(".st-key-train_buttons").get_by_role("button", name=name, exact=True).wait_for(timeout=60_000)
+
+
+def test_start_watch_pause_step_resume_keep_and_find_it_again(visit):
+    one = visit()
+    page = one.open(f"/train?{TINY}")
+    stage = one.stage()
+    box = stage.bounding_box()
+    press(page, "Start")
+    first = until_steps(page, 0)
+    assert until_steps(page, first + 5) > first
+    assert stage.bounding_box()["y"] == box["y"], "the stage must not move"
+
+    press(page, "Pause")
+    appears(page, "Resume")
+    page.wait_for_timeout(3500)
+    still = steps(page)
+    page.wait_for_timeout(3500)
+    assert steps(page) == still, "paused"
+
+    press(page, "Step")
+    page.get_by_text(f"Step {still + 1:,} in slow motion").wait_for(timeout=60_000)
+    assert steps(page) == still + 1
+    assert page.locator(".dpm-step img").count() == 24
+
+    address = page.url
+    assert "job=" in address
+    again = visit()
+    other = again.open(address[address.index("/train") :])
+    appears(other, "Resume")  # a new session finds the run by its link
+    press(other, "Resume")
+    until_steps(other, still + 1)
+    until_steps(page, still + 1)  # and this one sees that it goes on
+
+    press(page, "Keep")
+    name = page.get_by_label("Name", exact=True)
+    name.fill("kept_here")
+    name.press("Enter")
+    page.get_by_role("button", name="Keep as a checkpoint").click()
+    page.get_by_text("Kept as kept_here").wait_for(timeout=60_000)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download (.zip)").click()
+    assert download.value.suggested_filename.endswith(".zip")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Keep as a checkpoint").wait_for(state="hidden")
+    press(page, "Stop")
+    appears(page, "Start")
+
+    page = one.open("/checkpoints")
+    card = page.locator(".st-key-card_kept_here")
+    card.locator("img").wait_for(timeout=60_000)
+    assert "bits per pixel" in card.inner_text()
+    card.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Delete it").click()
+    card.wait_for(state="detached", timeout=60_000)
+
+
+def test_versions_follow_the_run_live(visit):
+    one = visit()
+    page = one.open(f"/train?{TINY}")
+    stage = one.stage()
+    press(page, "Start")
+    label = stage.get_by_text(re.compile(r"training step [1-9]"))
+    label.wait_for(timeout=120_000)
+    before = label.inner_text()
+    page.wait_for_function("([e, t]) => e.textContent !== t", arg=[label.element_handle(), before], timeout=120_000)
+    press(page, "Stop")
+    appears(page, "Start")
+
+
+def test_presenter_sees_the_buttons_without_the_sidebar(visit):
+    one = visit()
+    page = one.open(f"/train?present=1&{TINY}")
+    one.stage()
+    press(page, "Step")
+    appears(page, "Resume")
+    assert not page.locator('[data-testid="stSidebar"]').is_visible()
+    press(page, "Stop")
+    appears(page, "Start")
+
+
+@pytest.mark.parametrize("width,height", [(1440, 900), (390, 844)])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_both_pages_in_both_themes_and_sizes(visit, width, height, scheme):
+    one = visit(width=width, height=height, scheme=scheme)
+    for path in (f"/train?{TINY}", "/train?data=Swiss+roll&T=10&batch=16", "/checkpoints"):
+        page = one.open(path)
+        if "train" in path:
+            one.stage()
+            press(page, "Step")
+            page.get_by_text("in slow motion").wait_for(timeout=60_000)
+            top = page.locator(".st-key-train_buttons").bounding_box()["y"]
+            assert top < height, "the buttons are in sight without scrolling"
+        else:
+            page.locator("img[alt^='Samples of']").nth(5).wait_for(timeout=60_000)
+        page.wait_for_timeout(1500)
+        assert page.get_by_text("encountered an error").count() == 0
+        overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert overflow <= 0, f"{path} scrolls sideways by {overflow}px"
+        kind = "plane" if "Swiss" in path else "images"
+        one.shot(f"{'train-' + kind if 'train' in path else 'checkpoints'}-{scheme}-{width}")
+        if "train" in path:
+            press(page, "Stop")
+            appears(page, "Start")
