@@ -12,8 +12,9 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from dpm_core.config import NetworkConfig, TrainConfig
 from dpm_core.diffusion import GaussianDiffusion
+from dpm_core.losses import LOSSES
 from dpm_core.schedules import make_schedule
-from dpm_core.training import LOSSES, Trainer, build_model
+from dpm_core.training import Trainer, build_model
 
 BUDGET = 0.5  # seconds that measuring the time may take, roughly
 COPIES = 5  # of each parameter: the weight, its gradient, Adam's two moments, the average

@@ -5,6 +5,8 @@ Charts have no background or font of their own: the page's theme supplies both.
 
 from __future__ import annotations
 
+from typing import Any
+
 import altair as alt
 import numpy as np
 import plotly.graph_objects as go
@@ -16,6 +18,7 @@ CHART_HEIGHT = 230
 RUN_LOOKS = (ScheduleLook(MODEL, [1, 0]), SCHEDULE_LOOKS[4])  # this run, and one laid over it
 QUIET = Role("#6b7280", "#8b94a3")
 _STEP = alt.X("step:Q", title="step", axis=alt.Axis(tickCount=5, format="~s", grid=False), scale=alt.Scale(domainMin=0, nice=False))
+Layered = alt.LayerChart | alt.FacetChart  # what Altair says a layered chart with properties is
 
 
 def kernel_figure(
@@ -80,7 +83,7 @@ def schedule_chart(
     )
 
 
-def bound_chart(runs: list[str], limits: dict[str, tuple[float, str]], low: float, high: float, unit: str, dark: bool) -> alt.LayerChart:
+def bound_chart(runs: list[str], limits: dict[str, tuple[float, str]], low: float, high: float, unit: str, dark: bool) -> Layered:
     """K against the training step, for one run or two, to be given rows with step, value, low, high (± one error) and run.
 
     ``limits``: label → (bits, role), as straight lines. ``low``, ``high``: the visible range in bits; what lies outside is cut.
@@ -98,7 +101,7 @@ def bound_chart(runs: list[str], limits: dict[str, tuple[float, str]], low: floa
     return alt.layer(*_limits(limits, scale, dark), band, line, dots).properties(height=CHART_HEIGHT)
 
 
-def loss_chart(dark: bool) -> alt.LayerChart:
+def loss_chart(dark: bool) -> Layered:
     """The training loss on a log scale, to be given rows with step, loss (dots) and smooth (a line)."""
     scale, axis = alt.Scale(type="log", nice=False), alt.Axis(tickCount=4, format=".3~g")
     tip = ["step:Q", alt.Tooltip("smooth:Q", format=".4g", title="loss")]
@@ -108,7 +111,7 @@ def loss_chart(dark: bool) -> alt.LayerChart:
     return alt.layer(dots, line).properties(height=CHART_HEIGHT)
 
 
-def time_chart(T: int, best: dict[str, list[float]] | None, unit: str, dark: bool) -> alt.LayerChart:
+def time_chart(T: int, best: dict[str, list[float]] | None, unit: str, dark: bool) -> Layered:
     """Each time step's share of −K, to be given rows with t and bits; the best chain's ``{"t", "bits"}`` as a line where known."""
     across = alt.X("t:Q", title="t", axis=alt.Axis(tickCount=5, format="d", grid=False), scale=alt.Scale(domain=[1, T], nice=False))
     up = alt.Y("bits:Q", title=f"{unit}, in step t", axis=alt.Axis(tickCount=4, format="~g"))
@@ -140,5 +143,5 @@ def _ink(role: Role, dark: bool) -> str:
     return role.dark if dark else role.light
 
 
-def _fixed(role: Role, dark: bool) -> alt.ColorValue:
+def _fixed(role: Role, dark: bool) -> Any:
     return alt.value(_ink(role, dark))

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from dpm_core.bound import moments_kl_nats, step_kl_nats
 from dpm_core.config import NetworkConfig, TrainConfig
-from dpm_core.diffusion import GaussianDiffusion, expand, randn_like
+from dpm_core.diffusion import GaussianDiffusion, randn_like
+from dpm_core.losses import Loss, stratified_times
 from dpm_core.networks import NETWORKS
 from dpm_core.reverse import ReverseModel
 
@@ -89,49 +89,6 @@ def usual_precision(device: str) -> str:
     return "bfloat16" if device == "cuda" else "float32"
 
 
-def stratified_times(T: int, n: int, generator: torch.Generator | None = None) -> Tensor:
-    """n times in 2..T, LongTensor ``[n]``: evenly spread with one random offset, so every batch sees all of 2..T."""
-    u = torch.rand((), generator=generator) + torch.arange(n)
-    return 2 + ((u / n % 1) * (T - 1)).long().clamp(max=T - 2)
-
-
-def bound_loss(model: ReverseModel, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-    """−K up to its constant entropies, in nats per dimension, for each datum ``[n]``: (T−1) times the KL at its time."""
-    diffusion = model.diffusion
-    q = diffusion.q_marginal(x0, t)
-    kl = step_kl_nats(model, diffusion, x0, q.mean + q.stddev * noise, t)
-    return (diffusion.T - 1) * kl / x0[0].numel()
-
-
-def simple_loss(model: ReverseModel, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-    """The ε-loss of Ho et al. 2020 for the mean, for each datum ``[n]``; the variance learns from the KL, the mean held fixed.
-
-    (The hybrid of Nichol & Dhariwal 2021, section 3.1, so that f_Σ is learned here too.)
-    """
-    diffusion = model.diffusion
-    q = diffusion.q_marginal(x0, t)
-    xt = q.mean + q.stddev * noise
-    x0_mean, x0_variance = model.x0_moments(xt, t)
-    signal = expand(diffusion.schedule.alpha_bar(t).sqrt(), xt)
-    epsilon = (xt - signal * x0_mean) / expand(diffusion.schedule.noise(t).sqrt(), xt)
-    kl = moments_kl_nats(diffusion, x0, x0_mean.detach(), x0_variance, t)
-    return (epsilon - noise).square().flatten(1).mean(1) + 1e-3 * (diffusion.T - 1) * kl
-
-
-LOSSES = {"bound": bound_loss, "simple": simple_loss}
-
-
-class _Loss(nn.Module):
-    """A loss as a module, the form in which DistributedDataParallel takes one."""
-
-    def __init__(self, model: ReverseModel, name: str):
-        super().__init__()
-        self.model, self.name = model, name
-
-    def forward(self, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        return LOSSES[self.name](self.model, x0, t, noise)
-
-
 class Trainer:
     """One run: the model, its average, the optimiser and the random generators; everything that a pause must keep.
 
@@ -149,7 +106,7 @@ class Trainer:
         self.average = copy.deepcopy(model).requires_grad_(False)
         self._parameters = list(model.parameters())
         self._optimiser = torch.optim.Adam(self._parameters, lr=config.learning_rate, fused=True)
-        self._loss: nn.Module = _Loss(model, config.loss)
+        self._loss: nn.Module = Loss(model, config.loss)
         rank = 0
         if distributed.is_available() and distributed.is_initialized():
             rank = distributed.get_rank()

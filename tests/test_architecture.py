@@ -39,7 +39,8 @@ ALLOWED = {
     "data": set(),
     "data.toy2d": {"schedules", "diffusion", "reverse"},
     "data.uploads": {"data.toy2d"},
-    "training": {"config", "schedules", "diffusion", "reverse", "bound", "networks"},
+    "losses": {"bound", "diffusion", "reverse"},
+    "training": {"losses", "config", "schedules", "diffusion", "reverse", "bound", "networks"},
     "data.idx": {"data.fetch", "data.toy2d"},
     "data.cifar10": {"data.fetch", "data.toy2d"},
     "data.fetch": {"data.toy2d"},
@@ -48,7 +49,7 @@ ALLOWED = {
     "data.images": {"data.cifar10", "data.dead_leaves", "data.fetch", "data.idx", "data.textures", "data.toy2d"},
     "data.sources": {"config", "data.fetch", "data.images", "data.toy2d", "data.uploads"},
     "stored_data": {"config", "data.images", "data.toy2d"},
-    "cost": {"config", "schedules", "diffusion", "training"},
+    "cost": {"losses", "config", "schedules", "diffusion", "training"},
     "checkpoint": {"", "config", "schedules", "diffusion", "reverse", "stored_data", "data.images", "data.toy2d", "training"},
     "snapshots": {"bound", "diffusion", "reverse", "samplers", "trajectory"},
     "jobs.config": {"checkpoint", "config"},
@@ -59,7 +60,8 @@ ALLOWED = {
     | {"checkpoint", "config", "diffusion", "reverse", "schedules", "snapshots", "training"},
     "jobs.record": {"jobs.disk", "jobs.parts", "snapshots", "training"},
     "jobs.orders": {"jobs.config", "jobs.line"},
-    "jobs.worker": {"", "config", "jobs.disk", "jobs.line", "jobs.orders", "jobs.parts", "jobs.record", "jobs.threads", "training"},
+    "jobs.worker": {"", "config", "losses", "jobs.disk", "jobs.line", "jobs.orders", "jobs.parts", "jobs.record"}
+    | {"jobs.threads", "training"},
     "jobs.job": {"jobs.config", "jobs.disk", "jobs.line", "jobs.orders", "jobs.parts", "jobs.record", "jobs.worker"}
     | {"checkpoint", "reverse", "snapshots"},
     "jobs": {"checkpoint", "jobs.config", "jobs.disk", "jobs.job", "jobs.orders", "jobs.parts", "jobs.record", "jobs.worker", "snapshots"},

@@ -18,8 +18,9 @@ from dpm_core.commands import held_out_bound
 from dpm_core.config import NetworkConfig
 from dpm_core.data.images import make_images
 from dpm_core.diffusion import GaussianDiffusion
+from dpm_core.losses import LOSSES
 from dpm_core.schedules import make_schedule
-from dpm_core.training import LOSSES, build_model
+from dpm_core.training import build_model
 
 ROOT = Path(__file__).resolve().parent.parent
 NETWORK = NetworkConfig("unet", (("width", 8),))
@@ -39,7 +40,8 @@ from dpm_core import commands
 from dpm_core.config import NetworkConfig, TrainConfig
 from dpm_core.diffusion import GaussianDiffusion
 from dpm_core.schedules import make_schedule
-from dpm_core.training import LOSSES, OutOfMemory, Trainer, TrainingError, build_model
+from dpm_core.losses import LOSSES
+from dpm_core.training import OutOfMemory, Trainer, TrainingError, build_model
 
 torch.set_num_threads(1)
 distributed.init_process_group("gloo")

@@ -21,7 +21,8 @@ from dpm_core.jobs.orders import Orders
 from dpm_core.jobs.parts import Parts
 from dpm_core.jobs.record import Record
 from dpm_core.jobs.threads import Turns, choose_threads
-from dpm_core.training import LOSSES, OutOfMemory, Trainer, TrainingError, TrainStep, compile_network
+from dpm_core.losses import LOSSES
+from dpm_core.training import OutOfMemory, Trainer, TrainingError, TrainStep, compile_network
 
 STATE_EVERY = 8.0  # seconds between two states on disk
 SEEN = 8  # data of one step that are shown
