@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 import dpm_core
@@ -130,7 +131,10 @@ def load(name_or_path: str | Path, folders: list[Path] | None = None) -> Checkpo
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise CheckpointError(f"The checkpoint {path.name} is larger than {MAX_BYTES >> 20} MB.")
-        model = build_model(config.network, diffusion, stored_data.described_shape(config.data, header["data"]))
+        shape = stored_data.described_shape(config.data, header["data"])
+        with torch.device("meta"):  # names and shapes alone: a description may ask for any size
+            _compare(build_model(config.network, diffusion, shape).network, path)
+        model = build_model(config.network, diffusion, shape)
         tensors = load_file(path)
         dataset = stored_data.rebuild(config.data, header["data"], tensors)
         _fill(model.network, tensors, path.name)
@@ -183,13 +187,14 @@ def delete(path: Path) -> None:
 
 
 def _move(path: Path, new: Path) -> None:
-    """Both files, or none when the disk refuses."""
-    os.replace(path.with_suffix(".json"), new.with_suffix(".json"))
+    """Both files, or none when the disk refuses; at every instant one of the two names has both."""
     try:
+        shutil.copy2(path.with_suffix(".json"), new.with_suffix(".json"))
         os.replace(path, new)
     except OSError:
-        os.replace(new.with_suffix(".json"), path.with_suffix(".json"))
+        new.with_suffix(".json").unlink(missing_ok=True)
         raise
+    path.with_suffix(".json").unlink(missing_ok=True)
 
 
 def _check_own(path: Path) -> None:
@@ -240,15 +245,24 @@ def _find(name_or_path: str | Path, folders: list[Path] | None) -> Path:
     return found[str(name_or_path)]
 
 
+def _compare(network: torch.nn.Module, path: Path) -> None:
+    """Raise CheckpointError unless the file's header lists just the network's tensors, each in its shape."""
+    wanted = {f"network.{key}": tuple(value.shape) for key, value in network.state_dict().items()}
+    with safe_open(path, framework="pt") as file:
+        given = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys() if key.startswith("network.")}  # noqa: SIM118
+    for key in sorted(wanted.keys() | given.keys()):
+        if wanted.get(key) != given.get(key):
+            problem = "mis-shaped" if key in wanted and key in given else "missing or foreign"
+            key = key.removeprefix("network.")
+            raise CheckpointError(f"The checkpoint {path.name} does not fit its own description: tensor {key!r} is {problem}.")
+
+
 def _fill(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor], name: str) -> None:
     wanted = network.state_dict()
     given = {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
-    odd = sorted(set(wanted) ^ set(given))
-    if odd:
-        raise CheckpointError(f"The checkpoint {name} does not fit its own description: tensor {odd[0]!r} is missing or foreign.")
     for key, value in given.items():
-        if value.shape != wanted[key].shape or not bool(torch.isfinite(value).all()):
-            raise CheckpointError(f"The checkpoint {name} does not fit its own description: tensor {key!r} is mis-shaped or not finite.")
+        if not bool(torch.isfinite(value).all()):
+            raise CheckpointError(f"The checkpoint {name} does not fit its own description: tensor {key!r} is not finite.")
     network.load_state_dict({k: v.to(wanted[k].dtype) for k, v in given.items()})
 
 

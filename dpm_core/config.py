@@ -125,7 +125,13 @@ def from_dict(cls: type, data: Any) -> Any:
         elif kind == Params:
             if not isinstance(value, dict):
                 raise ConfigError(f"{cls.__name__}.{name} must be an object.")
-            value = tuple(sorted((str(k), frozen(v)) for k, v in value.items()))
+            pairs = [(str(k), frozen(v)) for k, v in value.items()]
+            for key, item in pairs:
+                try:
+                    hash(item)
+                except TypeError:
+                    raise ConfigError(f"{cls.__name__}.{name}.{key} cannot be an object.") from None
+            value = tuple(sorted(pairs, key=lambda pair: pair[0]))
         else:
             value = _checked(cls.__name__, name, kind, value)
         values[name] = value

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from io import BytesIO
-
 import numpy as np
 from PIL import Image
 
 from dpm_core.palette import GROUND
-from dpm_core.pictures import rgb
+from dpm_core.pictures import animated, rgb, tile
 
 
 def enlarged(images: np.ndarray, side: int) -> np.ndarray:
@@ -21,16 +19,9 @@ def enlarged(images: np.ndarray, side: int) -> np.ndarray:
 def sheet(images: np.ndarray, columns: int, side: int, gap: int = 4, ground: str | None = None) -> np.ndarray:
     """Images row by row: RGBA with clear gaps, or RGB on a ``ground``."""
     large = enlarged(images, side)
-    n, height, width, _ = large.shape
-    rows = -(-n // columns)
-    size = (rows * (height + gap) - gap, columns * (width + gap) - gap)
-    out = np.zeros((*size, 4), np.uint8) if ground is None else np.broadcast_to(rgb(ground).astype(np.uint8), (*size, 3)).copy()
-    for i, image in enumerate(large):
-        y, x = i // columns * (height + gap), i % columns * (width + gap)
-        out[y : y + height, x : x + width, :3] = image
-        if ground is None:
-            out[y : y + height, x : x + width, 3] = 255
-    return out
+    if ground is not None:
+        return tile(large, columns, gap, rgb(ground).astype(np.uint8))
+    return tile(np.concatenate([large, np.full_like(large[..., :1], 255)], -1), columns, gap, 0)
 
 
 def gif(panels: list[np.ndarray], dark: bool = False, size: int = 320, seconds: float = 5.0, hold: float = 1.0) -> bytes:
@@ -43,8 +34,4 @@ def gif(panels: list[np.ndarray], dark: bool = False, size: int = 320, seconds: 
         space = np.broadcast_to(rgb(ground).astype(np.uint8), (len(sheets[0]), 16, 3))
         joined = np.concatenate([part for one in sheets for part in (one, space)][:-1], 1)
         frames.append(Image.fromarray(joined).quantize(128, dither=Image.Dither.NONE))
-    wait = max(20, round(1000 * seconds / len(frames)))
-    out = BytesIO()
-    durations = [wait] * (len(frames) - 1) + [round(1000 * hold)]
-    frames[0].save(out, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0, optimize=False)
-    return out.getvalue()
+    return animated(frames, seconds, hold)

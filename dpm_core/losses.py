@@ -36,7 +36,7 @@ def simple_loss(model: ReverseModel, x0: Tensor, t: Tensor, noise: Tensor) -> Te
     signal = expand(diffusion.schedule.alpha_bar(t).sqrt(), xt)
     epsilon = (xt - signal * x0_mean) / expand(diffusion.schedule.noise(t).sqrt(), xt)
     kl = moments_kl_nats(diffusion, x0, x0_mean.detach(), x0_variance, t)
-    return (epsilon - noise).square().flatten(1).mean(1) + 1e-3 * (diffusion.T - 1) * kl
+    return (epsilon - noise).square().flatten(1).mean(1) + 1e-3 * (diffusion.T - 1) * kl / x0[0].numel()
 
 
 LOSSES = {"bound": bound_loss, "simple": simple_loss}

@@ -60,7 +60,7 @@ def strip_image(states: list[np.ndarray], size: int, colour: str, gap: int = 8) 
     return np.concatenate(parts, 1)
 
 
-def tile(images: np.ndarray, columns: int | None = None, gap: int = 2, ground: int = 128) -> np.ndarray:
+def tile(images: np.ndarray, columns: int | None = None, gap: int = 2, ground: int | np.ndarray = 128) -> np.ndarray:
     """Images uint8 ``[n, H, W]`` or ``[n, H, W, C]`` in rows, nearly square unless ``columns`` says: uint8 ``[H', W'(, 3)]``."""
     n, height, width = images.shape[:3]
     columns = columns or int(np.ceil(np.sqrt(n)))
@@ -79,6 +79,11 @@ def gif(panels: list[tuple[np.ndarray, Role]], dark: bool = False, size: int = 3
     for i in range(len(panels[0][0])):
         tiles = [scatter_image(path[i], size, role.dark if dark else role.light, ground)[..., :3] for path, role in panels]
         frames.append(Image.fromarray(np.concatenate(tiles, 1)).quantize(32, dither=Image.Dither.NONE))
+    return animated(frames, seconds, hold)
+
+
+def animated(frames: list[Image.Image], seconds: float, hold: float) -> bytes:
+    """Pictures as an endlessly looping GIF of this length, whose last frame stays for ``hold`` seconds."""
     wait = max(20, round(1000 * seconds / len(frames)))
     out = BytesIO()
     durations = [wait] * (len(frames) - 1) + [round(1000 * hold)]

@@ -102,8 +102,8 @@ class Trainer:
         self.learning_rate = config.learning_rate
         self.device = next(model.parameters()).device
         self._draw = _rows(data) if isinstance(data, Tensor) else data
+        self.average = copy.deepcopy(model).requires_grad_(False)  # it stays in float32: what is sampled, measured and kept
         model.precision = PRECISIONS[config.precision]
-        self.average = copy.deepcopy(model).requires_grad_(False)
         self._parameters = list(model.parameters())
         self._optimiser = torch.optim.Adam(self._parameters, lr=config.learning_rate, fused=True)
         self._loss: nn.Module = Loss(model, config.loss)
@@ -138,7 +138,13 @@ class Trainer:
             )
         for group in self._optimiser.param_groups:
             group["lr"] = self.learning_rate * self._pace()
-        self._optimiser.step()
+        try:
+            self._optimiser.step()
+            fits = True
+        except torch.OutOfMemoryError:  # Adam's moments, made before it touches any weight in the first step
+            fits = False
+        if not fits:
+            raise self._out_of_memory()
         _average(self.average, self.model, min(config.ema, (1 + step) / (10 + step)))
         self.step_number = step
         return TrainStep(step, loss, norm, self.average, batch, losses)

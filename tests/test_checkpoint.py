@@ -698,16 +698,20 @@ def test_an_upload_that_the_disk_refuses_leaves_nothing_behind(tmp_path, mine, s
 
 
 def refuse_replace(monkeypatch, at):
-    """The disk refuses call number ``at`` of os.replace."""
-    calls, replace = [], os.replace
+    """The disk refuses step number ``at`` of a move: copying the description, putting the tensors in place."""
+    calls = []
 
-    def sometimes(source, target):
-        calls.append(source)
-        if len(calls) == at:
-            raise OSError(28, "No space left on device")
-        replace(source, target)
+    def sometimes(act):
+        def acting(*args, **options):
+            calls.append(args)
+            if len(calls) == at:
+                raise OSError(28, "No space left on device")
+            return act(*args, **options)
 
-    monkeypatch.setattr(checkpoint.os, "replace", sometimes)
+        return acting
+
+    for module, name in ((checkpoint.shutil, "copy2"), (checkpoint.os, "replace")):
+        monkeypatch.setattr(module, name, sometimes(getattr(module, name)))
 
 
 def test_renaming_moves_both_files(mine, shipped):
@@ -752,3 +756,51 @@ def test_what_is_shipped_stays(shipped, monkeypatch):
             with pytest.raises(CheckpointError, match="'small' is shipped"):
                 change(path)
     assert files(shipped) == before
+
+
+def test_a_description_of_a_huge_network_is_refused_before_it_is_built(saved, monkeypatch):
+    """The shapes in the file are compared with the description's on no memory at all; nothing real is built for a mismatch."""
+    header = json.loads(saved.with_suffix(".json").read_text())
+    header["config"]["network"]["params"] = {"width": 1024, "depth": 16}
+    saved.with_suffix(".json").write_text(json.dumps(header))
+    built = []
+    build = checkpoint.build_model
+
+    def watched(*args, **options):
+        model = build(*args, **options)
+        built.append(next(model.parameters()).device.type)
+        return model
+
+    monkeypatch.setattr(checkpoint, "build_model", watched)
+    with pytest.raises(CheckpointError, match="does not fit its own description"):
+        load(saved)
+    assert built == ["meta"]
+
+
+def test_a_parameter_that_is_an_object_is_refused(saved):
+    """A config is a cache's key, so it must be hashable; an object inside a parameter is one sentence, not a TypeError."""
+    header = json.loads(saved.with_suffix(".json").read_text())
+    header["config"]["schedule"]["params"] = {"beta_1": {"a": 1}}
+    saved.with_suffix(".json").write_text(json.dumps(header))
+    with pytest.raises(CheckpointError, match="cannot be an object"):
+        load(saved)
+
+
+def test_a_checkpoint_that_is_renamed_is_whole_under_one_name_at_every_instant(saved, tmp_path, monkeypatch):
+    """Before and after each of the steps on disk exactly one name has both files."""
+    seen = []
+
+    def whole(act):
+        def acting(*args, **options):
+            seen.append(list(list_checkpoints([tmp_path])))
+            out = act(*args, **options)
+            seen.append(list(list_checkpoints([tmp_path])))
+            return out
+
+        return acting
+
+    for module, name in ((checkpoint.shutil, "copy2"), (checkpoint.os, "replace")):
+        monkeypatch.setattr(module, name, whole(getattr(module, name)))
+    checkpoint.rename(saved, "new")
+    assert all(names in (["small"], ["new"]) for names in seen) and seen[-1] == ["new"]
+    assert load(tmp_path / "new.safetensors").name == "new"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -183,6 +185,18 @@ def test_a_folder_that_cannot_be_made(server, tmp_path):
     (tmp_path / "file").write_text("in the way")
     assert "DPM_DATA" in refused([server.url()], tmp_path / "file" / "set" / "file.gz", MD5, len(BODY))
     assert server.asked == []
+
+
+def test_two_processes_at_once_ask_once(server, target):
+    """Several processes that need the same file: one brings it, all have it; the server is asked a single time."""
+    code = (
+        "import sys; from pathlib import Path; from dpm_core.data.fetch import download;"
+        "download([sys.argv[1]], Path(sys.argv[2]), sys.argv[3], 10**6)"
+    )
+    command = [sys.executable, "-c", code, server.url(), str(target), MD5]
+    running = [subprocess.Popen(command, cwd=Path(__file__).resolve().parent.parent) for _ in range(3)]
+    assert [process.wait(60) for process in running] == [0, 0, 0]
+    assert target.read_bytes() == BODY and len(server.asked) == 1
 
 
 def test_two_at_once_do_not_mix(server, target):

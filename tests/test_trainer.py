@@ -339,3 +339,32 @@ def test_other_errors_of_a_loss_are_not_taken_for_memory(monkeypatch):
     monkeypatch.setitem(dpm_core.losses.LOSSES, "bound", broken)
     with pytest.raises(RuntimeError, match="shapes do not match"):
         line(steps=2, batch=2).step()
+
+
+def test_memory_that_ends_in_the_optimiser_is_said_as_such(monkeypatch):
+    """Adam makes its moments in its first step, after the gradients fitted: OutOfMemory, not a stray error, and no weight moved."""
+    model = build_model(NetworkConfig("mlp", (("depth", 1), ("width", 8))), GaussianDiffusion(make_schedule("cosine", 5)))
+    trainer = Trainer(model, torch.randn(50, 2, generator=torch.Generator().manual_seed(0)), TrainConfig(batch=8))
+    before = [p.detach().clone() for p in model.parameters()]
+
+    def full(*args):
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(trainer._optimiser, "step", full)
+    with pytest.raises(OutOfMemory):
+        trainer.step()
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters())) and trainer.step_number == 0
+
+
+def test_bfloat16_keeps_the_finest_noise():
+    """Training in bfloat16: the average is read in float32, and the first layer sees x unrounded, so noise of 1e-3 about 1 shows."""
+    diffusion = GaussianDiffusion(make_schedule("log_snr", 50, start=13.0))
+    for network in (NetworkConfig("unet", (("width", 8),)), NetworkConfig("multiscale", (("dense", 0), ("width", 8)))):
+        model = build_model(network, diffusion, (1, 8, 8))
+        trainer = Trainer(model, torch.randn(20, 1, 8, 8, generator=torch.Generator().manual_seed(0)), TrainConfig(precision="bfloat16"))
+        assert (trainer.model.precision, trainer.average.precision) == (torch.bfloat16, torch.float32)
+        seen = []
+        first = model.network.inputs if network.name == "unet" else model.network.convolutions[0]
+        first.register_forward_hook(lambda module, inputs, output, seen=seen: seen.append((inputs[0].dtype, output.dtype)))
+        model.x0_moments(torch.ones(2, 1, 8, 8), 3)
+        assert seen == [(torch.float32, torch.float32)]

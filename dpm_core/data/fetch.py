@@ -10,13 +10,20 @@ import hashlib
 import http.client
 import os
 import sys
+import tempfile
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from dpm_core.data.toy2d import DataError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 TIMEOUT = 10  # seconds without a byte
 ATTEMPTS = 3  # per address; each goes on where the one before broke off
@@ -54,7 +61,7 @@ def download(urls: Sequence[str], target: Path, checksum: str, max_bytes: int, p
     attempt, or the next run, goes on (HTTP Range); ``target`` itself appears whole and verified or not at
     all. Raises DataError, which says what to put where, when no address helps or the folder cannot be written.
     """
-    with _one_at_a_time:
+    with _one_at_a_time, _alone(target):
         if target.is_file():
             return target
         part = target.with_name(target.name + ".part")
@@ -91,6 +98,18 @@ def download(urls: Sequence[str], target: Path, checksum: str, max_bytes: int, p
                 target.parent.rmdir()
         hosts = " or ".join(dict.fromkeys(url.split("/")[2] for url in urls))
         raise DataError(f"{target.name} could not be downloaded from {hosts} ({reason}); put that file into {target.parent} by hand.")
+
+
+@contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """Wait until no other process of this machine brings the same file; where locks are not to be had, go on without."""
+    name = hashlib.sha256(str(target.absolute()).encode()).hexdigest()[:16]
+    with ExitStack() as stack:
+        if fcntl is not None:
+            with suppress(OSError):
+                handle = stack.enter_context((Path(tempfile.gettempdir()) / f"dpm-explorer-{name}.lock").open("a"))
+                fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 class _Refused(Exception):

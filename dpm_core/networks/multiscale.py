@@ -89,8 +89,9 @@ class MultiScale(nn.Module):
 
     def _features(self, x: Tensor) -> Tensor:
         """What each pixel's readouts are linear in, ``[n, 2·width, H, W]``."""
-        h = x.contiguous(memory_format=torch.channels_last)
-        for layer in self.convolutions:
+        with torch.autocast(x.device.type, enabled=False):  # bfloat16 would round away the finest noise levels
+            h = self.soft(self.convolutions[0](x.contiguous(memory_format=torch.channels_last)))
+        for layer in self.convolutions[1:]:
             h = self.soft(layer(h))
         if len(self.dense):
             d = x.flatten(1)

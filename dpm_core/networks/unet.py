@@ -52,7 +52,8 @@ class UNet(nn.Module):
     def forward(self, x: Tensor, t: Tensor, log_snr: Tensor) -> tuple[Tensor, Tensor]:
         """(F, v), each shaped as x."""
         condition = self.embed(log_snr)
-        h = self.inputs(x.contiguous(memory_format=torch.channels_last))
+        with torch.autocast(x.device.type, enabled=False):  # bfloat16 would round away the finest noise levels
+            h = self.inputs(x.contiguous(memory_format=torch.channels_last))
         kept = []
         for level, blocks in enumerate(self.down):
             h = blocks(h, condition)
@@ -64,7 +65,8 @@ class UNet(nn.Module):
             # the 1×1 convolution is linear, so it may come before the enlargement, at a quarter of the work
             h = functional.interpolate(self.grow[level](h), size=kept[level].shape[-2:], mode="nearest")
             h = self.up[level](h + kept[level], condition)
-        F, v = self.outputs(functional.silu(self.norm(h))).chunk(2, dim=1)
+        with torch.autocast(x.device.type, enabled=False):
+            F, v = self.outputs(functional.silu(self.norm(h.to(x.dtype)))).chunk(2, dim=1)
         return F, v
 
 
