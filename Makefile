@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PLANE := swiss_roll moons circles eight_gaussians pinwheel checkerboard s_curve spirals
+IMAGES := --seed 0 --half --threads 1
 MLP := --network mlp --schedule log_snr -T 40 --steps 12000 --lr 0.005 --seed 0
 
-.PHONY: run test lint checkpoints clean
+.PHONY: run test lint checkpoints image-checkpoints clean
 
 run: $(VENV)/.app
 	$(BIN)/streamlit run app.py
@@ -23,6 +24,15 @@ checkpoints: $(VENV)/.app
 	  $(BIN)/python -m dpm_core train --data $$data $(MLP) --name $${data}_mlp --out checkpoints || exit 1; done
 	$(BIN)/python -m dpm_core train --data swiss_roll --network rbf --schedule paper --schedule-param beta_1=0.001 \
 	  -T 40 --steps 40000 --lr 0.01 --seed 0 --name swiss_roll_rbf --out checkpoints
+
+# two hours on one processor thread; MNIST and CIFAR-10 are downloaded unless they are in $$DPM_DATA
+image-checkpoints: $(VENV)/.app
+	$(BIN)/python -m dpm_core train --data digits --steps 6000 $(IMAGES) --name digits_unet --out checkpoints
+	$(BIN)/python -m dpm_core train --data mnist --steps 7000 $(IMAGES) --name mnist_unet --out checkpoints
+	$(BIN)/python -m dpm_core train --data mnist --network multiscale --steps 4000 $(IMAGES) --name mnist_multiscale --out checkpoints
+	$(BIN)/python -m dpm_core train --data dead_leaves --steps 3000 $(IMAGES) --name dead_leaves_unet --out checkpoints
+	$(BIN)/python -m dpm_core train --data brick --steps 2000 $(IMAGES) --name brick_unet --out checkpoints
+	$(BIN)/python -m dpm_core train --data cifar10 --steps 4000 $(IMAGES) --name cifar10_unet --out checkpoints
 
 $(VENV)/.app: requirements.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed.')"

@@ -37,6 +37,9 @@ def main(argv: list[str] | None = None) -> int:
     except TrainingError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except torch.OutOfMemoryError:
+        print("error: this does not fit the device's memory; a smaller -n or --batch, or --device cpu, helps.", file=sys.stderr)
+        return 1
     except (ValueError, OSError) as error:
         print(f"error: {str(error).splitlines()[0]}", file=sys.stderr)
         return 2

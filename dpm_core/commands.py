@@ -56,10 +56,10 @@ def train(args: argparse.Namespace, argv: list[str]) -> int:
     shape = dataset.shape if isinstance(dataset, ImageDataset) else (2,)
     model = build_model(config.network, diffusion, shape, seed=config.training.seed)
     if args.resume:
-        before = checkpoint.load(args.resume)
-        if before.config.network != config.network or before.shape != shape:
-            raise ValueError(f"{args.resume!r} has another network or image size; give the same --network and its parameters.")
-        model.load_state_dict(before.model.state_dict())
+        weights = checkpoint.load(args.resume).model.state_dict()
+        if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in model.state_dict().items()}:
+            raise ValueError(f"{args.resume!r} has another network, T or image size; give the same --network, its parameters and T.")
+        model.load_state_dict(weights)
     checkpoint.check_size(checkpoint.Checkpoint(args.name, model, config, dataset), args.half)
     model = model.to(args.device)
     if args.compile:

@@ -56,11 +56,11 @@ ALLOWED = {
     "jobs.line": set(),
     "jobs.threads": {"training"},
     "jobs.disk": {"config", "jobs.config", "snapshots"},
-    "jobs.parts": {"data.images", "data.toy2d", "jobs.config", "jobs.disk"}
+    "jobs.parts": {"data.images", "data.toy2d", "jobs.config", "jobs.disk", "stored_data"}
     | {"checkpoint", "config", "diffusion", "reverse", "schedules", "snapshots", "training"},
     "jobs.record": {"jobs.disk", "jobs.parts", "snapshots", "training"},
     "jobs.orders": {"jobs.config", "jobs.line"},
-    "jobs.worker": {"", "config", "losses", "jobs.disk", "jobs.line", "jobs.orders", "jobs.parts", "jobs.record"}
+    "jobs.worker": {"", "losses", "jobs.disk", "jobs.line", "jobs.orders", "jobs.parts", "jobs.record"}
     | {"jobs.threads", "training"},
     "jobs.job": {"jobs.config", "jobs.disk", "jobs.line", "jobs.orders", "jobs.parts", "jobs.record", "jobs.worker"}
     | {"checkpoint", "reverse", "snapshots"},

@@ -498,7 +498,7 @@ def test_the_command_says_the_same_run(run, usual):
 
 
 def test_a_network_that_cannot_be_compiled_trains_uncompiled(start, monkeypatch):
-    def compile(self):
+    def compile(self, mode):
         self._compiled_call_impl = lambda *inputs: 1 / 0
 
     monkeypatch.setattr(torch.nn.Module, "compile", compile)

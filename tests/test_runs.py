@@ -113,7 +113,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
 def test_snapshots_on_disk(tmp_path):
     """Written once, deleted when no longer kept, read back exactly up to a step; one that is broken is counted."""
     folder = RunFolder(tmp_path / "run")
-    folder.create()
+    folder.create({})
     one, two, three = snapshot(1, 3), snapshot(2, 3), snapshot(3)
     folder.write_snapshots([one, two])
     first = (folder.snapshots / "000000001.safetensors").stat().st_mtime_ns

@@ -1,0 +1,354 @@
+"""The Train and Checkpoints pages: a tiny run from start to checkpoint, and everything that can go wrong on the way."""
+
+from __future__ import annotations
+
+import json
+import time
+import zipfile
+from io import BytesIO
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from dpm_core import checkpoint, jobs
+from dpm_core.diffusion import GaussianDiffusion
+from dpm_core.figures import bound_chart, time_chart
+from dpm_core.schedules import make_schedule
+from pages.shared import checkpoint_files, training_stage, training_view
+from pages.shared.player import pack, unpack
+from pages.shared.training_stage import Version
+from pages.shared.training_yardstick import Yardstick
+from tests.pages.test_pages import APP, check
+
+TINY = {"data": "Digits 8 × 8", "T_images": "20", "batch_images": "16", "max_steps_images": "12"}
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path, monkeypatch):
+    """Every test has its own runs and models, and leaves nothing running."""
+    monkeypatch.setenv("DPM_CHECKPOINTS", str(tmp_path / "models"))
+    monkeypatch.setenv("DPM_RUNS", str(tmp_path / "runs"))
+    yield tmp_path
+    for job in jobs.jobs():
+        job.stop()
+        job.join(20)
+
+
+def open_train(**query: str) -> AppTest:
+    app = AppTest.from_file(str(APP), default_timeout=120)
+    for key, value in query.items():
+        app.query_params[key] = value
+    return check(app.switch_page("pages/train/train.py").run())
+
+
+def open_checkpoints() -> AppTest:
+    return check(AppTest.from_file(str(APP), default_timeout=120).switch_page("pages/train/checkpoints.py").run())
+
+
+def click(app: AppTest, key: str) -> AppTest:
+    app.button(key=key).click()
+    return check(app.run())
+
+
+def labels(app: AppTest) -> set[str]:
+    return {button.label for button in app.button}
+
+
+def running(app: AppTest) -> jobs.Job:
+    return jobs.get(app.query_params["job"])
+
+
+def until_over(app: AppTest, seconds: float = 90) -> AppTest:
+    until = time.monotonic() + seconds
+    while "Start" not in labels(app):
+        assert time.monotonic() < until, running(app).status
+        time.sleep(0.2)
+        check(app.run())
+    return app
+
+
+def cards(app: AppTest) -> str:
+    return next((str(block.proto) for block in app.get("html") if "dpm-cards\\\"" in str(block.proto)), "")
+
+
+def text(app: AppTest) -> str:
+    return " ".join(element.value for kind in (app.caption, app.markdown, app.error, app.success) for element in kind)
+
+
+def test_a_run_from_start_to_checkpoint_and_out_again(own_folders):
+    app = open_train(**TINY)
+    assert len(app.get("bidi_component")) == 1 and not cards(app)
+    assert "parameters" in text(app) and "per step" in text(app)
+
+    until_over(click(app, "start"))
+    assert running(app).status == "finished" and running(app).step == 12
+    assert "12 of 12" in cards(app) and "bits per pixel" in cards(app) and "±" in cards(app)
+    assert len(app.get("vega_lite_chart")) == 3
+
+    app.text_input(key=f"keep_name_{running(app).id}").set_value("tiny")
+    click(app, "keep_now")
+    kept = checkpoint.load("tiny")
+    assert kept.shape == (1, 8, 8) and kept.meta["steps"] == 12
+    assert "Kept as tiny" in text(app)
+
+    shelf = open_checkpoints()
+    assert "**tiny**" in text(shelf) and "12 steps with batch 16" in text(shelf)
+    shelf.text_input(key="name_tiny").set_value("renamed")
+    check(shelf.run())
+    click(shelf, "rename_now_tiny")
+    assert "**renamed**" in text(shelf) and "**tiny**" not in text(shelf)
+    click(shelf, "delete_now_renamed")
+    assert "**renamed**" not in text(shelf)
+    assert not list((own_folders / "models").glob("renamed*"))
+
+
+def test_shipped_names_are_refused_and_nothing_is_written(own_folders):
+    app = until_over(click(open_train(**TINY), "start"))
+    app.text_input(key=f"keep_name_{running(app).id}").set_value("swiss_roll_mlp")
+    click(app, "keep_now")
+    assert "already" in app.error[0].value
+    assert not list((own_folders / "models").glob("*"))
+    app.text_input(key=f"keep_name_{running(app).id}").set_value("../x")
+    click(app, "keep_now")
+    assert app.error[0].value.endswith(".")
+
+
+def test_step_by_step_does_one_step_at_a_time_and_shows_it():
+    app = click(open_train(**TINY), "first_step")
+    assert running(app).step == 1 and running(app).status == "paused"
+    click(app, "step")
+    assert running(app).step == 2
+    assert "Step 2 in slow motion" in text(app)
+    table = next(str(block.proto) for block in app.get("html") if "dpm-step" in str(block.proto))
+    assert table.count("<img") == 3 * len(running(app).last_step.t)
+    click(app, "resume")
+    until_over(app)
+    assert running(app).step == 12
+
+
+def test_the_plane_has_its_best_chain_as_a_yardstick():
+    app = open_train(data="Swiss roll", T="8", batch="32", max_steps="5")
+    until_over(click(app, "start"))
+    assert "best Gaussian chain" in cards(app) and "5 of 5" in cards(app)
+
+
+def test_a_reload_finds_the_run_again_and_the_rate_changes_on_the_way():
+    app = click(open_train(**TINY | {"max_steps_images": "100000"}), "start")
+    again = open_train(job=app.query_params["job"])
+    assert "Pause" in labels(again) and again.query_params["job"] == app.query_params["job"]
+    before = running(app).step
+    app.select_slider(key="rate_images").set_value(5e-4)
+    check(app.run())
+    assert running(app).learning_rate == 5e-4 and running(app).step >= before
+    click(again, "pause")
+    assert running(app).status == "paused"
+    click(again, "stop")
+    assert running(app).status == "stopped"
+
+
+def test_two_runs_of_one_name_are_one_too_many():
+    query = TINY | {"run_name": "twin", "max_steps_images": "100000"}
+    first = click(open_train(**query), "start")
+    second = click(open_train(**query), "start")
+    assert len(second.error) == 1 and "twin" in second.error[0].value and second.error[0].value.endswith(".")
+    assert running(first).status == "running" and "Start" in labels(second)
+    bad = click(open_train(**query | {"run_name": "../x"}), "start")
+    assert len(bad.error) == 1 and bad.error[0].value.endswith(".")
+
+
+def test_a_batch_larger_than_the_data_is_refused_in_one_sentence():
+    app = click(open_train(**TINY | {"batch_images": "2048"}), "start")
+    assert len(app.error) == 1 and "larger than the data" in app.error[0].value
+    app.select_slider(key="batch_images").set_value(16)
+    until_over(click(check(app.run()), "start"))
+    assert not app.error and running(app).step == 12
+
+
+def test_a_stopped_run_goes_on_from_disk_and_lies_over_another():
+    app = click(open_train(**TINY | {"max_steps_images": "100000"}), "first_step")
+    name = running(app).config.name
+    click(app, "stop")
+    running(app).join(30)
+    time.sleep(4.2)  # the list of runs is looked up at most that often
+    check(app.run())
+    app.selectbox(key="earlier").set_value(f"run {name}")
+    check(app.run())
+    click(app, "go_on_now")
+    assert running(app).config.name == name and running(app).status == "running"
+    click(app, "stop")
+    running(app).join(30)
+    other = until_over(click(open_train(**TINY), "start"))
+    other.selectbox(key="compare").set_value(name)
+    check(other.run())
+    assert f"dashed: {name}" in text(other)
+
+
+def test_a_fresh_run_may_begin_with_a_models_weights():
+    app = open_train(data="Swiss roll", max_steps="3", net_size="Medium")
+    app.selectbox(key="earlier").set_value("model swiss_roll_mlp")
+    check(app.run())
+    until_over(click(app, "go_on_now"))
+    # no 3 steps from scratch reach this: the roll was known before
+    assert not app.error and running(app).latest().bound_bits > -2
+
+
+def test_out_of_memory_offers_a_batch(monkeypatch):
+    app = click(open_train(**TINY), "start")
+    until_over(app)
+    job = running(app)
+    monkeypatch.setattr(type(job), "status", property(lambda self: "failed"))
+    monkeypatch.setattr(type(job), "message", property(lambda self: "A batch of 16 does not fit; a batch of 5 fits."))
+    job.fitting_batch = 5
+    check(app.run())
+    assert "does not fit" in app.error[0].value
+    click(app, "fits")
+    assert app.select_slider(key="batch_images").value == 4
+
+
+def test_a_link_to_a_run_that_is_gone_says_so_once():
+    app = open_train(**TINY, job="0123456789ab")
+    assert len(app.error) == 1 and "no longer in memory" in app.error[0].value and "job" not in app.query_params
+    until_over(click(app, "start"))
+    assert not app.error
+
+
+def upload(name: str, data: bytes):
+    return SimpleNamespace(name=name, getvalue=lambda: data)
+
+
+def shipped() -> tuple[bytes, bytes]:
+    path = checkpoint.SHIPPED / "moons_mlp.safetensors"
+    return path.read_bytes(), path.with_suffix(".json").read_bytes()
+
+
+def test_uploads_are_read_from_two_files_or_one_archive(own_folders):
+    tensors, header = shipped()
+    pair = checkpoint_files.read_upload([upload("a b.safetensors", tensors), upload("a b.json", header)])
+    assert pair == (tensors, header, "a_b")
+    archive = checkpoint_files.zipped(checkpoint.SHIPPED / "moons_mlp.safetensors")
+    pair = checkpoint_files.read_upload([upload("x.zip", archive)])
+    assert pair == (tensors, header, "moons_mlp")
+    path = checkpoint.save_upload(pair.tensors, pair.header, "brought")
+    assert torch.equal(checkpoint.load(path).model.network.inputs.weight, checkpoint.load("moons_mlp").model.network.inputs.weight)
+
+
+def bomb() -> bytes:
+    out = BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("m.safetensors", b"x")
+        archive.writestr("m.json", bytes(50 << 20))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        [("a.safetensors", b"x")],
+        [("a.json", b"{}"), ("b.json", b"{}")],
+        [("a.zip", b"not an archive")],
+        [("a.zip", bomb())],
+        [("a.txt", b"x"), ("a.json", b"{}")],
+        [("a.safetensors", b"x"), ("a.json", b"{}"), ("c.json", b"{}")],
+    ],
+)
+def test_bad_uploads_are_one_sentence(files):
+    with pytest.raises(checkpoint.CheckpointError, match=r"\.$"):
+        checkpoint_files.read_upload([upload(*file) for file in files])
+
+
+def test_an_upload_on_the_page(own_folders):
+    tensors, header = shipped()
+    app = open_checkpoints()
+    app.file_uploader(key="model_files_0").set_value([("x.safetensors", b"junk", ""), ("x.json", header, "")])
+    check(app.run())
+    click(app, "add")
+    assert len(app.error) == 1 and app.error[0].value.endswith(".")
+    app.file_uploader(key="model_files_0").set_value([("x.safetensors", tensors, ""), ("x.json", header, "")])
+    check(app.run())
+    click(app, "add")
+    assert not app.error and "x has been added." in text(app)
+    assert checkpoint.load("x").dataset.title == "Two moons"
+
+
+def test_a_corrupt_model_is_a_card_with_a_sentence(own_folders):
+    folder = own_folders / "models"
+    folder.mkdir()
+    (folder / "bad.safetensors").write_bytes(b"x")
+    (folder / "bad.json").write_text("{}")
+    (folder / "worse.safetensors").write_bytes(b"x")
+    (folder / "worse.json").write_bytes((checkpoint.SHIPPED / "moons_mlp.json").read_bytes())
+    app = open_checkpoints()
+    assert len(app.error) == 2 and all(error.value.endswith(".") for error in app.error)
+    assert "**moons_mlp**" in text(app)
+
+
+def test_the_stage_holds_every_version_of_the_same_noise():
+    diffusion = GaussianDiffusion(make_schedule("log_snr", 10))
+    times = [10, 6, 3, 0]
+    rng = np.random.default_rng(0)
+    frames = rng.normal(size=(3, 4, 50, 2)).astype(np.float32)
+    drift = rng.normal(size=(4, 169, 2)).astype(np.float32)
+    versions = [Version(str(i), x, drift if i else None) for i, x in enumerate(frames)]
+    data = torch.randn(80, 2, generator=torch.Generator().manual_seed(1))
+    header, blocks = unpack(pack(training_stage.build(versions, times, diffusion, data)))
+    assert header["versions"] == ["0", "1", "2"] and header["times"] == times
+    assert np.allclose(blocks["samples/positions"], frames, atol=3e-4)
+    assert np.isnan(blocks["samples/drift/end"][0]).all(), "a version whose weights are not known has no drift"
+    assert np.allclose(blocks["data/positions"][-1], data[:50].numpy(), atol=3e-4)
+    # at the start of the chain the data are noise: nothing of x⁽⁰⁾ is left
+    first = blocks["data/positions"][0]
+    assert abs(np.corrcoef(first.ravel(), data[:50].numpy().ravel())[0, 1]) < 0.2
+
+
+@pytest.mark.parametrize("shape,n", [((3, 32, 32), 16), ((1, 28, 28), 16), ((2,), 1000)])
+def test_a_long_runs_stage_stays_light(shape, n):
+    from dpm_core.data.images import ImageSpec
+
+    diffusion = GaussianDiffusion(make_schedule("log_snr", 20))
+    times = list(range(20, -1, -2))
+    versions = [Version(str(i), np.zeros((len(times), n, *shape), np.float16)) for i in range(40)]
+    spec = ImageSpec("x", "x", shape, 128.0, 60.0) if len(shape) == 3 else None
+    payload = pack(training_stage.build(versions, times, diffusion, torch.zeros(n, *shape), spec))
+    header, _ = unpack(payload)
+    assert len(payload) < 5_000_000
+    assert header["versions"][0] == "0" and header["versions"][-1] == "39" and len(header["versions"]) >= 4
+
+
+def test_the_span_of_the_chart_holds_null_and_best_and_what_was_reached():
+    for best, top in ((None, -2.0), (-1.0, -1.2), (-1.0, 3.0)):
+        low, high = Yardstick("bits", 1.0, -4.0, best).span(top)
+        assert low < -4.0 and high > max(top, best if best is not None else top)
+
+
+def test_charts_name_their_limits_and_keep_their_range():
+    limits = {"nothing learned": (-4.0, "noise"), "best": (-1.0, "exact")}
+    chart = bound_chart(["mine", "other"], limits, -5.0, -0.5, "bits", False).to_dict()
+    assert [layer["data"]["values"][0]["label"] for layer in chart["layer"] if "data" in layer] == ["nothing learned"] * 2 + ["best"] * 2
+    line = chart["layer"][-2]["encoding"]
+    assert line["y"]["scale"]["domain"] == [-5.0, -0.5] and line["color"]["scale"]["domain"] == ["mine", "other"]
+    dashes = line["strokeDash"]["scale"]["range"]
+    assert dashes[0] != dashes[1], "colour is not the only carrier"
+    best = {"t": list(range(2, 901)), "bits": [0.1] * 899}
+    with_best, without = (time_chart(900, known, "bits", True).to_dict() for known in (best, None))
+    assert len(with_best["layer"]) == len(without["layer"]) + 1
+    assert len(with_best["layer"][-1]["data"]["values"]) <= 200
+
+
+def test_smoothing_is_a_running_mean():
+    values = np.arange(300.0)
+    assert training_view.smooth(values, 0.03)[:2].tolist() == [0.0, 0.5]
+    assert np.allclose(training_view.smooth(values, 0.03)[10:], values[10:] - 4)
+
+
+def test_a_card_never_trusts_the_description(own_folders):
+    folder = Path(own_folders / "models")
+    folder.mkdir()
+    header = json.loads(shipped()[1]) | {"parameters": None, "bound_bits": "much"}
+    (folder / "odd.safetensors").write_bytes(shipped()[0])
+    (folder / "odd.json").write_text(json.dumps(header))
+    app = open_checkpoints()
+    assert [error.value for error in app.error] == ["odd.json is not complete."]
