@@ -12,6 +12,8 @@ page = st.navigation(
         st.Page("pages/understand/schedule.py", title="Schedule", url_path="schedule"),
         st.Page("pages/understand/forward.py", title="Forward", url_path="forward"),
         st.Page("pages/understand/reverse.py", title="Reverse", url_path="reverse"),
+        st.Page("pages/train/train.py", title="Train", url_path="train"),
+        st.Page("pages/train/checkpoints.py", title="Checkpoints", url_path="checkpoints"),
     ],
     position="top" if state.presenting() else "sidebar",
     expanded=True,

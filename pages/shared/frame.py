@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import csv
+import gc
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from io import BytesIO, StringIO
 
 import numpy as np
 import streamlit as st
 import torch
 
+from dpm_core.palette import GROUND
 from pages.shared import state
 
 _STYLE = """
@@ -20,6 +24,17 @@ _STYLE = """
 [data-testid="stSidebarHeader"] { height: 2.2rem; }
 .dpm-sentence { opacity: 0.74; max-width: 46rem; margin: -0.9rem 0 0.2rem; }
 [data-testid="stMultiSelectTagsContainer"] [data-tag] { background: transparent; color: inherit; box-shadow: inset 0 0 0 1px currentColor; }
+[data-testid="stElementContainer"][data-stale="true"] { opacity: 1; transition: none; }  /* what is there stays until the new comes */
+.st-key-train_buttons { gap: 0.4rem; }
+.st-key-train_buttons button { padding-inline: 0.65rem; }
+@media (max-width: 640px) {  /* on a telephone the buttons of a run come before its stage */
+  .st-key-train_place [data-testid="stColumn"]:last-child,
+  .st-key-train_place [data-testid="stColumn"]:last-child > [data-testid="stVerticalBlock"],
+  .st-key-train_place [data-testid="stColumn"]:last-child > [data-testid="stVerticalBlock"] > [data-testid="stLayoutWrapper"],
+  .st-key-train_place [data-testid="stColumn"]:last-child > * > * > [data-testid="stVerticalBlock"] { display: contents; }
+  .st-key-train_place [data-testid="stLayoutWrapper"]:has(> .st-key-train_buttons) { order: -1; }
+}
+[data-testid="stBaseButton-primary"], [data-testid="stBaseButton-primary"]:hover { color: %s; }
 %s
 </style>
 """
@@ -30,15 +45,27 @@ html { font-size: 125%; }
 """
 
 
+@cache
+def _spare_the_collector(modules: int) -> None:
+    """Leave the objects of imported modules out of every garbage collection from now on; once per number of modules.
+
+    Streamlit collects after each run of a page or fragment. With torch imported that is half a million objects:
+    215 ms each time, in which nothing else runs, no training step either.
+    """
+    gc.freeze()
+
+
 def open_page(title: str, sentence: str) -> None:
     """Title, one plain sentence, and the styles that the link asks for."""
+    _spare_the_collector(len(sys.modules))
     # work in the plane is too small to share: a second thread gains a tenth on an idle machine and
     # loses twentyfold when the browser wants its core
     torch.set_num_threads(1)
     rules = [f".st-key-{name} {{ display: none; }}" for name in state.hidden_controls()]
     if state.presenting():
         rules.append(_PRESENT)
-    st.html(_STYLE % "\n".join(rules))
+    ground = GROUND.dark if st.context.theme.type == "dark" else GROUND.light
+    st.html(_STYLE % (ground, "\n".join(rules)))
     st.title(title, anchor=False)
     st.html(f'<p class="dpm-sentence">{sentence}</p>')
 

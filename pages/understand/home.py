@@ -13,7 +13,7 @@ CARDS = {
         "Watch it come back",
         "A learned network beside the exact answer, from the same noise. Click a particle to see where it came from.",
     ),
-    "train/train": ("Train one live", "Handwritten digits or a swiss roll, from noise to shape before your eyes, one step at a time if you like."),
+    "train/train": ("Train one live", "Digits or a swiss roll, from noise to shape before your eyes, one step at a time if you like."),
 }
 
 frame.open_page(

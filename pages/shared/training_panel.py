@@ -1,0 +1,94 @@
+"""The buttons and numbers beside the stage of a run."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dpm_core import checkpoint, jobs
+from pages.shared import checkpoint_files, training_runs, training_view
+from pages.shared.training_controls import BATCHES, DEVICE_TITLES, Setup, cost_in_words
+from pages.shared.training_runs import ALIVE, attempt
+from pages.shared.training_yardstick import Yardstick
+
+
+def panel(setup: Setup, yard: Yardstick, polled: float | None) -> None:
+    """The buttons, a sentence on what goes on, and the numbers. Reruns the page when a run begins or ends."""
+    job, made = training_runs.current(setup)
+    _buttons(setup, job)
+    if error := st.session_state.get("train_error"):
+        st.error(error)
+    if job is None:
+        st.caption(f"Before it starts: {cost_in_words(setup)}.")
+    else:
+        _sentence(setup, made, job)
+        training_view.cards(job, yard)
+    if st.session_state.pop("train_changed", False) or training_runs.pace(job) != polled:
+        st.rerun()
+
+
+def _buttons(setup: Setup, job: jobs.Job | None) -> None:
+    status = job.status if job else "none"
+    with st.container(key="train_buttons", horizontal=True, gap="small"):
+        if status == "running":
+            st.button("Pause", on_click=attempt, args=(job.pause,), key="pause", type="primary")
+        elif status == "paused":
+            st.button("Resume", on_click=attempt, args=(job.resume,), key="resume", type="primary")
+        elif status != "queued":
+            st.button("Start", on_click=training_runs.start, args=(setup,), key="start", type="primary")
+        if status in ALIVE:
+            st.button("Step", on_click=attempt, args=(job.step_once,), key="step", help="One step, and all that went into it.")
+            st.button("Stop", on_click=attempt, args=(job.stop,), key="stop")
+        else:
+            slowly = "Start with a single step, and see all that goes into it."
+            st.button("Step", on_click=training_runs.start_by_step, args=(setup,), key="first_step", help=slowly)
+        if job is not None and job.step:
+            with st.popover("Keep", key="keep"):
+                _keep(job)
+
+
+def _sentence(setup: Setup, made: Setup, job: jobs.Job) -> None:
+    """What the run is doing, in one sentence, and what to do about it."""
+    step, status = f"{job.step:,}", job.status
+    if status == "failed":
+        st.error(job.message)
+        if job.fitting_batch:
+            fits = max(size for size in BATCHES if size <= job.fitting_batch)
+            st.button(f"Use batch {fits}", on_click=_use_batch, args=(made, fits), key="fits")
+        return
+    place = job.queue_position
+    words = {
+        "queued": f"Waiting: {_ordinal(place or 1)} in line. It starts by itself.",
+        "running": f"{job.config.name} trains on the {DEVICE_TITLES[job.config.device].lower()}.",
+        "paused": f"Paused at step {step}. Nothing is lost.",
+        "finished": f"Finished at step {step}.",
+        "stopped": f"Stopped at step {step}.",
+    }[status]
+    if status in ALIVE and not setup.same(made):
+        words += " The controls have changed since; they count from the next start."
+    st.caption(job.message or words)
+
+
+def _use_batch(made: Setup, batch: int) -> None:
+    st.session_state["batch_images" if made.images else "batch"] = batch
+    st.session_state["train_changed"] = True
+
+
+def _keep(job: jobs.Job) -> None:
+    """Save the averaged weights under a name; then they can be taken along as a file."""
+    name = st.text_input("Name", job.config.name, max_chars=64, key=f"keep_name_{job.id}")
+    if st.button("Keep as a checkpoint", key="keep_now", type="primary"):
+        try:
+            if name in checkpoint.list_checkpoints():
+                raise checkpoint.CheckpointError(f"There is a checkpoint named {name!r} already; choose another name.")
+            # the bytes at once: a file that is made when it is asked for may be gone again before the browser has fetched it
+            st.session_state["kept"] = (job.id, name, checkpoint_files.zipped(job.save(name)))
+        except (ValueError, OSError) as error:
+            st.error(str(error))
+    id, kept, archive = st.session_state.get("kept", (None, "", b""))
+    if id == job.id:
+        st.caption(f"Kept as {kept}: among the [checkpoints](/checkpoints), and on the Reverse page.")
+        st.download_button("Download (.zip)", archive, f"{kept}.zip", "application/zip", on_click="ignore", type="tertiary", key="keep_zip")
+
+
+def _ordinal(n: int) -> str:
+    return f"{n}{'th' if 10 <= n % 100 <= 20 else {1: 'st', 2: 'nd', 3: 'rd'}.get(n % 10, 'th')}"

@@ -1,0 +1,201 @@
+"""A run while it goes on: its stage, its numbers and its curves."""
+
+from __future__ import annotations
+
+import html
+import math
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from dpm_core import checkpoint, jobs, stored_data
+from dpm_core.bound import NATS_PER_BIT
+from dpm_core.config import NetworkConfig, RunConfig, ScheduleConfig, from_dict
+from dpm_core.figures import bound_chart, loss_chart, time_chart
+from dpm_core.pictures import frame_numbers
+from dpm_core.snapshots import Snapshot
+from dpm_core.training import build_model
+from pages.shared import cached, training_stage
+from pages.shared.image_controls import ImageSource
+from pages.shared.player import pack, player
+from pages.shared.training_controls import Setup, Source, data_config, dataset, held_out
+from pages.shared.training_stage import Version
+from pages.shared.training_yardstick import Yardstick
+
+POINTS_DRAWN = 300  # of the loss curve
+SHORTEST = 10  # steps along an axis: one step alone has no scale
+_CARDS = """<style>
+.dpm-cards { display: grid; gap: 0.7rem; grid-template-columns: repeat(auto-fill, minmax(10.5rem, 1fr));
+  font-variant-numeric: tabular-nums; }
+.dpm-cards > div { border: 1px solid color-mix(in srgb, currentColor 14%%, transparent); border-radius: 12px;
+  padding: 0.6rem 0.9rem 0.65rem; }
+.dpm-cards h4 { margin: 0; padding: 0; font-size: 0.8125rem; font-weight: 400; opacity: 0.72; }
+.dpm-cards b { display: block; font-size: 1.375rem; line-height: 1.35; font-weight: 650; }
+.dpm-cards small { display: block; font-size: 0.8125rem; line-height: 1.4; opacity: 0.72; }
+.dpm-bar { height: 4px; border-radius: 2px; background: color-mix(in srgb, currentColor 14%%, transparent); margin: 0.35rem 0 0.3rem; }
+.dpm-bar i { display: block; height: 4px; border-radius: 2px; background: currentColor; }
+</style><div class="dpm-cards">%s</div>"""
+
+
+def stage(setup: Setup, job: jobs.Job | None) -> None:
+    """The player: a run's snapshots, or before there is one what the fresh network makes of noise."""
+    player(prepare(setup, job), key="train")
+
+
+def prepare(setup: Setup, job: jobs.Job | None) -> bytes:
+    """The player's message."""
+    run = setup.run
+    if job is None or not (snapshots := job.snapshots):
+        return _opening(setup.source, run.schedule, run.network, run.training.seed, setup.job.watch, setup.job.sample_steps)
+    return _running(job.id, tuple(s.step for s in snapshots), setup.source, run.schedule, job, snapshots)
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _opening(source: Source, schedule: ScheduleConfig, network: NetworkConfig, seed: int, n: int, steps: int) -> bytes:
+    """The fresh network's samples and, where a shipped model is of this data and schedule, what training can reach."""
+    data, process = dataset(source), cached.diffusion(schedule)
+    shape = stored_data.shape(data)
+    kernels = {"0": build_model(network, process, shape, seed).eval()}
+    for path in checkpoint.list_checkpoints([checkpoint.SHIPPED]).values():
+        try:
+            header = checkpoint.read_header(path)
+            config = from_dict(RunConfig, header["config"])
+            if config.schedule == schedule and config.data == data_config(source):
+                kernels[f"{header['steps']:,}, shipped"] = cached.model(cached.ModelRef.of(path)).model
+                break
+        except (ValueError, KeyError, OSError):
+            continue  # the Checkpoints page says what is wrong with it
+    versions, times = [], []
+    for label, kernel in kernels.items():
+        recording = training_stage.sample(kernel, shape, n, steps, seed)
+        times = recording.times.tolist()
+        versions.append(Version(label, recording.x, training_stage.drift(kernel, times) if len(shape) == 1 else None))
+    return _stage(source, schedule, versions, times, "before and after training" if len(kernels) > 1 else "before training")
+
+
+@st.cache_data(max_entries=6, show_spinner=False)
+def _running(id: str, steps: tuple[int, ...], source: Source, schedule: ScheduleConfig, _job: jobs.Job, _snapshots: list) -> bytes:
+    """The stage of a run with snapshots at these steps."""
+    times = [int(t) for t in _snapshots[-1].times]
+    versions = [Version(f"{s.step:,}", s.frames, _drift(id, s.step, _job, s)) for s in _snapshots]
+    return _stage(source, schedule, versions, times, "samples")
+
+
+@st.cache_data(max_entries=400, show_spinner=False)
+def _drift(id: str, step: int, _job: jobs.Job, _snapshot: Snapshot) -> np.ndarray | None:
+    """The drift field of a snapshot in the plane, where its weights are still there."""
+    if _snapshot.packed.ndim > 3 or _snapshot.weights is None:
+        return None
+    return training_stage.drift(_job.weights(_snapshot), [int(t) for t in _snapshot.times])
+
+
+def _stage(source: Source, schedule: ScheduleConfig, versions: list[Version], times: list[int], label: str) -> bytes:
+    process, images = cached.diffusion(schedule), isinstance(source, ImageSource)
+    contours = None if images else cached.contours(source, schedule, tuple(times))
+    spec = dataset(source).spec if images else None
+    return pack(training_stage.build(versions, times, process, held_out(source), spec, contours, label))
+
+
+def cards(job: jobs.Job, yard: Yardstick) -> None:
+    """Four numbers, each with its yardstick."""
+    now, snapshots = job.progress, job.snapshots
+    last = snapshots[-1] if snapshots else None
+    against = "<br>".join(f"{html.escape(label)} {number(value)}" for label, (value, _) in reversed(yard.limits.items()))
+    known = f"{number(last.bound_bits / yard.divide)} {yard.unit}" if last else "–"
+    spread = f"± {last.bound_standard_error_bits / yard.divide:.2g} at step {last.step:,}<br>" if last else ""
+    stop = job.config.stop
+    share = (now.step / stop.steps) if stop.steps else (now.seconds / stop.seconds) if stop.seconds else 0.0
+    of = f" of {stop.steps:,}" if stop.steps else ""
+    left = f"about {duration(now.eta_seconds)} left" if now.eta_seconds and job.status == "running" else f"after {duration(now.seconds)}"
+    what = "images" if yard.divide > 1 else "points"
+    rows = [
+        ("What it knows, K", known, spread + against),
+        ("Progress", f"{now.step:,}{of}", f'<div class="dpm-bar"><i style="width:{100 * min(1.0, share):.1f}%"></i></div>{left}'),
+        ("Speed", f"{now.steps_per_second or 0:,.3g} steps/s", f"{now.images_per_second or 0:,.0f} {what} per second"),
+        ("Gradient norm", _digits(now.gradient_norm), f"loss {_digits(now.loss)} · longer gradients are cut to 1"),
+    ]
+    st.html(_CARDS % "".join(f"<div><h4>{title}</h4><b>{value}</b><small>{note}</small></div>" for title, value, note in rows))
+
+
+def curves(job: jobs.Job, dims: int, other: tuple[str, list[dict]] | None, yard: Yardstick) -> None:
+    """K over the steps, the loss over the steps, and the loss over t."""
+    dark, T = st.context.theme.type == "dark", job.config.run.schedule.T
+    runs = [job.config.name] + ([other[0]] if other else [])
+    rows = bound_rows(runs[0], job.snapshots, yard) + (other[1] if other else [])
+    left, middle, right = st.columns(3)
+    left.markdown("**K climbs toward its limit**" + (f" · dashed: {other[0]}" if other else ""))
+    chart = bound_spec(tuple(runs), yard, yard.span(max((row["value"] for row in rows), default=yard.null)), dark)
+    rows = [*rows, {"step": max(SHORTEST, *(row["step"] for row in rows))}] if rows else rows
+    left.vega_lite_chart(pd.DataFrame(rows, columns=["step", "value", "low", "high", "run"]), chart, key="bound_chart")
+    middle.markdown("**Loss, step by step**")
+    metrics = [row for row in job.metrics() if row.get("loss", 0) > 0]
+    metrics += [{"step": max(SHORTEST, metrics[-1]["step"]), "loss": math.nan}] if metrics else []
+    keep = frame_numbers(len(metrics), POINTS_DRAWN) if metrics else np.empty(0, int)
+    steps, losses = (np.array([row[name] for row in metrics], dtype=float) for name in ("step", "loss"))
+    loss = pd.DataFrame({"step": steps[keep], "loss": losses[keep], "smooth": smooth(losses)[keep]})
+    middle.vega_lite_chart(loss, loss_spec(dark), key="loss_chart")
+    right.markdown("**Where in the chain the loss lies**")
+    t, nats = job.loss_per_time()
+    # the loss is (T − 1) KL in nats per dimension
+    bits = np.asarray(nats) * dims / (T - 1) / NATS_PER_BIT / yard.divide
+    seen = np.isfinite(bits)
+    right.vega_lite_chart(pd.DataFrame({"t": t[seen], "bits": bits[seen]}), time_spec(T, yard, dark), key="time_chart")
+
+
+# a chart costs more to describe than to fill: descriptions are kept, and only rows are sent again
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def bound_spec(runs: tuple[str, ...], yard: Yardstick, span: tuple[float, float], dark: bool) -> dict:
+    """The chart of K."""
+    return bound_chart(list(runs), yard.limits, *span, yard.unit, dark).to_dict()
+
+
+@st.cache_data(max_entries=2, show_spinner=False)
+def loss_spec(dark: bool) -> dict:
+    """The chart of the loss over steps."""
+    return loss_chart(dark).to_dict()
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def time_spec(T: int, yard: Yardstick, dark: bool) -> dict:
+    """The chart of the loss over t."""
+    best = {"t": list(yard.times[0]), "bits": list(yard.times[1])} if yard.times else None
+    return time_chart(T, best, yard.unit, dark).to_dict()
+
+
+def bound_rows(name: str, snapshots: list, yard: Yardstick) -> list[dict]:
+    """A run's K at its snapshots, as rows of the chart."""
+    rows = []
+    for snapshot in snapshots:
+        value, error = snapshot.bound_bits / yard.divide, snapshot.bound_standard_error_bits / yard.divide
+        if math.isfinite(value):
+            error = error if math.isfinite(error) else 0.0
+            rows.append({"step": snapshot.step, "value": value, "low": value - error, "high": value + error, "run": name})
+    return rows
+
+
+def smooth(values: np.ndarray, share: float = 0.03) -> np.ndarray:
+    """A running mean over a share of all values, shorter at the ends."""
+    width = max(5, int(len(values) * share))
+    total = np.cumsum(np.concatenate([[0.0], values]))
+    start = np.maximum(0, np.arange(len(values)) - width + 1)
+    return (total[1:] - total[start]) / (np.arange(len(values)) + 1 - start)
+
+
+def number(value: float) -> str:
+    """Two or three digits after the point, and a true minus."""
+    return f"{value:.2f}".replace("-", "−")
+
+
+def _digits(value: float | None) -> str:
+    return f"{value:.3g}".replace("-", "−") if value is not None and math.isfinite(value) else "–"
+
+
+def duration(seconds: float) -> str:
+    """A time in words."""
+    seconds = round(seconds)
+    if seconds < 100:
+        return f"{seconds} s"
+    return f"{seconds // 60} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
