@@ -21,6 +21,7 @@ KEPT = 40  # snapshots of one run
 FRAMES = 11  # of one sample trajectory
 WEIGHT_BYTES = 64 << 20  # of all snapshots' weights together; the oldest go first
 PLATEAU = 8  # snapshots without a rise of K, at least, that make a plateau
+NEGLIGIBLE = 0.05  # of K's own error: a rise that is real but that nobody would wait for
 IMAGES, POINTS, PAIRS = 256, 500, 2000  # held-out images; points that visit every time; pairs of a point and a time
 LONG = 100  # a longer chain is not visited whole
 
@@ -41,6 +42,7 @@ class Snapshot:
     times: np.ndarray
     packed: np.ndarray
     weights: dict[str, Tensor] | None = None
+    estimate: BoundEstimate | None = None  # K pair by pair, where it was estimated; in memory only
 
     @property
     def frames(self) -> np.ndarray:
@@ -96,7 +98,8 @@ class Watcher:
         times, x = record(run, len(timesteps(self.diffusion.T, self.steps)), FRAMES)
         weights = {k: v.detach().to("cpu", torch.float16, copy=True).contiguous() for k, v in model.network.state_dict().items()}
         packed = x.astype(np.float16) if self.images else x
-        return Snapshot(step, seconds, bound.bound_bits, bound.standard_error_bits, bound.null_bits, times, packed, weights)
+        numbers, estimate = (bound.bound_bits, bound.standard_error_bits, bound.null_bits), None if isinstance(bound, Bound) else bound
+        return Snapshot(step, seconds, *numbers, times, packed, weights, estimate)
 
 
 def thinned(snapshots: Sequence[Snapshot]) -> list[Snapshot]:
@@ -120,10 +123,22 @@ def thinned(snapshots: Sequence[Snapshot]) -> list[Snapshot]:
     return kept
 
 
-def on_a_plateau(bounds: Sequence[tuple[float, float]]) -> bool:
-    """Whether K (each with its standard error) of the last 8 snapshots, or last quarter, exceeds the best before by less than its error."""
+def on_a_plateau(bounds: Sequence[tuple[float, float]], estimates: dict[int, BoundEstimate] | None = None) -> bool:
+    """Whether K (each with its standard error) of the last 8 snapshots, or last quarter, exceeds the best before by less than its error.
+
+    ``estimates``, by number of snapshot: all are of the same data, times and noise, so that the error of a difference is
+    that of the differences pair by pair, which is far smaller. Those that no later call needs are removed from it.
+    """
     n = max(PLATEAU, len(bounds) // 4)
     if len(bounds) <= n:
         return False
-    best, error = max(bounds[:-n])
-    return max(bounds[-n:])[0] <= best + error
+    first = len(bounds) - n
+    before, last = (max(part, key=lambda i: bounds[i][0]) for part in (range(first), range(first, len(bounds))))
+    error = bounds[before][1]
+    if estimates is not None:
+        a, b = estimates.get(before), estimates.get(last)
+        paired = 0.0 if a is None or b is None else replace(a, kl_nats=a.kl_nats - b.kl_nats).standard_error_bits
+        error = max(paired, NEGLIGIBLE * error)
+        for i in [i for i in estimates if i < first and i != before]:
+            del estimates[i]
+    return bounds[last][0] <= bounds[before][0] + error

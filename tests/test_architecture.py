@@ -57,8 +57,8 @@ ALLOWED = {
     "jobs.threads": {"training"},
     "jobs.disk": {"config", "jobs.config", "snapshots"},
     "jobs.parts": {"data.images", "data.toy2d", "jobs.config", "jobs.disk", "stored_data"}
-    | {"checkpoint", "config", "diffusion", "reverse", "schedules", "snapshots", "training"},
-    "jobs.record": {"jobs.disk", "jobs.parts", "snapshots", "training"},
+    | {"checkpoint", "config", "diffusion", "networks", "reverse", "schedules", "snapshots", "training"},
+    "jobs.record": {"bound", "jobs.disk", "jobs.parts", "snapshots", "training"},
     "jobs.orders": {"jobs.config", "jobs.line"},
     "jobs.worker": {"", "losses", "jobs.disk", "jobs.line", "jobs.orders", "jobs.parts", "jobs.record"}
     | {"jobs.threads", "training"},

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,15 +21,18 @@ import torch
 import dpm_core.jobs.disk as disk
 import dpm_core.jobs.line
 import dpm_core.jobs.record as record
+import dpm_core.jobs.worker
 from dpm_core import checkpoint, commands, jobs
 from dpm_core.__main__ import _parser
 from dpm_core.config import IMAGE_RUN, DataConfig, NetworkConfig, RunConfig, ScheduleConfig, TrainConfig, from_dict, to_dict, to_json
-from dpm_core.data.images import ImageDataset
+from dpm_core.data.images import ImageDataset, make_images
+from dpm_core.data.sources import usual_run
 from dpm_core.data.toy2d import make_dataset
 from dpm_core.diffusion import GaussianDiffusion
 from dpm_core.jobs import JobConfig, JobError, Stop
-from dpm_core.jobs.parts import command
-from dpm_core.schedules import make_schedule
+from dpm_core.jobs.parts import command, explicit
+from dpm_core.networks import NETWORKS
+from dpm_core.schedules import SCHEDULES, make_schedule
 from dpm_core.training import Trainer, build_model, train_steps
 
 TINY = NetworkConfig("mlp", (("depth", 1), ("features", 2), ("width", 16)))
@@ -483,18 +488,162 @@ def test_a_run_in_the_plane_is_kept_while_it_trains(start, tmp_path):
         job.save("../x", tmp_path)
 
 
+UNUSUAL = replace(
+    IMAGE_RUN, network=NetworkConfig("unet"), schedule=ScheduleConfig("log_snr", 9), training=TrainConfig(precision="bfloat16", clip=2.0)
+)
+
+
 @pytest.mark.parametrize(
-    "run, usual", [(RUN, RunConfig()), (replace(RunConfig(), data=DataConfig("swiss_roll", 0.05)), RunConfig()), (IMAGE_RUN, IMAGE_RUN)]
+    "run, usual",
+    [
+        (RUN, RunConfig()),
+        (replace(RunConfig(), data=DataConfig("swiss_roll", 0.05)), RunConfig()),
+        (IMAGE_RUN, IMAGE_RUN),
+        (UNUSUAL, usual_run(make_images("digits"), DataConfig("digits"))),
+    ],
 )
 def test_the_command_says_the_same_run(run, usual):
-    """Read back by the command line's own parser, it gives the same schedule, network and training."""
+    """Read back by the command line's own parser, it gives the same schedule, network and training, whatever is usual there."""
     import shlex
 
     words = shlex.split(command(JobConfig("kept", run), "kept", run.training.steps))
     assert words[:3] == ["python", "-m", "dpm_core"]
     args = _parser().parse_args(words[3:])
-    assert commands._run_config(args, replace(usual, data=run.data)) == run
+    network = replace(run.network, params=explicit(NETWORKS[run.network.name], run.network.params))
+    schedule = replace(run.schedule, params=explicit(SCHEDULES[run.schedule.name], run.schedule.params))
+    assert commands._run_config(args, replace(usual, data=run.data)) == replace(run, network=network, schedule=schedule)
+    given = {"--warmup", "--decay", "--precision", "--ema", "--clip", "--lr", "--loss", "--seed", "--batch"}
+    assert given <= set(words) and args.resume is None
     assert (args.data, args.noise, args.name) == (run.data.name, run.data.noise, "kept")
+
+
+def test_explicit_parameters_are_those_that_are_built():
+    """Defaults named one by one give the same U-Net and the same noise as defaults left out."""
+    schedules = [make_schedule("log_snr", 9, **dict(params)) for params in ((), explicit(SCHEDULES["log_snr"], ()))]
+    assert torch.equal(schedules[0].alpha_bar(torch.arange(10)), schedules[1].alpha_bar(torch.arange(10)))
+    diffusion = GaussianDiffusion(schedules[0])
+    params = explicit(NETWORKS["unet"], ())
+    assert params and torch.equal(*(flat(build_model(NetworkConfig("unet", p), diffusion, (1, 8, 8))) for p in ((), params)))
+
+
+def test_a_checkpoint_begun_with_is_named(start, tmp_path):
+    """In job.json, after a restart, and in the next checkpoint's command; a run that was begun with is in job.json alone."""
+    first = start(stop=Stop(steps=2), run=replace(RUN, data=DataConfig("moons")))
+    assert first.join(20)
+    path = first.save("before", tmp_path)
+    job = start("after", stop=Stop(steps=1), run=first.config.run, resume_from=path)
+    assert job.join(20)
+    again = jobs.resume_run(job.folder, points(), points(20, 1), stop=Stop(steps=2))
+    assert again.join(20)
+    for each in (job, again):
+        assert checkpoint.load(each.save("kept", tmp_path)).meta["command"].endswith(" --resume before --name kept")
+    third = start("third", stop=Stop(steps=1), run=first.config.run, resume_from=job.folder)
+    assert third.join(20) and disk.RunFolder(third.folder).read_header()[1]["resume_from"] == {"run": "after"}
+    assert "--resume" not in checkpoint.load(third.save("kept", tmp_path)).meta["command"]
+
+
+def test_a_restart_keeps_when_it_was_begun_and_makes_no_trainer_it_does_not_need(start, monkeypatch):
+    def refuse(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(dpm_core.jobs.worker, "Trainer", refuse)
+    job = start(stop=Stop(steps=1))
+    assert job.join(20) and job.status == "finished"
+    folder = disk.RunFolder(job.folder)
+    header = folder.read_header()[1]
+    folder.write_header(header | {"created": "2020-01-01T00:00:00+00:00"})
+    job = jobs.resume_run(job.folder, points(), points(20, 1), stop=Stop(steps=2))
+    assert job.join(20) and job.status == "finished"
+    assert folder.read_header()[1]["created"] == "2020-01-01T00:00:00+00:00"
+
+
+class Slow:
+    """The disk, which takes as long as it is told for the state of one step."""
+
+    def __init__(self, monkeypatch, step):
+        self.writing, self.go, write = threading.Event(), threading.Event(), disk.RunFolder.write_state
+
+        def slow(folder, state):
+            if int(state["step"]) == step:
+                self.writing.set()
+                assert self.go.wait(20)
+            write(folder, state)
+
+        monkeypatch.setattr(disk.RunFolder, "write_state", slow)
+
+
+def test_nothing_that_is_ordered_at_the_end_changes_it(start, monkeypatch):
+    """While the last state is written, a pause, a resume and the program's end: no place is taken for ever, no message left."""
+    monkeypatch.setitem(dpm_core.jobs.line.PLACES, "cpu", 1)
+    slow = Slow(monkeypatch, 3)
+    job = start(stop=Stop(steps=3))
+    assert slow.writing.wait(20)
+    job.pause()
+    job.leave(0)
+    job.resume()
+    slow.go.set()
+    assert job.join(20) and job.status == "finished" and job.message == ""
+    (info,) = jobs.runs(job.folder.parent)
+    assert (info.status, info.message) == ("finished", "")
+    other = start("other")
+    until(lambda: other.step, 5)
+
+
+def test_a_program_that_closes_waits_for_what_is_ending(start, monkeypatch):
+    """A job told to stop is waited for; one that does not let go of its turn no longer than the time there is."""
+    slow = Slow(monkeypatch, 1)
+    job = start(paused=True)
+    slow.go.set()
+    job.step_once()
+    until(lambda: job._worker.written())
+    slow.go.clear()
+    job.set_learning_rate(0.02)
+    job.stop()
+    assert slow.writing.wait(20)
+    timer = threading.Timer(0.3, slow.go.set)
+    timer.start()
+    jobs._pause_all()
+    assert job.over and job.status == "stopped"
+    stuck = start("stuck")
+    until(lambda: stuck.step)
+    with stuck._worker.turn:
+        thread = threading.Thread(target=stuck.leave, args=(0.1,), daemon=True)
+        thread.start()
+        thread.join(5)
+        assert not thread.is_alive()
+
+
+def test_what_is_over_holds_little_memory(start, tmp_path, monkeypatch):
+    """Data, model and optimiser are let go; everything that can be asked of a run that is over still answers as before."""
+    data, run = points(), replace(RUN, data=DataConfig("moons"))
+    job = start(data=data, run=run, paused=True)
+    held = [weakref.ref(part) for part in (data, job._worker.trainer.model, job._worker.trainer, job._worker.trainer._optimiser)]
+    del data
+    for _ in range(5):
+        job.step_once()
+    before, per_time, rate = flat(job.weights()), job.loss_per_time()[1], job.learning_rate
+    job.stop()
+    assert job.join(20)
+    gc.collect()
+    assert [ref() for ref in held] == [None] * 4
+    assert torch.equal(flat(job.weights()), before) and job.step == 5 and job.learning_rate == rate and job.progress.step == 5
+    np.testing.assert_array_equal(job.loss_per_time()[1], per_time)
+    assert job.metrics() and job.last_step.step == 5
+    torch.testing.assert_close(flat(job.weights(job.latest())), before, rtol=1e-3, atol=1e-4)
+    job._record.snapshots = []  # as when none was taken at the end: K is measured now
+    loaded = checkpoint.load(job.save("kept", tmp_path))
+    assert torch.equal(flat(loaded.model), before) and loaded.meta["steps"] == 5
+    for k in range(jobs.REMEMBERED + 3):
+        assert start(f"short{k}", stop=Stop(steps=1)).join(20)
+    over = [each for each in jobs._jobs.values() if each.over]
+    assert len(over) <= jobs.REMEMBERED + 1 and jobs.get(job.id) is None
+
+
+def test_a_model_too_large_to_be_kept_is_refused_before_training(start, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "MAX_BYTES", checkpoint.MAX_HEADER_BYTES + 100)
+    with pytest.raises(JobError, match="take more than"):
+        start()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_network_that_cannot_be_compiled_trains_uncompiled(start, monkeypatch):

@@ -244,7 +244,11 @@ draw = torch.Generator().manual_seed(0)
 kernel = EmpiricalReverse(torch.randn(20_000, 2, generator=draw), GaussianDiffusion(make_schedule("paper", 40)), 0.05)
 x = torch.randn(5_000, 2, generator=draw)
 kernel.reverse(x[:10], 20)
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 1 << 20)
+def peak():
+    if sys.platform == "darwin":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
+    # of this program alone: ru_maxrss would begin with the peak of the one that started it
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) / 1024
 before = peak()
 kernel.reverse(x, 20)
 print(peak() - before, peak())

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,12 +14,15 @@ import torch
 
 import dpm_core.jobs.disk as disk
 import dpm_core.jobs.threads as threads
-from dpm_core import jobs
-from dpm_core.bound import estimate_bound, evaluate_bound
-from dpm_core.config import NetworkConfig, RunConfig, ScheduleConfig, TrainConfig
+from dpm_core import jobs, snapshots
+from dpm_core.bound import BoundEstimate, estimate_bound, evaluate_bound
+from dpm_core.config import DataConfig, NetworkConfig, RunConfig, ScheduleConfig, TrainConfig
+from dpm_core.data.images import ImageDataset
+from dpm_core.data.toy2d import make_dataset
 from dpm_core.diffusion import GaussianDiffusion
 from dpm_core.jobs import JobConfig, JobError, Stop
 from dpm_core.jobs.disk import Log, RunFolder
+from dpm_core.jobs.parts import identity
 from dpm_core.jobs.threads import Turns, choose_threads
 from dpm_core.samplers import ddim
 from dpm_core.schedules import make_schedule
@@ -148,6 +153,31 @@ def test_a_plateau_is_no_rise_beyond_the_error():
     assert not on_a_plateau([(float("nan"), float("nan"))] * 50)
 
 
+def test_a_plateau_is_seen_pair_by_pair():
+    """256 pairs that differ much from each other: a rise of a fifth of K's error is seen when every pair rises, and is none when
+    pairs rise and fall by more; one of a hundredth is not waited for. Estimates do not pile up."""
+    generator = torch.Generator().manual_seed(0)
+    spread = torch.rand(256, generator=generator, dtype=torch.float64) * 10
+    base = BoundEstimate(torch.arange(256) + 2, spread, 257, 0.0, 0.0, 0.0, 0.0)
+    error = base.standard_error_bits
+
+    def judged(kl, restored=False):
+        first, then = base, replace(base, kl_nats=kl)
+        bounds = [(e.bound_bits, e.standard_error_bits) for e in [first] * 4 + [then] * PLATEAU]
+        estimates = {} if restored else dict(enumerate([first] * 4 + [then] * PLATEAU))
+        found = on_a_plateau(bounds, estimates), on_a_plateau(bounds)
+        assert len(estimates) <= PLATEAU + 1
+        return found
+
+    rise = error * math.log(2) / 256  # of each pair, that K rises by its error
+    assert judged(spread - 0.2 * rise) == (False, True)
+    assert judged(spread - 0.2 * rise, restored=True) == (False, True)
+    assert judged(spread - 0.01 * rise) == (True, True)
+    uneven = torch.randn(256, generator=generator, dtype=torch.float64)
+    assert judged(spread - 0.2 * rise - 5 * rise * (uneven - uneven.mean())) == (True, True)
+    assert judged(spread - 1.5 * rise) == (False, False)
+
+
 def test_a_watcher_differs_by_the_weights_alone():
     """Twice the same model: the same K and samples, which are those of evaluate_bound and ddim called by hand."""
     net, held_out = model(), points(600)
@@ -170,7 +200,10 @@ def test_a_watcher_of_long_chains_and_of_images_estimates():
     net = model(T=50, shape=(1, 8, 8), network=NetworkConfig("unet", (("levels", 1), ("width", 8))))
     x = torch.randn(32, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     bound = estimate_bound(net, net.diffusion, x.repeat(8, 1, 1, 1), torch.Generator().manual_seed(0))
-    assert Watcher(net.diffusion, x, 2, 5, 0).bound(net).bound_bits == bound.bound_bits
+    watcher = Watcher(net.diffusion, x, 2, 5, 0)
+    assert watcher.bound(net).bound_bits == bound.bound_bits
+    taken = watcher.take(net, 1, 1.0)
+    assert torch.equal(taken.estimate.kl_nats, bound.kl_nats) and taken.bound_bits == bound.bound_bits
 
 
 def start(tmp_path, steps=3):
@@ -208,6 +241,132 @@ def test_what_cannot_be_resumed_is_said_in_one_sentence(tmp_path):
         jobs.resume_run(tmp_path / "nowhere", points(), points(20, 1))
     job = jobs.resume_run(folder, points(), points(20, 1), stop=Stop(steps=5))
     assert job.join(20) and job.step == 5 and job.message == ""
+
+
+def test_a_run_goes_on_with_its_own_data_alone(tmp_path):
+    """Other data of the same name are refused in one sentence; a run of before that was noted is taken at its word."""
+    folder = start(tmp_path)
+    with pytest.raises(JobError, match="trained on other data") as caught:
+        jobs.resume_run(folder, points(seed=5), points(20, 1))
+    assert str(caught.value).endswith(".") and not RunFolder(folder).alive()
+    header = RunFolder(folder).read_header()[1]
+    del header["data"]
+    RunFolder(folder).write_header(header)
+    job = jobs.resume_run(folder, points(seed=5), points(20, 1), stop=Stop(steps=4))
+    assert job.join(20) and job.step == 4
+
+
+def test_data_are_known_again():
+    """One point or pixel, or the noise, tells a person's own data from others; their title does not. Built-in sets by constants."""
+    plane = make_dataset("moons")
+    other = replace(plane, points=plane.points.clone().index_put((torch.tensor(3),), torch.zeros(2, dtype=torch.float64)))
+    own = [identity(DataConfig("own"), data) for data in (plane, replace(plane, title="x"), other, replace(plane, noise=plane.noise * 2))]
+    assert own[0] == own[1] and own[0] != own[2] and own[0] != own[3] and json.loads(json.dumps(own[0])) == own[0]
+    pixels = torch.randint(256, (1, 1, 20, 20), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    picture = ImageDataset("image", "A", (1, 8, 8), 128.0, 74.0, 256, train=pixels, held_out=pixels)
+    changed = pixels.clone()
+    changed[0, 0, 5, 5] ^= 1
+    other_picture = replace(picture, train=changed, held_out=changed)
+    assert identity(DataConfig("image"), picture) != identity(DataConfig("image"), other_picture)
+    assert "digest" not in identity(DataConfig("digits"), picture)
+    assert identity(DataConfig("digits"), picture) != identity(DataConfig("digits"), replace(picture, scale=75.0))
+
+
+def test_a_disk_that_is_full_hides_no_run(tmp_path, monkeypatch):
+    """A start that fails, at whichever file, leaves the run of that name and the one before as they were."""
+    start(tmp_path, 2)
+    folder = start(tmp_path, 3)
+    old, write = RunFolder(tmp_path / ".run.old"), disk.replace_file
+    before = sorted(path.name for path in tmp_path.iterdir())
+    for refused in range(4):
+        left = [refused]
+
+        def full(path, data, left=left):
+            if not left[0]:
+                raise OSError(errno.ENOSPC, "No space left on device", str(path))
+            left[0] -= 1
+            write(path, data)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(disk, "replace_file", full)
+            if refused < 2:
+                with pytest.raises(JobError, match="No space"):
+                    jobs.start(JobConfig("run", RUN, Stop(steps=1), threads=1), points(), points(20, 1), tmp_path, paused=True)
+                assert jobs.runs(tmp_path)[0].step == 3 and old.state_step() == 2
+            else:  # only then does it take the place; what it cannot write later, it says
+                job = jobs.start(JobConfig("run", RUN, Stop(steps=1), threads=1), points(), points(20, 1), tmp_path, paused=True)
+                job.stop()
+                assert job.join(20) and old.state_step() == 3
+                (folder / "state.safetensors").unlink(missing_ok=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    (folder / "job.json").unlink()
+    start(tmp_path, 1)
+    assert old.state_step() == 3  # what had no job.json went
+
+
+def test_a_new_run_that_cannot_take_the_place_gives_it_back(tmp_path, monkeypatch):
+    folder = start(tmp_path, 3)
+    rename = type(tmp_path).rename
+
+    def refuse(path, target):
+        if ".new-" in path.name:
+            raise OSError(errno.EIO, "Input/output error")
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(tmp_path), "rename", refuse)
+        with pytest.raises(OSError, match="Input/output"):
+            RunFolder(folder).create({})
+    assert [path.name for path in tmp_path.iterdir()] == ["run"] and not RunFolder(folder).alive() and jobs.runs(tmp_path)[0].step == 3
+    folder.rename(tmp_path / ".run.aside")  # killed between the two
+    RunFolder(folder).create({})
+    assert RunFolder(tmp_path / ".run.old").state_step() == 3
+
+
+def test_one_bad_folder_hides_no_other(tmp_path, monkeypatch):
+    """A number of 400 digits, a lock that cannot be opened, a file system without locks."""
+    folder = start(tmp_path)
+    header = json.loads((folder / "job.json").read_text()) | {"status": "running"}
+    for name in ("huge", "locked"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "job.json").write_text(json.dumps(header))
+    header["job"]["stop"]["seconds"] = 10**400
+    (tmp_path / "huge" / "job.json").write_text(json.dumps(header))
+    (tmp_path / "locked" / "lock").mkdir()
+    assert {info.name: info.status for info in jobs.runs(tmp_path)} == {"run": "finished", "locked": "interrupted"}
+    with pytest.raises(JobError, match="holds no run"):
+        jobs.resume_run(tmp_path / "huge", points(), points(20, 1))
+
+    def none(_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    (tmp_path / "locked" / "lock").rmdir()
+    (tmp_path / "locked" / "lock").touch()
+    monkeypatch.setattr(disk, "_try_lock", none)
+    assert {info.name: info.status for info in jobs.runs(tmp_path)} == {"run": "finished", "locked": "interrupted"}
+
+
+def test_weights_that_were_let_go_leave_the_disk_too(tmp_path, monkeypatch):
+    """Written again without them, also by a process that only read them; a restart lets go of as many as a run that went on."""
+    folder = RunFolder(tmp_path / "run")
+    folder.create({})
+    one, two = snapshot(1, 3000), snapshot(2, 3000)
+    folder.write_snapshots([one, two])
+    again = RunFolder(folder.path)
+    for here, light in ((folder, replace(one, weights=None)), (again, replace(two, weights=None))):
+        (read, last), _ = here.read_snapshots(2)
+        here.write_snapshots([light if light.step == s.step else s for s in (read, last)])
+        size = (folder.snapshots / f"{light.step:09d}.safetensors").stat().st_size
+        assert size < 2000 and [s.weights is None for s in here.read_snapshots(2)[0]] == [s <= light.step for s in (1, 2)]
+    monkeypatch.setattr(snapshots, "WEIGHT_BYTES", 1)
+    where = start(tmp_path / "other", 2)
+    for path in (where / "snapshots").iterdir():
+        path.unlink()
+    RunFolder(where).write_snapshots([snapshot(0, 3), snapshot(2, 3)])
+    job = jobs.resume_run(where, points(), points(20, 1), paused=True)
+    assert [s.weights is None for s in job.snapshots] == [True, False]
+    job.stop()
+    assert job.join(20)
 
 
 def test_a_run_killed_before_its_first_state_begins_anew(tmp_path):

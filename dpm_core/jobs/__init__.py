@@ -32,6 +32,7 @@ __all__ = ["Job", "JobConfig", "JobError", "Progress", "RunInfo", "SeenStep", "S
 __all__ += ["get", "jobs", "resume_run", "runs", "runs_folder", "start"]
 
 ENDING = 5.0  # seconds for which a job that is ending, or a program that is closing, is waited for
+REMEMBERED = 8  # jobs that are over, the last looked at
 _jobs: dict[str, Job] = {}
 _starting = threading.Lock()  # one job is made at a time
 
@@ -55,9 +56,9 @@ def start(
     with _one_at_a_time():
         made = parts.make(config, dataset, held_out)
         if resume_from is not None:
-            parts.begin_with(made.trainer, resume_from)
+            made = replace(made, resume_from=parts.begin_with(made.trainer, resume_from))
         files = _after_its_end((runs_folder() if root is None else root) / config.name)
-        files.create()
+        files.create({**made.header(), "status": "paused" if paused else "queued", "message": ""})
         with _released_on_error(files):
             log = Log(files.path / "metrics.jsonl")
             return _launch(Job(made, files, log, paused, clock), None)
@@ -80,7 +81,7 @@ def resume_run(
         config, header = RunFolder(Path(folder)).read_header()
         if stop is not None:
             config = replace(config, stop=stop)
-        made = parts.make(config, dataset, held_out)
+        made = parts.again(parts.make(config, dataset, held_out), header)
         files = _after_its_end(Path(folder))
         files.claim()
         with _released_on_error(files):
@@ -102,8 +103,9 @@ def get(id: str) -> Job | None:
 
 
 def _launch(job: Job, state: dict[str, Tensor] | None) -> Job:
-    for old in list(_jobs.values()):
-        if old.over and old.untouched > FORGOTTEN:
+    over = sorted((old for old in _jobs.values() if old.over), key=lambda old: old.untouched)
+    for n, old in enumerate(over):
+        if n >= REMEMBERED or old.untouched > FORGOTTEN:
             del _jobs[old.id]
     job.begin(state)
     _jobs[job.id] = job
@@ -113,7 +115,7 @@ def _launch(job: Job, state: dict[str, Tensor] | None) -> Job:
 def _after_its_end(path: Path) -> RunFolder:
     """The run's folder, once a job that is just ending there has written everything."""
     for job in list(_jobs.values()):
-        if not job.over and job.status in ENDS and job.folder.resolve() == path.resolve():
+        if not job.over and job.ending and job.folder.resolve() == path.resolve():
             job.join(ENDING)
     return RunFolder(path)
 
@@ -147,6 +149,8 @@ def _released_on_error(files: RunFolder) -> Iterator[None]:
 @atexit.register
 def _pause_all() -> None:
     """A program that closes in good order loses nothing: every run is written as paused."""
-    until = time.monotonic() + ENDING
-    for job in jobs():
+    until, alive = time.monotonic() + ENDING, [job for job in list(_jobs.values()) if not job.over]
+    for job in alive:
+        job.leave(0)  # so that none still trains while another one is waited for
+    for job in alive:
         job.leave(max(0.0, until - time.monotonic()))

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import tempfile
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,21 +79,51 @@ class RunFolder:
     def __init__(self, path: Path):
         self.path, self.snapshots = path, path / "snapshots"
         self._lock: IO[bytes] | None = None
+        self._heavy: set[Path] = set()  # snapshots with weights on disk
 
-    def create(self) -> None:
+    def create(self, header: dict[str, Any]) -> None:
         """Make it afresh and claim it; a run of the same name that is over is kept once more as ``.name.old``.
 
-        Raises JobError when that run is alive, OSError when the folder cannot be written.
+        The new one is whole before it takes the old one's place. Raises JobError when that run is alive, and OSError
+        when the disk refuses; then all is as it was.
         """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        aside = self.path.with_name(f".{self.path.name}.aside")
+        if aside.exists() and not self.path.exists():
+            aside.rename(self.path)  # a program was killed in what follows
         if self.path.exists():
             self.claim()
-            old = self.path.with_name(f".{self.path.name}.old")
+        new = RunFolder(self.path.with_name(f".{self.path.name}.new-{secrets.token_hex(4)}"))
+        try:
+            self._keep(aside)
+            new.snapshots.mkdir(parents=True)
+            new.claim()
+            replace_file(new.path / "metrics.jsonl", b"")
+            new.write_header(header)
+            if self.path.exists():
+                self.path.rename(aside)
+            new.path.rename(self.path)
+        except BaseException:
+            if aside.exists() and not self.path.exists():
+                aside.rename(self.path)
+            self.release()
+            new.release()
+            shutil.rmtree(new.path, ignore_errors=True)
+            raise
+        self.release()
+        self._lock = new._lock
+        with suppress(OSError):  # the run itself is in order; the next one of this name tries again
+            self._keep(aside)
+
+    def _keep(self, aside: Path) -> None:
+        """Make what was moved aside ``.name.old``, unless there is nothing in it to go on with."""
+        old = self.path.with_name(f".{self.path.name}.old")
+        if (aside / "job.json").exists() and (aside / "state.safetensors").exists():
             if old.exists():
                 shutil.rmtree(old)
-            self.path.rename(old)
-            self.release()
-        self.snapshots.mkdir(parents=True)
-        self.claim()
+            aside.rename(old)
+        elif aside.exists():
+            shutil.rmtree(aside)
 
     def claim(self) -> None:
         """Hold the lock until ``release`` or the end of the process. Raises JobError when another run holds it, OSError."""
@@ -112,11 +144,11 @@ class RunFolder:
             self._lock = None
 
     def alive(self) -> bool:
-        """Whether some process holds the lock."""
+        """Whether some process holds the lock; False too where nobody can, as in a folder without locks or permission."""
         try:
             with open(self.path / "lock", "rb") as file:
                 return not _try_lock(file)
-        except FileNotFoundError:
+        except OSError:
             return False
 
     def write_header(self, header: dict[str, Any]) -> None:
@@ -130,7 +162,7 @@ class RunFolder:
             if header["format"] != FORMAT:
                 raise ValueError
             return from_dict(JobConfig, header["job"]), header
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        except (OSError, ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
             raise JobError(f"{self.path.name!r} holds no run that can be read ({type(error).__name__} in its job.json).") from None
 
     def write_state(self, state: dict[str, Tensor]) -> None:
@@ -155,13 +187,16 @@ class RunFolder:
             return 0
 
     def write_snapshots(self, snapshots: Iterable[Snapshot]) -> None:
-        """Write those not on disk yet and delete those no longer kept. Raises OSError."""
+        """Write those not on disk yet, again those whose weights were let go, and delete those no longer kept. Raises OSError."""
         wanted = {self.snapshots / f"{s.step:09d}.safetensors": s for s in snapshots}
         there = set(self.snapshots.glob("*.safetensors"))
-        for path in wanted.keys() - there:
-            replace_file(path, wanted[path].to_bytes())
         for path in there - wanted.keys():
             path.unlink(missing_ok=True)
+        lighter = {path for path in self._heavy & wanted.keys() if wanted[path].weights is None}
+        for path in sorted((wanted.keys() - there) | lighter):
+            replace_file(path, wanted[path].to_bytes())
+            (self._heavy.discard if wanted[path].weights is None else self._heavy.add)(path)
+        self._heavy &= wanted.keys()
 
     def read_snapshots(self, last_step: int) -> tuple[list[Snapshot], int]:
         """Those up to ``last_step``, and how many could not be read."""
@@ -171,6 +206,8 @@ class RunFolder:
                 with safe_open(path, "np") as file:
                     metadata = file.metadata()
                 found.append(Snapshot.from_tensors(load_file(path), metadata))
+                if found[-1].weights is not None:
+                    self._heavy.add(path)
             except (OSError, SafetensorError, ValueError, KeyError, TypeError):
                 bad += 1
         return [snapshot for snapshot in found if snapshot.step <= last_step], bad
@@ -187,7 +224,8 @@ class Log:
             rows = map(_row, path.read_text(errors="replace").splitlines())
             self._rows = [row for row in rows if row and row["step"] <= last_step]
         text = _lines(self._rows)
-        replace_file(path, text)
+        if not path.exists() or path.read_bytes() != text:
+            replace_file(path, text)
         self._written, self._size = len(self._rows), len(text)
 
     def rows(self, since: int = 0) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from dpm_core import checkpoint
 from dpm_core.jobs.config import JobError
 from dpm_core.jobs.disk import Log, RunFolder
 from dpm_core.jobs.line import LINE
-from dpm_core.jobs.orders import Orders
+from dpm_core.jobs.orders import ENDS, Orders
 from dpm_core.jobs.parts import Parts, as_checkpoint
 from dpm_core.jobs.record import Progress
 from dpm_core.jobs.worker import SeenStep, Worker
@@ -67,6 +67,11 @@ class Job:
     def over(self) -> bool:
         """Whether it has ended, everything is written and its folder is free."""
         return bool(self._orders.ended)
+
+    @property
+    def ending(self) -> bool:
+        """Whether it has come to its end or been told to stop, written or not."""
+        return self._orders.closing or self.status in ENDS
 
     @property
     def untouched(self) -> float:
@@ -171,8 +176,8 @@ class Job:
     def save(self, name: str, folder: Path | None = None) -> Path:
         """Write the averaged weights as a checkpoint. Raises CheckpointError, DataError or OSError."""
         checkpoint.check_name(name)
-        parts, trainer = self._worker.parts, self._worker.trainer
         with self._worker.turn:
+            parts, trainer = self._worker.parts, self._worker.trainer
             model, step, seconds = copy.deepcopy(trainer.average).cpu().eval(), trainer.step_number, self._record.seconds
         latest = self.latest()
         if latest is not None and latest.step == step:
@@ -191,12 +196,15 @@ class Job:
         self._worker.thread.start()
 
     def leave(self, timeout: float) -> None:
-        """Pause because the program ends, and wait until that is on disk."""
-        self._want("pause", "The program was closed; resume to go on.")
-        with LINE.changed:
-            LINE.changed.wait_for(lambda: self.over or self._worker.written(), timeout)
+        """Pause because the program ends, and wait until that is on disk; of a job that is ending, until it has ended."""
+        self._orders.want("pause", "The program was closed; resume to go on.")
+        until = time.monotonic() + timeout
+        with LINE.changed:  # not for the turn, which has no limit; till the thread is idle, as torch aborts when cut off at work
+            LINE.changed.wait_for(lambda: self.over or (not self.ending and self._orders.idle and self._worker.written()), timeout)
+        if self.over:
+            self.join(max(0.0, until - time.monotonic()))
 
-    def _want(self, what: str, message: str = "") -> None:
-        self._orders.want(what, message)
+    def _want(self, what: str) -> None:
+        self._orders.want(what)
         with self._worker.turn:  # a step under way is finished
             return

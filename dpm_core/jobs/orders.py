@@ -18,6 +18,8 @@ class Orders:
     def __init__(self, device: str, paused: bool, clock: Callable[[], float]):
         self.message = ""  # why it is as it is
         self.ended = ""  # how it ended, once everything is written
+        self.closing = False  # it is ending, and nothing that is ordered changes that
+        self.idle = False  # the thread only waits
         self._device, self._clock = device, clock
         self._wanted, self._touched = "pause" if paused else "run", clock()
         self._asked = self._answered = 0  # single steps
@@ -52,9 +54,9 @@ class Orders:
                 LINE.enter(self, self._device)
 
     def want(self, what: str, message: str = "") -> None:
-        """Order "run", "pause" or "stop"; without effect when it is so already or all is over."""
+        """Order "run", "pause" or "stop"; without effect when it is so already or all is over, or about to be."""
         with LINE.changed:
-            if self.ended or self._wanted in ("stop", what):
+            if self.ended or self.closing or self._wanted in ("stop", what):
                 return
             self._wanted, self.message = what, message
             LINE.leave(self)
@@ -99,11 +101,20 @@ class Orders:
                 elif status == "running":
                     return "run"
                 else:
+                    self.idle = True
+                    LINE.changed.notify_all()
                     LINE.changed.wait(0.5)  # the clock that tells how long nobody looked rings for nobody
+                    self.idle = False
+
+    def finish(self) -> None:
+        """The end is reached, whatever was ordered last; what is left is a snapshot and to write."""
+        with LINE.changed:
+            self.closing, self.message = True, ""
 
     def leave(self, message: str) -> None:
         """The thread does no more; what is left is to write."""
         with LINE.changed:
+            self.closing = True
             LINE.leave(self)
             self.message = message or self.message
 
@@ -111,4 +122,5 @@ class Orders:
         """Everything is written, or never will be."""
         with LINE.changed:
             self.ended = how
+            LINE.leave(self)
             LINE.changed.notify_all()

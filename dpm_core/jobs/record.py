@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dpm_core.bound import BoundEstimate
 from dpm_core.jobs.disk import Log, RunFolder
 from dpm_core.jobs.parts import Parts
 from dpm_core.snapshots import on_a_plateau, thinned
@@ -46,6 +47,7 @@ class Record:
         self.flat = False  # K is on a plateau
         self.written = ("", "")  # status and message on disk
         self.snapshots, self._bounds = thinned([]), list[tuple[float, float]]()
+        self._estimates: dict[int, BoundEstimate] | None = None if parts.watcher.whole else {}
         self._snapshot_due = self._row_seconds = 0.0
         self._sums = [0.0, 0.0, 0]  # loss, gradient norm and number of steps since the last row
         self._means = (math.nan, math.nan)
@@ -138,8 +140,10 @@ class Record:
         began = clock()
         snapshot = self.watcher.take(self.trainer.average, self.trainer.step_number, self.seconds)
         self.snapshots = thinned([*self.snapshots, snapshot])  # a new list: others may be reading the old one
+        if self._estimates is not None and snapshot.estimate is not None:
+            self._estimates[len(self._bounds)] = snapshot.estimate
         self._bounds.append((snapshot.bound_bits, snapshot.bound_standard_error_bits))
-        self.flat = on_a_plateau(self._bounds)
+        self.flat = on_a_plateau(self._bounds, self._estimates)
         names = ("bound_bits", "bound_standard_error_bits", "null_bits")
         self.log.add(self.row() | {name: getattr(snapshot, name) for name in names})
         self.write(lambda: self.files.write_snapshots(self.snapshots))
@@ -186,10 +190,11 @@ class Record:
         self.seconds = self._row_seconds = float(state["job.seconds"])
         self._per_time = per_time.clone()
         self._pace = deque([(self.trainer.step_number, self.seconds)], maxlen=self._pace.maxlen)
-        self.snapshots, bad = self.files.read_snapshots(self.trainer.step_number)
+        snapshots, bad = self.files.read_snapshots(self.trainer.step_number)
+        self.snapshots = thinned(snapshots)
         rows = self.log.rows()
         self._bounds = [(row["bound_bits"], row["bound_standard_error_bits"]) for row in rows if "bound_bits" in row]
-        self.flat = on_a_plateau(self._bounds)
+        self.flat = on_a_plateau(self._bounds, self._estimates)
         self._means = next(((row["loss"], row["gradient_norm"]) for row in reversed(rows) if "loss" in row), self._means)
         self._snapshot_due = self.seconds + SNAPSHOT_EVERY[0]
         return bad

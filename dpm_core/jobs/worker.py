@@ -7,18 +7,16 @@ import math
 import threading
 import traceback
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 import dpm_core
-from dpm_core.config import to_dict
 from dpm_core.jobs.disk import Log, RunFolder
 from dpm_core.jobs.line import LINE
 from dpm_core.jobs.orders import Orders
-from dpm_core.jobs.parts import Parts
+from dpm_core.jobs.parts import Parts, ended
 from dpm_core.jobs.record import Record
 from dpm_core.jobs.threads import Turns, choose_threads
 from dpm_core.losses import LOSSES
@@ -61,7 +59,6 @@ class Worker:
         self.fitting_batch: int | None = None
         self.dirty, self._saving, self._tried = True, False, -math.inf  # state not on disk; on its way; when last tried
         self._clock, self._prepared = clock, False
-        self._created = datetime.now(UTC).isoformat(timespec="seconds")
         self.thread = threading.Thread(target=self._work, name=f"job {parts.config.name}", daemon=True)
 
     def written(self) -> bool:
@@ -85,6 +82,8 @@ class Worker:
         while True:
             order = "finish" if self.record.reached() else self.orders.next(self._save_due)
             if order in ("finish", "stop"):
+                if order == "finish":
+                    self.orders.finish()
                 if self._prepared and self.record.snapshot_missing():
                     self._snapshot()
                 return {"finish": "finished", "stop": "stopped"}[order]
@@ -115,21 +114,25 @@ class Worker:
     def _prepare(self) -> None:
         """Choose threads and compile, in the thread they are for."""
         trainer, config = self.trainer, self.parts.config
-        trial = Trainer(copy.deepcopy(trainer.model), self.parts.data, trainer.config)
         if config.device == "cpu":
-            self.doing = "" if self.threads else "It is measured how many threads are fastest."
-            self.threads = self.threads or choose_threads(trial)
+            if not self.threads:
+                self.doing = "It is measured how many threads are fastest."
+                self.threads = choose_threads(self._trial())
             torch.set_num_threads(self.threads)
         if config.compile:
             self.doing, network = "The network is being compiled, which can take a minute.", trainer.model.network
-            compile_network(trainer.model)
             try:
-                LOSSES[trainer.config.loss](trainer.model, *trial.draw(trainer.config.batch)).mean().backward()
+                compile_network(trainer.model)
+                LOSSES[trainer.config.loss](trainer.model, *self._trial().draw(trainer.config.batch)).mean().backward()
             except Exception as error:  # compilers fail in many ways, and training goes on without
                 network._compiled_call_impl = None
                 self.warning = f"The network could not be compiled ({type(error).__name__}); it trains uncompiled."
             trainer.model.zero_grad()
         self.doing, self._prepared = "", True
+
+    def _trial(self) -> Trainer:
+        """A copy to be thrown away, with generators of its own."""
+        return Trainer(copy.deepcopy(self.trainer.model), self.parts.data, self.trainer.config)
 
     def _step(self) -> TrainStep:
         """One optimiser step; the caller holds the turn."""
@@ -181,7 +184,7 @@ class Worker:
         versions = {"dpm_core": dpm_core.__version__, "torch": torch.__version__}
         with LINE.changed:
             about = {"status": end or self.orders.status, "message": self.orders.message}
-        return {"job": to_dict(self.parts.config), "threads": self.threads, **about, "created": self._created, "versions": versions}
+        return {**self.parts.header(), "threads": self.threads, **about, "versions": versions}
 
     def _close(self, end: str, message: str, whole: bool) -> None:
         try:
@@ -193,7 +196,16 @@ class Worker:
                 self.record.write(lambda: self.record.files.write_header(self._header(end)))
         finally:
             self.record.files.release()
-            self.orders.end(end)
+            try:
+                self._let_go()
+            finally:
+                self.orders.end(end)
+
+    def _let_go(self) -> None:
+        """Keep only what a run that is over is asked for; the rest of the memory is for others."""
+        with self.turn:
+            self.parts = ended(self.parts)
+            self.trainer = self.record.trainer = self.parts.trainer
 
     def _unexpected(self, error: Exception) -> str:
         text, path = traceback.format_exc(), self.record.files.path / "error.txt"

@@ -60,7 +60,7 @@ def show(shown: Card) -> Any:
         if shown.error:
             st.error(shown.error)
         else:
-            st.caption(f"{shown.words} {_size(shown.path)}.")
+            st.caption(f"{shown.words}; {_size(shown.path)}.")
         with st.container(horizontal=True, gap="small", vertical_alignment="center", key=f"do_{shown.name}"):
             _actions(shown)
         if shown.command:
@@ -124,10 +124,10 @@ def _words(header: dict[str, Any], config: RunConfig) -> str:
     training = config.training
     parts = [str(header["data"]["title"])]
     parts += [f"{NETWORK_TITLES.get(config.network.name, config.network.name)} of {count(int(header['parameters']))} parameters"]
-    parts += [f"{controls.SCHEDULE_TITLES.get(config.schedule.name, config.schedule.name)}, T = {config.schedule.T}"]
+    parts += [f"{controls.SCHEDULE_TITLES.get(config.schedule.name, config.schedule.name)}, T = {config.schedule.T}"]
     how = f"batch {training.batch} at learning rate {training.learning_rate:g}, seed {training.seed}"
     parts += [f"{int(header['steps']):,} steps with {how}"]
-    return "; ".join(parts) + "."
+    return "; ".join(parts)
 
 
 def _quality(header: dict[str, Any]) -> str:

@@ -57,8 +57,10 @@ def linked(widget: Callable[..., Any], *args: Any, key: str, **options: Any) -> 
 
 
 def choose(label: str, titles: dict[str, str], key: str, default: str | None = None, help: str | None = None) -> str:
-    """One of ``titles``' keys."""
+    """One of ``titles``' keys. A link may also name the key itself instead of its title."""
     names = list(titles)
+    if key not in st.session_state and (asked := st.query_params.get(key)) in titles:
+        st.query_params[key] = titles[asked]
     index = names.index(default) if default else 0
     return linked(st.selectbox, label, names, index, titles.get, key=key, help=help)
 

@@ -21,6 +21,8 @@ with st.sidebar:
     titles = {name: kernel_view.model_title(path, path.stat().st_mtime) for name, path in found.items()} | {
         NO_NETWORK: "Exact kernel, no network"
     }
+    if (asked := st.query_params.get("model")) not in (None, *titles, *titles.values()):
+        state.complain(f"There is no model {asked!r} here; another one is shown.")
     name = controls.choose("Model", titles, "model", "swiss_roll_mlp" if "swiss_roll_mlp" in found else None)
     try:
         ref, source, schedule = kernel_view.model_parts(name, found.get(name))

@@ -231,7 +231,7 @@ def test_rows_of_samples_from_the_same_noise(view, name, models):
     check(app.run())
     assert not app.error
     rows = sum("image-rendering" in str(block.proto) for block in app.get("html"))
-    assert rows == {"samplers": 3, "steps": 3 if name == "long" else 1, "models": 2}[view]
+    assert rows == {"samplers": 3, "steps": 3 if name == "long" else 1, "models": 3}[view]  # two models of one's own, and the shipped one
 
 
 def test_a_pixel_travels_in_the_link_and_nonsense_is_the_default(models):

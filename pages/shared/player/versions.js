@@ -63,7 +63,8 @@ function showVersion(p) {
   if (learning.shown === shown) return
   learning.shown = shown
   learning.label.textContent = text
-  const widest = Math.max(...stage.versions.map((version) => version.length))
+  // room for a hundred thousand from the start: a longer label would push the bar under the pointer
+  const widest = Math.max(7, ...stage.versions.map((version) => version.length))
   learning.label.style.minWidth = `${stage.versions_label.length + widest - 0.5}ch`
   for (const [name, value] of Object.entries({ label: stage.versions_label, valuemax: last, valuenow: p.version, valuetext: text })) {
     learning.bar.setAttribute(`aria-${name}`, value)
