@@ -20,7 +20,8 @@ class Clock:
 
     def __init__(self, monkeypatch, fixed, each):
         self.now, self.fixed, self.each, self.batches = 0.0, fixed, each, []
-        monkeypatch.setattr(dpm_core.cost, "perf_counter", lambda: self.now)
+        for name in ("perf_counter", "thread_time"):
+            monkeypatch.setattr(dpm_core.cost, name, lambda: self.now)
 
     def step(self, n):
         self.batches.append(n)

@@ -792,3 +792,17 @@ def test_a_program_that_closes_writes_its_runs_as_paused(tmp_path):
     (info,) = jobs.runs(tmp_path)
     assert info.status == "paused" and "closed" in info.message and info.step == disk.RunFolder(info.folder).state_step()
     assert done.stderr == ""
+
+
+def test_a_kept_model_says_where_its_command_leads_elsewhere(start, tmp_path):
+    """Kept in mid-run after a change of rate: a sentence with both; kept at the end of an undisturbed run: none."""
+    cosine = replace(RUN, training=replace(RUN.training, decay="cosine", steps=900))
+    job = start(run=cosine, paused=True)
+    job.step_once()
+    job.set_learning_rate(0.5)
+    job.step_once()
+    note = checkpoint.load(job.save("early", tmp_path)).meta["note"]
+    assert "changed by hand (" in note and "→ 0.5)" in note and "kept at step 2 of 900" in note
+    whole = start("whole", run=replace(cosine, training=replace(cosine.training, steps=3)))
+    until(lambda: whole.over)
+    assert "note" not in checkpoint.load(whole.save("late", tmp_path)).meta

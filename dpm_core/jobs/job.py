@@ -7,6 +7,7 @@ import math
 import secrets
 import time
 from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -180,11 +181,12 @@ class Job:
             parts, trainer = self._worker.parts, self._worker.trainer
             model, step, seconds = copy.deepcopy(trainer.average).cpu().eval(), trainer.step_number, self._record.seconds
         latest = self.latest()
+        rates = [rate for rate, _ in groupby(row["learning_rate"] for row in self.metrics() if "learning_rate" in row)]
         if latest is not None and latest.step == step:
-            made = as_checkpoint(parts, name, model, step, seconds, latest, latest.bound_standard_error_bits)
+            made = as_checkpoint(parts, name, model, step, seconds, rates, latest, latest.bound_standard_error_bits)
         else:
             bound = parts.watcher.bound(model)
-            made = as_checkpoint(parts, name, model, step, seconds, bound, bound.standard_error_bits)
+            made = as_checkpoint(parts, name, model, step, seconds, rates, bound, bound.standard_error_bits)
         return checkpoint.save(made, folder)
 
     def begin(self, state: dict[str, Tensor] | None = None) -> None:

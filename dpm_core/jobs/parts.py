@@ -178,7 +178,7 @@ def begin_with(trainer: Trainer, source: Path | Checkpoint) -> dict[str, str]:
 
 
 def as_checkpoint(
-    parts: Parts, name: str, model: ReverseModel, step: int, seconds: float, bound: Measured, error_bits: float
+    parts: Parts, name: str, model: ReverseModel, step: int, seconds: float, rates: list[float], bound: Measured, error_bits: float
 ) -> Checkpoint:
     """A trained model with all that is to be said of it. Raises DataError when a bare tensor's data set has no name."""
     run, dataset = parts.config.run, parts.dataset
@@ -194,7 +194,21 @@ def as_checkpoint(
         "seconds": round(seconds, 1),
         "command": command(parts.config, name, step, parts.resume_from),
     }
+    if note := departures(parts, step, rates):
+        meta["note"] = note
     return Checkpoint(name, model, run, dataset, meta)
+
+
+def departures(parts: Parts, step: int, rates: list[float]) -> str:
+    """In what the command line does not make this very model, in a sentence; empty when it does. ``rates``: as they followed each other."""
+    training, said = parts.config.run.training, []
+    if len(rates) > 1:
+        said.append("the learning rate was changed by hand (" + " → ".join(f"{rate:g}" for rate in rates) + ")")
+    if training.decay == "cosine" and step < training.steps:
+        said.append(f"it was kept at step {step:,} of {training.steps:,}")
+    if parts.resume_from and "checkpoint" not in parts.resume_from:
+        said.append("it began with the weights of another run")
+    return f"The command makes the same start, not this model: {', and '.join(said)}." if said else ""
 
 
 def command(config: JobConfig, name: str, step: int, resume_from: dict[str, str] | None = None) -> str:

@@ -116,7 +116,7 @@ class Worker:
         trainer, config = self.trainer, self.parts.config
         if config.device == "cpu":
             if not self.threads:
-                self.doing = "It is measured how many threads are fastest."
+                self.doing = "Finding the fastest number of threads, a few seconds."
                 self.threads = choose_threads(self._trial())
             torch.set_num_threads(self.threads)
         if config.compile:

@@ -33,6 +33,7 @@ class Card:
     words: str
     quality: str
     command: str
+    note: str  # in what the command does not make this very model
     own: bool
     error: str = ""
 
@@ -45,10 +46,11 @@ def card(name: str, path: Path) -> Card:
     try:
         header = checkpoint.read_header(path)
         config = from_dict(RunConfig, header["config"])
-        return Card(name, path, ref, title, _words(header, config), _quality(header), str(header.get("command", "")), own)
+        made, note = (str(header.get(key, "")) for key in ("command", "note"))
+        return Card(name, path, ref, title, _words(header, config), _quality(header), made, note, own)
     except (ValueError, KeyError, TypeError, IndexError) as error:
         sentence = str(error) if isinstance(error, CheckpointError) else f"{path.stem}.json is not complete."
-        return Card(name, path, ref, title, "", "", "", own, sentence)
+        return Card(name, path, ref, title, "", "", "", "", own, sentence)
 
 
 def show(shown: Card) -> Any:
@@ -66,6 +68,8 @@ def show(shown: Card) -> Any:
         if shown.command:
             with st.expander("Command"):
                 st.code(shown.command, language="bash", wrap_lines=True)
+                if shown.note:
+                    st.caption(shown.note)
     return place
 
 

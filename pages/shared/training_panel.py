@@ -10,6 +10,8 @@ from pages.shared.training_controls import BATCHES, DEVICE_TITLES, Setup, cost_i
 from pages.shared.training_runs import ALIVE, attempt
 from pages.shared.training_yardstick import Yardstick
 
+WIDE, NARROW = 84, 62  # pixels of a button
+
 
 def panel(setup: Setup, yard: Yardstick, polled: float | None) -> None:
     """The buttons, a sentence on what goes on, and the numbers. Reruns the page when a run begins or ends."""
@@ -18,6 +20,7 @@ def panel(setup: Setup, yard: Yardstick, polled: float | None) -> None:
     if error := st.session_state.get("train_error"):
         st.error(error)
     if job is None:
+        _others()
         st.caption(f"Before it starts: {cost_in_words(setup)}.")
     else:
         _sentence(setup, made, job)
@@ -26,24 +29,39 @@ def panel(setup: Setup, yard: Yardstick, polled: float | None) -> None:
         st.rerun()
 
 
+def _others() -> None:
+    """A run that goes on while this page, opened afresh, does not look at it."""
+    for other in training_runs.known():
+        if other.status in ALIVE:
+            st.caption(f"{other.config.name} is {other.status}, at step {other.step:,}.")
+            st.button(f"Watch {other.config.name}", on_click=training_runs.watch, args=(other,), key=f"watch_{other.id}")
+
+
 def _buttons(setup: Setup, job: jobs.Job | None) -> None:
+    """Every button has its own place at all times, so that none comes to stand where another was about to be pressed."""
     status = job.status if job else "none"
     with st.container(key="train_buttons", horizontal=True, gap="small"):
-        if status == "running":
-            st.button("Pause", on_click=attempt, args=(job.pause,), key="pause", type="primary")
-        elif status == "paused":
-            st.button("Resume", on_click=attempt, args=(job.resume,), key="resume", type="primary")
-        elif status != "queued":
-            st.button("Start", on_click=training_runs.start, args=(setup,), key="start", type="primary")
-        if status in ALIVE:
-            st.button("Step", on_click=attempt, args=(job.step_once,), key="step", help="One step, and all that went into it.")
-            st.button("Stop", on_click=attempt, args=(job.stop,), key="stop")
+        if job is not None and status == "running":
+            st.button("Pause", on_click=attempt, args=(job.pause,), key="pause", type="primary", width=WIDE)
+        elif job is not None and status in ("paused", "queued"):
+            queued = status == "queued"
+            st.button("Resume", on_click=attempt, args=(job.resume,), key="resume", type="primary", width=WIDE, disabled=queued)
+        else:
+            st.button("Start", on_click=training_runs.start, args=(setup,), key="start", type="primary", width=WIDE)
+        if job is not None and status in ALIVE:
+            once = "One step, and all that went into it."
+            st.button("Step", on_click=attempt, args=(job.step_once,), key="step", help=once, width=NARROW)
         else:
             slowly = "Start with a single step, and see all that goes into it."
-            st.button("Step", on_click=training_runs.start_by_step, args=(setup,), key="first_step", help=slowly)
-        if job is not None and job.step:
-            with st.popover("Keep", key="keep"):
+            st.button("Step", on_click=training_runs.start_by_step, args=(setup,), key="first_step", help=slowly, width=NARROW)
+        kept = job is not None and job.step > 0
+        with st.popover("Keep", key="keep", disabled=not kept, width=WIDE):
+            if kept:
                 _keep(job)
+        if job is not None and status == "stopped":
+            st.button("Go on", on_click=training_runs.go_on, args=(job,), key="go_on_here", width=WIDE)
+        else:
+            st.button("Stop", on_click=attempt, args=(job and job.stop,), key="stop", disabled=status not in ALIVE, width=WIDE)
 
 
 def _sentence(setup: Setup, made: Setup, job: jobs.Job) -> None:
@@ -61,7 +79,7 @@ def _sentence(setup: Setup, made: Setup, job: jobs.Job) -> None:
         "running": f"{job.config.name} trains on the {DEVICE_TITLES[job.config.device].lower()}.",
         "paused": f"Paused at step {step}. Nothing is lost.",
         "finished": f"Finished at step {step}.",
-        "stopped": f"Stopped at step {step}.",
+        "stopped": f"Stopped at step {step}: go on, or keep it.",
     }[status]
     if status in ALIVE and not setup.same(made):
         words += " The controls have changed since; they count from the next start."
@@ -82,8 +100,11 @@ def _keep(job: jobs.Job) -> None:
                 raise checkpoint.CheckpointError(f"There is a checkpoint named {name!r} already; choose another name.")
             # the bytes at once: a file that is made when it is asked for may be gone again before the browser has fetched it
             st.session_state["kept"] = (job.id, name, checkpoint_files.zipped(job.save(name)))
+            st.session_state.pop("keep_error", None)
         except (ValueError, OSError) as error:
-            st.error(str(error))
+            st.session_state["keep_error"] = (job.id, name, str(error))
+    if (problem := st.session_state.get("keep_error")) and problem[:2] == (job.id, name):
+        st.error(problem[2])  # until the name is another: the page is drawn anew twice a second
     id, kept, archive = st.session_state.get("kept", (None, "", b""))
     if id == job.id:
         st.caption(f"Kept as {kept}: among the [checkpoints](/checkpoints), and on the Reverse page.")

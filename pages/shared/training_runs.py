@@ -93,6 +93,12 @@ def look_at(setup: Setup, make: Callable[[], jobs.Job]) -> None:
     attempt(action)
 
 
+def go_on(job: jobs.Job) -> None:
+    """Take up a run that was stopped on this page, from its folder."""
+    made = _set_ups()[job.id]
+    look_at(made, lambda: jobs.resume_run(job.folder, dataset(made.source), held_out(made.source)))
+
+
 def watch(job: jobs.Job) -> None:
     """Look at a run of this process that goes on already."""
     look_at(_set_ups()[job.id], lambda: job)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 
+import altair as alt
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -47,22 +48,23 @@ def prepare(setup: Setup, job: jobs.Job | None) -> bytes:
     """The player's message."""
     run = setup.run
     if job is None or not (snapshots := job.snapshots):
-        return _opening(setup.source, run.schedule, run.network, run.training.seed, setup.job.watch, setup.job.sample_steps)
+        shipped = job is None  # once it trains, only what it is itself
+        return _opening(setup.source, run.schedule, run.network, run.training.seed, setup.job.watch, setup.job.sample_steps, shipped)
     return _running(job.id, tuple(s.step for s in snapshots), setup.source, run.schedule, job, snapshots)
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def _opening(source: Source, schedule: ScheduleConfig, network: NetworkConfig, seed: int, n: int, steps: int) -> bytes:
+def _opening(source: Source, schedule: ScheduleConfig, network: NetworkConfig, seed: int, n: int, steps: int, shipped: bool) -> bytes:
     """The fresh network's samples and, where a shipped model is of this data and schedule, what training can reach."""
     data, process = dataset(source), cached.diffusion(schedule)
     shape = stored_data.shape(data)
     kernels = {"0": build_model(network, process, shape, seed).eval()}
-    for path in checkpoint.list_checkpoints([checkpoint.SHIPPED]).values():
+    for path in checkpoint.list_checkpoints([checkpoint.SHIPPED]).values() if shipped else ():
         try:
             header = checkpoint.read_header(path)
             config = from_dict(RunConfig, header["config"])
             if config.schedule == schedule and config.data == data_config(source):
-                kernels[f"{header['steps']:,}, shipped"] = cached.model(cached.ModelRef.of(path)).model
+                kernels[f"{header['steps']:,}"] = cached.model(cached.ModelRef.of(path)).model
                 break
         except (ValueError, KeyError, OSError):
             continue  # the Checkpoints page says what is wrong with it
@@ -71,7 +73,7 @@ def _opening(source: Source, schedule: ScheduleConfig, network: NetworkConfig, s
         recording = training_stage.sample(kernel, shape, n, steps, seed)
         times = recording.times.tolist()
         versions.append(Version(label, recording.x, training_stage.drift(kernel, times) if len(shape) == 1 else None))
-    return _stage(source, schedule, versions, times, "before and after training" if len(kernels) > 1 else "before training")
+    return _stage(source, schedule, versions, times, "before training, and the shipped model" if len(kernels) > 1 else "before training")
 
 
 @st.cache_data(max_entries=6, show_spinner=False)
@@ -112,10 +114,16 @@ def cards(job: jobs.Job, yard: Yardstick) -> None:
     rows = [
         ("What it knows, K", known, spread + against),
         ("Progress", f"{now.step:,}{of}", f'<div class="dpm-bar"><i style="width:{100 * min(1.0, share):.1f}%"></i></div>{left}'),
-        ("Speed", f"{now.steps_per_second or 0:,.3g} steps/s", f"{now.images_per_second or 0:,.0f} {what} per second"),
-        ("Gradient norm", _digits(now.gradient_norm), f"loss {_digits(now.loss)} · longer gradients are cut to 1"),
+        ("Speed", *_speed(now, what)),
+        ("Gradient norm", _digits(now.gradient_norm), f"loss {_digits(now.loss)} · learning rate {job.learning_rate:g}"),
     ]
     st.html(_CARDS % "".join(f"<div><h4>{title}</h4><b>{value}</b><small>{note}</small></div>" for title, value, note in rows))
+
+
+def _speed(now: jobs.Progress, what: str) -> tuple[str, str]:
+    if not now.steps_per_second:
+        return "–", "not yet known"
+    return f"{now.steps_per_second:,.3g} steps/s", f"{now.images_per_second:,.0f} {what} per second"
 
 
 def curves(job: jobs.Job, dims: int, other: tuple[str, list[dict]] | None, yard: Yardstick) -> None:
@@ -146,23 +154,33 @@ def curves(job: jobs.Job, dims: int, other: tuple[str, list[dict]] | None, yard:
 # a chart costs more to describe than to fill: descriptions are kept, and only rows are sent again
 
 
+def _description(chart: alt.LayerChart) -> dict:
+    """A chart without the empty table that stands for rows still to come: its layers take the rows given with it."""
+    described = chart.to_dict()
+    described.pop("datasets", None)
+    for layer in described["layer"]:
+        if "name" in layer.get("data", {}):
+            del layer["data"]
+    return described
+
+
 @st.cache_data(max_entries=16, show_spinner=False)
 def bound_spec(runs: tuple[str, ...], yard: Yardstick, span: tuple[float, float], dark: bool) -> dict:
     """The chart of K."""
-    return bound_chart(list(runs), yard.limits, *span, yard.unit, dark).to_dict()
+    return _description(bound_chart(list(runs), yard.limits, *span, yard.unit, dark))
 
 
 @st.cache_data(max_entries=2, show_spinner=False)
 def loss_spec(dark: bool) -> dict:
     """The chart of the loss over steps."""
-    return loss_chart(dark).to_dict()
+    return _description(loss_chart(dark))
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def time_spec(T: int, yard: Yardstick, dark: bool) -> dict:
     """The chart of the loss over t."""
     best = {"t": list(yard.times[0]), "bits": list(yard.times[1])} if yard.times else None
-    return time_chart(T, best, yard.unit, dark).to_dict()
+    return _description(time_chart(T, best, yard.unit, dark))
 
 
 def bound_rows(name: str, snapshots: list, yard: Yardstick) -> list[dict]:
