@@ -224,6 +224,7 @@ def test_clicking_a_particle_shows_its_kernel(visit):
     one = visit()
     page = one.open("/reverse")
     stage = one.stage()
+    page.locator(".js-plotly-plot").wait_for()  # the page is whole: what comes after the player is there too
     box = stage.locator("canvas").first.bounding_box()
     page.mouse.click(box["x"] + box["width"] * 0.42, box["y"] + box["height"] * 0.5)
     page.wait_for_url(re.compile("pick="))
