@@ -39,7 +39,7 @@ def known() -> list[jobs.Job]:
 def current(setup: Setup) -> tuple[jobs.Job | None, Setup]:
     """The run on the page and how it was set up; without one, the controls.
 
-    It is the run that this session started or that its link names, as long as it lives or the controls
+    It is the run that this visit started or that its link names, as long as it lives or the controls
     still describe it.
     """
     id = state.linked("job", str, None)

@@ -109,14 +109,19 @@ class Visit:
         assert not self.foreign, self.foreign
 
 
-@pytest.fixture
-def visit(server, browser):
+def visits(browser: Browser, url: str):
+    """A maker of visits to one address, all closed and checked at the end."""
     opened: list[Visit] = []
 
     def make(**options) -> Visit:
-        opened.append(Visit(browser, server.url, **options))
+        opened.append(Visit(browser, url, **options))
         return opened[-1]
 
     yield make
     for one in opened:
         one.close()
+
+
+@pytest.fixture
+def visit(server, browser):
+    yield from visits(browser, server.url)

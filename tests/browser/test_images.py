@@ -13,7 +13,7 @@ from dpm_core.data.images import make_images
 from dpm_core.diffusion import GaussianDiffusion
 from dpm_core.schedules import make_schedule
 from dpm_core.training import build_model, train_steps
-from tests.browser.conftest import Server, Visit
+from tests.browser.conftest import Server, visits
 from tests.browser.test_browser import pixels
 
 MODEL = {"model": "Digits 8 × 8 · U-Net · T = 100 · tiny"}
@@ -36,15 +36,7 @@ def own(tmp_path_factory):
 
 @pytest.fixture
 def visit_images(own, browser):
-    opened: list[Visit] = []
-
-    def make(**options) -> Visit:
-        opened.append(Visit(browser, own.url, **options))
-        return opened[-1]
-
-    yield make
-    for one in opened:
-        one.close()
+    yield from visits(browser, own.url)
 
 
 @pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from tests.browser.conftest import Server, Visit
+from tests.browser.conftest import Server, visits
 
 TINY = "T_images=50&batch_images=16&max_steps_images=100000"
 
@@ -28,15 +28,7 @@ def lab(tmp_path_factory):
 
 @pytest.fixture
 def visit(lab, browser):
-    opened: list[Visit] = []
-
-    def make(**options) -> Visit:
-        opened.append(Visit(browser, lab.url, **options))
-        return opened[-1]
-
-    yield make
-    for one in opened:
-        one.close()
+    yield from visits(browser, lab.url)
 
 
 def steps(page) -> int:
