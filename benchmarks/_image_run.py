@@ -1,4 +1,4 @@
-"""Our own side of the image benchmarks: IMAGE_RUN on MNIST, trained for a given time."""
+"""Our own side of the image benchmarks: the usual run on a data set, trained for a given time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from time import perf_counter
 
 import torch
 
-from dpm_core.config import IMAGE_RUN, NetworkConfig, ScheduleConfig
+from dpm_core.config import IMAGE_RUN, DataConfig, RunConfig
+from dpm_core.data import sources
 from dpm_core.data.images import ImageDataset
 from dpm_core.diffusion import GaussianDiffusion
 from dpm_core.reverse import ReverseModel
@@ -24,24 +25,21 @@ def use_threads() -> None:
     torch.set_num_threads(min(THREADS, os.cpu_count() or 1))
 
 
-def diffusion(schedule: ScheduleConfig) -> GaussianDiffusion:
-    """The diffusion of a schedule."""
-    return GaussianDiffusion(make_schedule(schedule.name, schedule.T, **dict(schedule.params)))
+def fresh_model(shape: tuple[int, ...], run: RunConfig = IMAGE_RUN, seed: int = 0) -> ReverseModel:
+    """An untrained network of a run's size and schedule."""
+    schedule = make_schedule(run.schedule.name, run.schedule.T, **dict(run.schedule.params))
+    return build_model(run.network, GaussianDiffusion(schedule), shape, seed)
 
 
-def fresh_model(shape: tuple[int, ...], network: NetworkConfig = IMAGE_RUN.network, seed: int = 0) -> ReverseModel:
-    """An untrained network of IMAGE_RUN's size and schedule."""
-    return build_model(network, diffusion(IMAGE_RUN.schedule), shape, seed)
-
-
-def fresh_trainer(dataset: ImageDataset, precision: str = IMAGE_RUN.training.precision, seed: int = 0) -> Trainer:
-    """IMAGE_RUN's training on ``dataset``, its learning rate left to the caller."""
-    config = replace(IMAGE_RUN.training, steps=10**9, decay="none", precision=precision, seed=seed)
-    return Trainer(fresh_model(dataset.shape, seed=seed), dataset.batches(), config)
+def fresh_trainer(dataset: ImageDataset, precision: str = IMAGE_RUN.training.precision, batch: int | None = None, seed: int = 0) -> Trainer:
+    """The training that the app proposes for ``dataset``, in other batches if asked; its learning rate left to the caller."""
+    run = sources.live_run(dataset, DataConfig(dataset.name))
+    config = replace(run.training, steps=10**9, decay="none", precision=precision, batch=batch or run.training.batch, seed=seed)
+    return Trainer(fresh_model(dataset.shape, run, seed), dataset.batches(), config)
 
 
 def train(trainer: Trainer, seconds: float) -> int:
-    """Train for ``seconds`` inside the steps, the learning rate falling to 0 by IMAGE_RUN's cosine, here over time; the steps taken.
+    """Train for ``seconds`` inside the steps, the learning rate falling to 0 by the usual cosine, here over time; the steps taken.
 
     So the run ends where it should also when the machine grows busier on the way.
     """

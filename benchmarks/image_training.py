@@ -1,6 +1,6 @@
 """What 28 × 28 training gives on two threads: images per second, and how good the digits are after 1, 3 and 10 minutes.
 
-First table: training steps of batch 64 on MNIST, ours as IMAGE_RUN in dpm_core/config.py has it and the peers' own
+First table: training steps of batch 64 on MNIST, ours with the network that the app proposes and the peers' own
 loops on ready batches. All take turns, five windows each after a warm-up; medians. Target: no slower than the
 fastest peer.
 
@@ -10,10 +10,11 @@ held-out images (1 when all ten come about as often), and the Fréchet distance 
 held-out images. The floor is that distance for 1,000 training images that the classifier has not learned from,
 mean of ten draws. K is that of held-out images, in bits per pixel of standardised data. Target: nearer than the
 peer after the same time.
-Ours trains afresh for each time, as its learning rate's cosine has an end; the fastest peer keeps its rate, so one
-run of it is looked at three times, from the average of its weights. Minutes are wall-clock inside training
-steps. Sheets of 64 samples go to artefacts/. All of it takes the sum of the minutes, once more the longest for the
-peer, and about twenty minutes for sampling. ``--quick`` is for trying the script: its numbers mean nothing.
+Ours, all as the app proposes it, trains afresh for each time, as its learning rate's cosine has an end; the fastest
+peer keeps its rate, so one run of it is looked at three times, from the average of its weights. Minutes are
+wall-clock inside training steps. Sheets of 64 samples go to artefacts/. All of it takes the sum of the minutes, once
+more the longest for the peer, and about twenty minutes for sampling. ``--quick`` is for trying the script: its numbers
+mean nothing.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def rates(dataset: ImageDataset, windows: int, seconds: float) -> tuple[list[lis
     generator = torch.Generator().manual_seed(0)
     steps, sizes = {}, {}
     for precision in ("float32", "bfloat16"):
-        trainer = fresh_trainer(dataset, precision)
+        trainer = fresh_trainer(dataset, precision, IMAGE_RUN.training.batch)
         name = OURS if precision == IMAGE_RUN.training.precision else f"{OURS}, {precision}"
         steps[name], sizes[name] = trainer.step, _image_peers.parameters(trainer.model)
     missing = []

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import torch
+from torch import distributed
 
-from dpm_core.commands import evaluate, sample, train
+from dpm_core.commands import evaluate, sample
 from dpm_core.data import toy2d
 from dpm_core.data.images import IMAGE_SETS
 from dpm_core.networks import NETWORKS
 from dpm_core.samplers import SAMPLERS
 from dpm_core.schedules import SCHEDULES
 from dpm_core.terminal import Parser
+from dpm_core.train_command import train
 from dpm_core.training import TrainingError
 
 EXAMPLES = """examples:
@@ -119,5 +123,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _leave(code: int) -> NoReturn:
+    """End the process. One of several that trained together ends at once, without taking Python apart.
+
+    Torch's communication threads live on (DistributedDataParallel keeps them), and one that still has a tensor to free
+    when Python is gone aborts the process, and with it all the others.
+    """
+    if distributed.is_available() and distributed.is_torchelastic_launched():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    _leave(main())

@@ -110,7 +110,7 @@ class Trainer:
         rank = 0
         if distributed.is_available() and distributed.is_initialized():
             rank = distributed.get_rank()
-            self._loss = DistributedDataParallel(self._loss, broadcast_buffers=False)  # they are constants
+            self._loss = DistributedDataParallel(self._loss, forward_sync_buffers=False)  # they are constants
         self._generator = torch.Generator(self.device).manual_seed(config.seed + RANK_STRIDE * rank)
         self._cpu_generator = torch.Generator().manual_seed(config.seed + RANK_STRIDE * rank)
 

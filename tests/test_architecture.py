@@ -60,8 +60,7 @@ ALLOWED = {
     | {"checkpoint", "config", "diffusion", "networks", "reverse", "schedules", "snapshots", "training"},
     "jobs.record": {"bound", "jobs.disk", "jobs.parts", "snapshots", "training"},
     "jobs.orders": {"jobs.config", "jobs.line"},
-    "jobs.worker": {"", "losses", "jobs.disk", "jobs.line", "jobs.orders", "jobs.parts", "jobs.record"}
-    | {"jobs.threads", "training"},
+    "jobs.worker": {"", "losses", "jobs.disk", "jobs.line", "jobs.orders", "jobs.parts", "jobs.record"} | {"jobs.threads", "training"},
     "jobs.job": {"jobs.config", "jobs.disk", "jobs.line", "jobs.orders", "jobs.parts", "jobs.record", "jobs.worker"}
     | {"checkpoint", "reverse", "snapshots"},
     "jobs": {"checkpoint", "jobs.config", "jobs.disk", "jobs.job", "jobs.orders", "jobs.parts", "jobs.record", "jobs.worker", "snapshots"},

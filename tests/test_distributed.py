@@ -29,14 +29,14 @@ STEPS = 5
 pytestmark = pytest.mark.skipif(not torch.distributed.is_gloo_available(), reason="gloo is not built in")
 
 WORKER = """
-import json, math, sys, time
+import json, math, os, sys, time
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 from torch import distributed
 
-from dpm_core import commands
+from dpm_core import train_command
 from dpm_core.config import NetworkConfig, TrainConfig
 from dpm_core.diffusion import GaussianDiffusion
 from dpm_core.schedules import make_schedule
@@ -74,10 +74,10 @@ notes = {"restored": all(torch.equal(a, b) for a, b in pairs)}
 clock = time.monotonic  # the second process believes that its time is up long before the first does, then long after
 for name, speed in (("fast", 50.0), ("slow", 0.02)):
     if rank == 1:
-        commands.time.monotonic = lambda: speed * clock()
+        train_command.time.monotonic = lambda: speed * clock()
     timed = make(data)
-    notes[name] = sum(1 for _ in commands._steps(timed, 0.3))
-    commands.time.monotonic = clock
+    notes[name] = sum(1 for _ in train_command._steps(timed, 0.3))
+    train_command.time.monotonic = clock
     distributed.barrier()
 
 
@@ -110,6 +110,8 @@ if rank == 1:
 save_file(kept, out / f"{rank}.safetensors")
 (out / f"{rank}.json").write_text(json.dumps(notes))
 distributed.destroy_process_group()
+sys.stdout.flush()
+os._exit(0)  # as the command line does
 """
 
 

@@ -22,7 +22,7 @@ import dpm_core.jobs.disk as disk
 import dpm_core.jobs.line
 import dpm_core.jobs.record as record
 import dpm_core.jobs.worker
-from dpm_core import checkpoint, commands, jobs
+from dpm_core import checkpoint, jobs, train_command
 from dpm_core.__main__ import _parser
 from dpm_core.config import IMAGE_RUN, DataConfig, NetworkConfig, RunConfig, ScheduleConfig, TrainConfig, from_dict, to_dict, to_json
 from dpm_core.data.images import ImageDataset, make_images
@@ -511,7 +511,7 @@ def test_the_command_says_the_same_run(run, usual):
     args = _parser().parse_args(words[3:])
     network = replace(run.network, params=explicit(NETWORKS[run.network.name], run.network.params))
     schedule = replace(run.schedule, params=explicit(SCHEDULES[run.schedule.name], run.schedule.params))
-    assert commands._run_config(args, replace(usual, data=run.data)) == replace(run, network=network, schedule=schedule)
+    assert train_command._run_config(args, replace(usual, data=run.data)) == replace(run, network=network, schedule=schedule)
     given = {"--warmup", "--decay", "--precision", "--ema", "--clip", "--lr", "--loss", "--seed", "--batch"}
     assert given <= set(words) and args.resume is None
     assert (args.data, args.noise, args.name) == (run.data.name, run.data.noise, "kept")

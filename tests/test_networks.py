@@ -158,9 +158,9 @@ def test_multiscale_is_its_formula(variant, dense):
 
     def pool(h):
         rows, columns = (h.shape[1] + 1) // 2, (h.shape[2] + 1) // 2
-        return np.stack(
-            [[h[:, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2].mean((1, 2)) for j in range(columns)] for i in range(rows)]
-        ).transpose(2, 0, 1)
+        return np.stack([[h[:, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2].mean((1, 2)) for j in range(columns)] for i in range(rows)]).transpose(
+            2, 0, 1
+        )
 
     def convolve(h, kernel):
         padded = np.pad(h, ((0, 0), (1, 1), (1, 1)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import math
+import sys
 import threading
 from dataclasses import replace
 
@@ -23,7 +24,7 @@ from dpm_core.diffusion import GaussianDiffusion
 from dpm_core.jobs import JobConfig, JobError, Stop
 from dpm_core.jobs.disk import Log, RunFolder
 from dpm_core.jobs.parts import identity
-from dpm_core.jobs.threads import Turns, choose_threads
+from dpm_core.jobs.threads import Turns, choose_threads, give_way
 from dpm_core.samplers import ddim
 from dpm_core.schedules import make_schedule
 from dpm_core.snapshots import PLATEAU, Snapshot, Watcher, on_a_plateau, thinned
@@ -436,6 +437,29 @@ def test_threads_are_measured(monkeypatch):
     for case in ((0, 1.0, 0.5), (0, 1.0, 0.95), (1e12, 1.0, 0.5)):
         choose(*case)
     assert found == [cores, 1, 1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="niceness of threads is Linux's")
+def test_a_worker_gives_way_alone():
+    """Only the thread that asks, and those it starts, are nicer."""
+    import os
+
+    def priority() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    before, inside = priority(), []
+
+    def work() -> None:
+        give_way()
+        inside.append(priority())
+        child = threading.Thread(target=lambda: inside.append(priority()))
+        child.start()
+        child.join()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    worker.join()
+    assert inside == [min(before + 10, 19)] * 2 and priority() == before
 
 
 def test_threads_of_one_worker_are_its_own():

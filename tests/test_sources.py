@@ -111,6 +111,17 @@ def test_the_usual_run():
     assert sources.usual_run(digits.spec, DataConfig("digits")) == run
 
 
+def test_the_live_run():
+    """The usual one for points; for images the cosine schedule, the ε-loss and small batches, all else as usual."""
+    data = DataConfig("moons", 0.1)
+    assert sources.live_run(toy2d.make_dataset("moons", 0.1), data) == RunConfig(data)
+    digits = make_images("digits")
+    run, usual = (make(digits, DataConfig("digits")) for make in (sources.live_run, sources.usual_run))
+    assert (run.schedule.name, run.schedule.T, run.training.loss, run.training.batch) == ("cosine", usual.schedule.T, "simple", 32)
+    same = dataclasses.replace(run.training, loss=usual.training.loss, batch=usual.training.batch)
+    assert dataclasses.replace(run, schedule=usual.schedule, training=same) == usual
+
+
 def test_the_data_of_a_checkpoint_are_standardised_as_its_model_learned_them():
     """Pools by name; mean and scale those of the spec, whatever the files would give now."""
     digits = make_images("digits")

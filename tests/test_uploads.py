@@ -319,6 +319,21 @@ def test_large_pictures_are_made_smaller(shape, max_side, wanted):
     assert "less extreme" in picture_sentence(saved(np.zeros((10, 100), np.uint8)), 50)
 
 
+def test_a_cameras_jpeg_may_be_larger(monkeypatch):
+    """20 megapixels, lying on its side: decoded at a fraction, turned upright; refused where its full size is wanted."""
+    ramp = np.linspace(20, 220, 5000).astype(np.uint8)[None].repeat(4000, 0)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: the right edge is the bottom
+    out = io.BytesIO()
+    Image.fromarray(ramp).save(out, "JPEG", quality=90, exif=exif)
+    read = read_image(out.getvalue(), 512)
+    assert read.shape == (512, 410)
+    np.testing.assert_allclose(read[:, 200], np.linspace(20, 220, 512), atol=2)
+    assert "5,000 × 4,000" in picture_sentence(out.getvalue())
+    monkeypatch.setattr(uploads, "MAX_CAMERA_PIXELS", 19_000_000)
+    assert "5,000 × 4,000" in picture_sentence(out.getvalue(), 512)
+
+
 def test_a_16_bit_picture_is_made_smaller_after_it_is_scaled():
     flat = np.full((40, 80), 257 * 100, np.uint16)
     assert np.unique(read_image(saved(flat), 40)).tolist() == [100]

@@ -14,7 +14,8 @@ MAX_ROWS = 500_000
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_IMAGE_BYTES = 50 << 20
-MAX_PIXELS = 16_000_000
+MAX_PIXELS = 16_000_000  # decoded
+MAX_CAMERA_PIXELS = 64_000_000  # of a JPEG, which can be decoded at a half to an eighth of its size
 MIN_SIDE = 8  # pixels, the smallest picture that any model takes
 
 
@@ -63,13 +64,16 @@ def read_image(raw: bytes, max_side: int | None = None) -> np.ndarray:
     """A PNG, JPEG or WebP picture as it is meant to be seen: uint8, grey ``[H, W]`` or RGB ``[H, W, 3]``.
 
     Turned upright as its EXIF says, transparency laid on white, 16 bits rounded to 8, the first frame of
-    several; made smaller, keeping its proportions, where its longer side exceeds ``max_side``. Its size is
-    checked before it is decoded. Raises DataError, in one sentence that says what to do.
+    several; made smaller, keeping its proportions, where its longer side exceeds ``max_side``, so that a
+    camera's JPEG may be larger than other pictures. Its size is checked before it is decoded. Raises DataError,
+    in one sentence that says what to do.
     """
     if len(raw) > MAX_IMAGE_BYTES:
         raise DataError(f"This file is larger than {MAX_IMAGE_BYTES >> 20} MB; save the picture smaller.")
     try:
         with Image.open(BytesIO(raw), formats=FORMATS) as image:
+            if max_side is not None and image.format == "JPEG" and image.width * image.height <= MAX_CAMERA_PIXELS:
+                image.draft(image.mode, (max_side, max_side))  # never below that, and only by powers of two
             _check_size(*image.size)
             upright = ImageOps.exif_transpose(image)
             seen = _as_seen(upright)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import threading
 import time
 
@@ -13,6 +14,7 @@ from dpm_core.training import Trainer, TrainingError
 
 SMALL = 1e8  # weights × data × pixels of one step: less than this (10 ms on one core) is too little to share
 GAIN = 0.87  # all cores are taken when a step then needs less than this of its time with one
+NICE = 10  # added to a job's niceness: who waits for a page comes before who waits for a model
 MEASURED = 0.2  # seconds for each candidate, after one step that is not counted
 
 
@@ -34,6 +36,16 @@ class Turns:
         with self._changed:
             self._serving += 1
             self._changed.notify_all()
+
+
+def give_way() -> None:
+    """Let the operating system prefer other threads to the calling one and to those it will start (torch's own).
+
+    Linux only: elsewhere niceness is a whole process's.
+    """
+    if sys.platform == "linux":
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + NICE)
 
 
 def choose_threads(trial: Trainer) -> int:

@@ -18,7 +18,7 @@ from dpm_core.jobs.line import LINE
 from dpm_core.jobs.orders import Orders
 from dpm_core.jobs.parts import Parts, ended
 from dpm_core.jobs.record import Record
-from dpm_core.jobs.threads import Turns, choose_threads
+from dpm_core.jobs.threads import Turns, choose_threads, give_way
 from dpm_core.losses import LOSSES
 from dpm_core.training import OutOfMemory, Trainer, TrainingError, TrainStep, compile_network
 
@@ -67,6 +67,7 @@ class Worker:
 
     def _work(self) -> None:
         end, message, whole = "failed", "", True
+        give_way()
         try:
             end = self._train()
         except OutOfMemory as error:

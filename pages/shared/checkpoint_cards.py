@@ -110,18 +110,27 @@ def _actions(shown: Card) -> None:
     if shown.own:
         with st.popover("Rename", type="tertiary", key=f"rename_{shown.name}"):
             new = st.text_input("New name", shown.name, max_chars=64, key=f"name_{shown.name}")
-            st.button("Rename it", on_click=_do, args=(checkpoint.rename, shown.path, new), key=f"rename_now_{shown.name}")
+            st.button("Rename it", on_click=_do, args=("rename", shown.path, new), key=f"rename_now_{shown.name}")
+            _error("rename", shown.path)
         with st.popover("Delete", type="tertiary", key=f"delete_{shown.name}"):
             st.markdown(f"Delete {shown.name} for good?")
-            st.button("Delete it", on_click=_do, args=(checkpoint.delete, shown.path), key=f"delete_now_{shown.name}", type="primary")
+            st.button("Delete it", on_click=_do, args=("delete", shown.path), key=f"delete_now_{shown.name}", type="primary")
+            _error("delete", shown.path)
 
 
-def _do(action, *arguments) -> None:
-    """What a button does; an error is shown on the page in one sentence."""
+def _do(action: str, path: Path, *arguments: str) -> None:
+    """What a button does; an error is kept for the place where the button stands."""
     try:
-        action(*arguments)
+        {"rename": checkpoint.rename, "delete": checkpoint.delete}[action](path, *arguments)
     except (CheckpointError, OSError) as error:
-        st.session_state["checkpoint_error"] = str(error)
+        st.session_state["checkpoint_error"] = (action, path, str(error))
+
+
+def _error(action: str, path: Path) -> None:
+    """What went wrong when this was last tried, in one sentence."""
+    kept = st.session_state.get("checkpoint_error")
+    if kept and kept[:2] == (action, path):
+        st.error(st.session_state.pop("checkpoint_error")[2])
 
 
 def _words(header: dict[str, Any], config: RunConfig) -> str:

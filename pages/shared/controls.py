@@ -57,12 +57,21 @@ def linked(widget: Callable[..., Any], *args: Any, key: str, **options: Any) -> 
 
 
 def choose(label: str, titles: dict[str, str], key: str, default: str | None = None, help: str | None = None) -> str:
-    """One of ``titles``' keys. A link may also name the key itself instead of its title."""
+    """One of ``titles``' keys. A link may also name the key itself instead of its title; an untouched default as in :func:`whole`."""
     names = list(titles)
+    _follow_default(key, default or names[0])
     if key not in st.session_state and (asked := st.query_params.get(key)) in titles:
         st.query_params[key] = titles[asked]
     index = names.index(default) if default else 0
     return linked(st.selectbox, label, names, index, titles.get, key=key, help=help)
+
+
+def _follow_default(key: str, default: Any) -> None:
+    """Where other data bring another default, a value that was never touched goes along."""
+    before = st.session_state.setdefault(f"default_{key}", default)
+    if before != default and st.session_state.get(key) == before:
+        st.session_state[key] = default
+    st.session_state[f"default_{key}"] = default
 
 
 def data_source() -> PlaneSource:
@@ -170,10 +179,7 @@ def with_points(name: str, T: int) -> ScheduleConfig:
 
 def whole(label: str, low: int, high: int, default: int, key: str, step: int = 1, help: str | None = None) -> int:
     """A whole number typed or stepped. Where another data set brings another default, an untouched one goes along."""
-    before = st.session_state.setdefault(f"default_{key}", default)
-    if before != default and st.session_state.get(key) == before:
-        st.session_state[key] = default
-    st.session_state[f"default_{key}"] = default
+    _follow_default(key, default)
     return int(linked(st.number_input, label, low, high, default, step, key=key, help=help))
 
 

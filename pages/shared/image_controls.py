@@ -134,7 +134,7 @@ def _read(title: str, raw: bytes) -> str:
     try:
         st.session_state["own_picture"] = _of(uploads.read_image(raw, OWN_SIDE), title)
     except DataError as error:
-        return str(error)
+        return f"{title}: {error}"
     return ""
 
 

@@ -94,8 +94,8 @@ def setup() -> Setup:
     """The sidebar. Raises DataError, ScheduleError or ConfigError when the data or the numbers make no sense."""
     source = image_controls.any_source("digits")
     kind = "images" if isinstance(source, ImageSource) else "plane"
-    usual = sources.usual_run(dataset(source), data_config(source))
-    like = usual.training
+    proposed, best = (make(dataset(source), data_config(source)) for make in (sources.live_run, sources.usual_run))
+    like, schedules = proposed.training, {run.schedule.name: run.schedule for run in (best, proposed)}
     own = "" if kind == "plane" else "_images"  # a number for points means nothing for images, so each kind keeps its own
     network = controls.choose("Network", {name: NETWORK_TITLES[name] for name in NETWORKS[kind] if name in SIZES}, f"network{own}")
     size = controls.linked(
@@ -111,16 +111,20 @@ def setup() -> Setup:
             steps = controls.whole("Steps" if stop_by == "steps" else "At most, steps", 1, 1_000_000, like.steps, f"max_steps{own}", 500)
         if stop_by == "seconds":
             seconds = controls.whole("Seconds", 1, 86_400, 60, "seconds", 30)
-        name = controls.choose("Schedule", controls.SCHEDULE_TITLES, "schedule", usual.schedule.name)
-        T = controls.whole("Steps T of the chain", 2, 2000, usual.schedule.T, f"T{own}")
+        name = controls.choose("Schedule", controls.SCHEDULE_TITLES, "schedule", proposed.schedule.name)
+        T = controls.whole("Steps T of the chain", 2, 2000, proposed.schedule.T, f"T{own}")
         batch = controls.linked(st.select_slider, "Batch", BATCHES, like.batch, key=f"batch{own}")
-        loss = controls.choose("Loss", LOSS_TITLES, "loss")
+        loss = controls.choose("Loss", LOSS_TITLES, f"loss{own}", like.loss)
         ema = controls.linked(
             st.select_slider, "Average of the weights (EMA)", [0.0, 0.9, 0.99, 0.999, 0.9999], 0.999, key="ema",
             help="Samples and K come from a moving average of the weights, which is steadier than the weights.",
         )  # fmt: skip
         seed = controls.whole("Seed", 0, 9999, 0, "train_seed", help="The same seed gives the same run.")
         device = _device(kind)
+        compiled = device == "cuda" and controls.linked(
+            st.toggle, "Compile the network", False, key="compile",
+            help="Takes a minute before the first step; small networks then take several steps in the time of one.",
+        )  # fmt: skip
         own_name = controls.linked(st.text_input, "Name of the run", "", max_chars=64, key="run_name", placeholder="by itself").strip()
     stop = jobs.Stop(
         steps=steps if stop_by in ("steps", "plateau") else None,
@@ -132,9 +136,9 @@ def setup() -> Setup:
         like, loss=loss, steps=steps if known else 1_000_000, batch=batch, learning_rate=rate, ema=ema, seed=seed,
         decay="cosine" if known else "none", precision=usual_precision(device),
     )  # fmt: skip
-    schedule = replace(usual.schedule, T=T) if name == usual.schedule.name else controls.with_points(name, T)
+    schedule = replace(schedules[name], T=T) if name in schedules else controls.with_points(name, T)
     run = RunConfig(data_config(source), schedule, NetworkConfig(network, size_params(network, size)), training)
-    return Setup(source, jobs.JobConfig(UNNAMED, run, stop, device, watch=WATCH[kind]), own_name)
+    return Setup(source, jobs.JobConfig(UNNAMED, run, stop, device, compile=compiled, watch=WATCH[kind]), own_name)
 
 
 def size_params(network: str, size: str) -> tuple:

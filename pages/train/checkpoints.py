@@ -9,8 +9,6 @@ from pages.shared import checkpoint_cards, checkpoint_files, frame
 COLUMNS = 3
 
 frame.open_page("Checkpoints", "Every trained model that is at hand: those that came with the program, and those you have kept or brought.")
-if error := st.session_state.pop("checkpoint_error", None):
-    st.error(error)
 
 cards = []
 for name, path in checkpoint.list_checkpoints().items():
@@ -18,6 +16,8 @@ for name, path in checkpoint.list_checkpoints().items():
         cards.append(checkpoint_cards.card(name, path))
     except OSError:
         continue  # deleted since it was listed
+if (problem := st.session_state.get("checkpoint_error")) and problem[1] not in [card.path for card in cards]:
+    st.error(st.session_state.pop("checkpoint_error")[2])  # its card has gone
 cards.sort(key=lambda card: (not card.own, -card.ref.modified if card.own else 0))
 
 with st.expander("Bring a model", expanded=not cards):
