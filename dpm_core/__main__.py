@@ -1,4 +1,4 @@
-"""The command line: ``python -m dpm_core {train,sample,evaluate}``."""
+"""The command line: ``python -m dpm_core {train,sample,evaluate,inpaint}``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from torch import distributed
 from dpm_core.commands import evaluate, sample
 from dpm_core.data import toy2d
 from dpm_core.data.images import IMAGE_SETS
+from dpm_core.inpaint_command import PATCHES, inpaint
+from dpm_core.inpainting import RULES
 from dpm_core.networks import NETWORKS
 from dpm_core.samplers import SAMPLERS
 from dpm_core.schedules import SCHEDULES
@@ -29,6 +31,7 @@ EXAMPLES = """examples:
   torchrun --nproc-per-node=2 -m dpm_core train --data cifar10 --name cifar
   python -m dpm_core sample roll -n 5000 --steps 20 --seed 1 -o out.npz
   python -m dpm_core evaluate roll --json
+  python -m dpm_core inpaint photo.png mask.png -o filled.png -n 4
 """
 
 
@@ -41,7 +44,9 @@ def main(argv: list[str] | None = None) -> int:
     except TrainingError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except torch.OutOfMemoryError:
+    except (RuntimeError, MemoryError) as error:
+        if type(error) is RuntimeError and "allocate memory" not in str(error):  # in whose words the processor's allocator fails
+            raise
         print("error: this does not fit the device's memory; a smaller -n or --batch, or --device cpu, helps.", file=sys.stderr)
         return 1
     except (ValueError, OSError) as error:
@@ -65,11 +70,11 @@ def _device(name: str) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="python -m dpm_core",
-        description="Train, sample and evaluate diffusion probabilistic models.",
+        description="Train, sample and evaluate diffusion probabilistic models, and fill holes with them.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(required=True, metavar="{train,sample,evaluate}")
+    commands = parser.add_subparsers(required=True, metavar="{train,sample,evaluate,inpaint}")
 
     def command(run, summary: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(
@@ -120,6 +125,15 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("-n", type=int, help="number of held-out data (default 4000 points, 20000 draws of images)")
     p.add_argument("--data", help="fail unless the checkpoint was trained on this data set")
     p.add_argument("--json", action="store_true", help="all numbers, in bits, as JSON")
+
+    p = command(inpaint, "fill holes of pictures")
+    p.add_argument("image", type=Path, help="a picture, or a folder of pictures")
+    p.add_argument("mask", type=Path, help="white where the picture is missing; or a folder of masks with the pictures' names")
+    p.add_argument("-o", "--output", type=Path, required=True, help="picture to write (with -n 2: NAME-1, NAME-2), or folder")
+    p.add_argument("--model", default=PATCHES, help="patches (default): the picture's own; or the name of a checkpoint that fits")
+    p.add_argument("-n", type=int, default=1, help="number of completions (default 1)")
+    p.add_argument("--steps", type=int, default=50, help="steps down the chain of a checkpoint (default 50)")
+    p.add_argument("--rule", choices=list(RULES), default="noised", help="what is known, of a checkpoint (default noised)")
     return parser
 
 

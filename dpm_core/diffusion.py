@@ -53,6 +53,11 @@ class GaussianDiffusion:
         mean = expand(self.schedule.alpha(t).sqrt(), x_prev) * x_prev
         return _normal(mean, expand(self.schedule.beta(t), x_prev))
 
+    def q_jump(self, x: Tensor, s: int, t: int) -> Normal:
+        """q(x⁽ᵗ⁾|x⁽ˢ⁾) = N(√(ᾱ_t/ᾱ_s) x⁽ˢ⁾, 1−ᾱ_t/ᾱ_s) for s ≤ t: all the steps between at once."""
+        log_alpha = self.schedule.log_alpha_bars[t] - self.schedule.log_alpha_bars[s]
+        return _normal(expand((0.5 * log_alpha).exp(), x) * x, expand(-torch.expm1(log_alpha), x))
+
     def q_marginal(self, x0: Tensor, t: Time) -> Normal:
         """q(x⁽ᵗ⁾|x⁽⁰⁾) = N(√ᾱ_t x⁽⁰⁾, 1−ᾱ_t)."""
         mean = expand(self.schedule.alpha_bar(t).sqrt(), x0) * x0

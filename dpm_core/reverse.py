@@ -104,7 +104,7 @@ class EmpiricalReverse(_FromMoments):
             raise ValueError("The exact kernel needs at least one data point.")
         if not noise >= 0:
             raise ValueError("The data's noise must not be negative.")
-        self.data, self.diffusion, self.noise = data, diffusion, float(noise)
+        self.data, self.diffusion, self.noise, self.weights = data, diffusion, float(noise), weights
         y = data.flatten(1).double()
         w = torch.full((len(y),), 1.0 / len(y), device=y.device) if weights is None else weights / weights.sum()
         # one matrix product gives all logits: [x·a/v, −a²/2v, 1] · [y, |y|², log w]

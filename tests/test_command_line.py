@@ -456,6 +456,15 @@ def test_a_bad_argument_is_one_line_and_code_2(place, capsys, monkeypatch, argv,
     assert captured.out == "" and sorted(place.rglob("*")) == before
 
 
+def test_what_no_memory_holds_is_one_line(place, capsys, monkeypatch):
+    """80 terabytes of noise."""
+    monkeypatch.chdir(place)
+    assert main(["sample", "own", "-n", str(10**13)]) == 1
+    assert (
+        capsys.readouterr().err.strip() == "error: this does not fit the device's memory; a smaller -n or --batch, or --device cpu, helps."
+    )
+
+
 @pytest.mark.parametrize(
     "argv, word",
     [
