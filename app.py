@@ -7,14 +7,19 @@ from pages.shared import state
 st.set_page_config("DPM Explorer", "🌀", layout="wide", initial_sidebar_state="auto")
 
 page = st.navigation(
-    [
-        st.Page("pages/understand/home.py", title="Start", url_path="start", default=True),
-        st.Page("pages/understand/schedule.py", title="Schedule", url_path="schedule"),
-        st.Page("pages/understand/forward.py", title="Forward", url_path="forward"),
-        st.Page("pages/understand/reverse.py", title="Reverse", url_path="reverse"),
-        st.Page("pages/train/train.py", title="Train", url_path="train"),
-        st.Page("pages/train/checkpoints.py", title="Checkpoints", url_path="checkpoints"),
-    ],
+    {
+        "": [
+            st.Page("pages/understand/home.py", title="Start", url_path="start", default=True),
+            st.Page("pages/understand/schedule.py", title="Schedule", url_path="schedule"),
+            st.Page("pages/understand/forward.py", title="Forward", url_path="forward"),
+            st.Page("pages/understand/reverse.py", title="Reverse", url_path="reverse"),
+            st.Page("pages/train/train.py", title="Train", url_path="train"),
+            st.Page("pages/train/checkpoints.py", title="Checkpoints", url_path="checkpoints"),
+        ],
+        "Posterior": [
+            st.Page("pages/posterior/multiply.py", title="Multiply", url_path="multiply"),
+        ],
+    },
     position="top" if state.presenting() else "sidebar",
     expanded=True,
 )

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from dpm_core.diffusion import GaussianDiffusion, expand, gaussian_entropy_nats
-from dpm_core.reverse import ReverseKernel
+from dpm_core.reverse import LOG_SNR_LIMIT, ReverseKernel
 from dpm_core.schedules import Time
 
 NATS_PER_BIT = math.log(2)
+EVENLY = 0.2  # share of an estimate's pairs whose times are all alike
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,8 @@ def evaluate_bound(
 class BoundEstimate:
     """K from some pairs of a datum and a time, for chains too long to visit whole. Nats per datum.
 
-    ``t`` and ``kl_nats`` ``[m]``: the time of each pair, rising, and its KL term.
+    ``t`` and ``kl_nats`` ``[m]``: the time of each pair, rising, and its KL term; ``weight`` ``[m]`` is one over the
+    probability of that time, T − 1 where all are alike (unless given).
     """
 
     t: Tensor
@@ -123,33 +125,39 @@ class BoundEstimate:
     h_end: float  # H_q(X⁽ᵀ⁾|X⁽⁰⁾)
     h_prior: float  # H_p(X⁽ᵀ⁾)
     null_nats: float
+    weight: Tensor | None = None
 
     @property
     def bound_bits(self) -> float:
         """K in bits per datum."""
-        kl = (self.T - 1) * float(self.kl_nats.mean())
+        kl = float(self._weighted.mean())
         return (self.h_end - self.h_start - self.h_prior - kl) / NATS_PER_BIT
 
     @property
     def standard_error_bits(self) -> float:
         """Standard error of K in bits per datum.
 
-        The times are an even grid, so the spread about neighbours in t, not about the mean, is what remains
+        The times are an even grid of their distribution, so the spread about neighbours in t, not about the mean, is what remains
         (successive differences, Wolter 2007, section 8.2).
         """
         m = len(self.kl_nats)
         if m < 2:
             return math.nan
-        variance = 0.5 * float(self.kl_nats.diff().square().mean())
-        return (self.T - 1) * math.sqrt(variance / m) / NATS_PER_BIT
+        variance = 0.5 * float(self._weighted.diff().square().mean())
+        return math.sqrt(variance / m) / NATS_PER_BIT
 
     @property
     def null_bits(self) -> float:
         """L_null in bits per datum."""
         return self.null_nats / NATS_PER_BIT
 
+    @property
+    def _weighted(self) -> Tensor:
+        """Each pair's estimate of the sum of all KL terms, ``[m]``."""
+        return self.kl_nats * (self.T - 1 if self.weight is None else self.weight)
+
     def kl_per_time_nats(self) -> Tensor:
-        """The mean KL term at each t = 2..T, ``[T−1]``, linear in between where no pair had this t. They sum to about (T−1)·mean."""
+        """The mean KL term at each t = 2..T, ``[T−1]``, linear in between where no pair had this t."""
         sums = torch.zeros(self.T + 1, dtype=torch.float64).index_add(0, self.t, self.kl_nats.double())
         counts = torch.bincount(self.t, minlength=self.T + 1)
         seen = counts.nonzero()[:, 0]
@@ -165,21 +173,33 @@ def estimate_bound(
     generator: torch.Generator | None = None,
     chunk: int = 256,
 ) -> BoundEstimate:
-    """K from one time per datum of x0 ``[m, ...]``, the times spread evenly over 2..T.
+    """K from one time per datum of x0 ``[m, ...]``, the times spread evenly over what is lost in 2..T.
 
+    A step is as likely as the log-SNR it takes away, which is roughly as its KL, with a fifth of the pairs spread over all
+    steps alike: for a linear log-SNR all are alike anyway, the cosine schedule loses half of it in a tenth of its steps.
     Unbiased, at m model calls instead of m·(T−1); the error falls as 1/√m. The generator lives on x0's device.
     """
     m, dims = len(x0), x0[0].numel()
     device = generator.device if generator is not None else "cpu"
     offset = torch.rand((), generator=generator, device=device).cpu()
-    t = 2 + ((offset + torch.arange(m)) / m * (diffusion.T - 1)).long().clamp(max=diffusion.T - 2)
+    probability = _probabilities(diffusion)
+    levels = (offset.double() + torch.arange(m)) / m
+    t = 2 + torch.searchsorted(probability.cumsum(0), levels, right=True).clamp(max=diffusion.T - 2)
     terms = []
     for part, times in zip(x0.split(chunk), t.split(chunk)):
         terms.append(step_kl_nats(model, diffusion, part, diffusion.q_sample(part, times, generator), times))
     schedule = diffusion.schedule
     h_start, h_end, h_prior = (gaussian_entropy_nats(v, dims) for v in (schedule.noise(1), schedule.noise(diffusion.T), torch.ones(())))
     null = diffusion.prior(tuple(x0.shape[1:])).log_prob(x0.cpu()).flatten(1).sum(1).mean()
-    return BoundEstimate(t, torch.cat(terms).cpu().double(), diffusion.T, h_start, h_end, h_prior, float(null))
+    weight = 1 / probability[t - 2]
+    return BoundEstimate(t, torch.cat(terms).cpu().double(), diffusion.T, h_start, h_end, h_prior, float(null), weight)
+
+
+def _probabilities(diffusion: GaussianDiffusion) -> Tensor:
+    """How likely each of t = 2..T is to be looked at, float64 ``[T−1]``."""
+    log_snr = diffusion.schedule.log_snr(torch.arange(1, diffusion.T + 1)).clamp(-LOG_SNR_LIMIT, LOG_SNR_LIMIT)
+    lost = (log_snr[:-1] - log_snr[1:]).clamp(min=0)
+    return (1 - EVENLY) * lost / lost.sum() + EVENLY / len(lost)
 
 
 def entropy_bounds(diffusion: GaussianDiffusion, dimensions: int) -> tuple[Tensor, Tensor]:

@@ -62,6 +62,7 @@ def choose(label: str, titles: dict[str, str], key: str, default: str | None = N
     _follow_default(key, default or names[0])
     if key not in st.session_state and (asked := st.query_params.get(key)) in titles:
         st.query_params[key] = titles[asked]
+        st.session_state[key] = asked
     index = names.index(default) if default else 0
     return linked(st.selectbox, label, names, index, titles.get, key=key, help=help)
 

@@ -176,3 +176,9 @@ def test_payload_stays_under_five_megabytes_at_the_largest_setting():
     payload, steps = cached.forward(PlaneSource("swiss_roll"), ScheduleConfig("paper", 500), 20000, 0)
     assert len(payload) < 5_000_000
     assert len(steps.times) == 101 and not np.isnan(steps.x).any()
+
+
+def test_a_link_may_name_the_key_of_a_choice():
+    """?data=moons as well as ?data=Two moons; nonsense gives the default."""
+    assert check(open_page("forward", data="moons")).selectbox(key="data").value == "moons"
+    assert check(open_page("forward", data="no_such")).selectbox(key="data").value == "swiss_roll"
