@@ -17,6 +17,7 @@ page = st.navigation(
             st.Page("pages/train/checkpoints.py", title="Checkpoints", url_path="checkpoints"),
         ],
         "Posterior": [
+            st.Page("pages/posterior/inpaint.py", title="Inpaint", url_path="inpaint"),
             st.Page("pages/posterior/multiply.py", title="Multiply", url_path="multiply"),
         ],
     },

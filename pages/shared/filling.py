@@ -19,7 +19,7 @@ from dpm_core.inpainting import Progress, fill_by_model, neighbourhood
 from dpm_core.jobs.threads import give_way
 from dpm_core.patch_inpainting import fill_by_patches
 
-BASELINE_PIXELS = 12_000  # of a hole: the biharmonic equation's time grows faster than the hole
+BASELINE_PIXELS = 200_000  # of a hole, some seconds for the biharmonic equation
 WINDOW = 7  # pixels of SSIM's window
 
 

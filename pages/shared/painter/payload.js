@@ -1,0 +1,89 @@
+// ---- Payload: bytes -> checked pictures ---------------------------------------------
+// The layout is described in pack.py. Every size is checked before an array is made, so a
+// damaged message shows a sentence, not a crash.
+
+const clamp = (x, low, high) => Math.min(high, Math.max(low, x))
+
+// A loop: typed arrays of a megabyte are compared, where `every` would call a function a million times.
+function same(a, b) {
+  if (!a || !b || a.length !== b.length) return false
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
+  return true
+}
+
+function need(condition, sentence) {
+  if (!condition) throw new Error(sentence)
+}
+
+// Pictures by checksum: what the server knows to be here it does not send again. They outlive one canvas, which may
+// be built anew at any time.
+const pictures = (window.__dpmPictures ??= new Map())
+const MOST_PICTURES = 6
+class MissingPicture extends Error {}
+
+function remember(picture) {
+  pictures.delete(picture.checksum)
+  pictures.set(picture.checksum, picture)
+  if (pictures.size > MOST_PICTURES) pictures.delete(pictures.keys().next().value)
+}
+
+const BROKEN = "The picture could not be read: its parts do not fit together."
+
+// {mode, width, height, small, tall, revision, image, plane, result, before}. A picture is {pixels, channels}; a
+// result also has `filled`, 0 or 1 per pixel, and covers the whole picture with 0 elsewhere. `plane` is what
+// is painted on: 0 or 1 per pixel of a mask, 0 to 255 of a drawing.
+function parsePayload(bytes) {
+  need(bytes instanceof Uint8Array && bytes.length >= 8 && String.fromCharCode(...bytes.subarray(0, 4)) === "DPP1",
+    "The picture could not be read: no data arrived.")
+  const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(4, true)
+  need(8 + length <= bytes.length, BROKEN)
+  const head = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length)))
+  const count = head.width * head.height
+  need(Number.isInteger(count) && count > 0, BROKEN)
+  const blocks = {}
+  let from = 8 + length
+  for (const { name, channels, bytes: size, checksum } of head.blocks) {
+    need(from + size <= bytes.length, BROKEN)
+    // A copy: what arrived belongs to Streamlit. The same picture is the same object, and what was made of it is kept.
+    const known = checksum === null ? null : pictures.get(checksum)
+    const kept = known?.channels === channels && known.pixels.length === count * channels ? known : null
+    blocks[name] = kept || { pixels: bytes.slice(from, from + size), channels, checksum }
+    from += size
+  }
+  const { image, mask, result, filled, before } = blocks
+  for (const picture of [image, before]) if (picture && !picture.pixels.length) throw new MissingPicture()
+  for (const picture of [image, before]) need(!picture || picture.pixels.length === count * picture.channels, BROKEN)
+  need(image && (head.mode === "draw" || mask), BROKEN)
+  if (head.mode !== "draw") for (const picture of [before, image]) if (picture) remember(picture)
+  return {
+    ...head, image, before: before || null,
+    plane: head.mode === "draw" ? image.pixels.slice() : unpackBits(mask.pixels, count),
+    result: result ? spread(result, unpackBits(filled.pixels, count)) : null,
+  }
+}
+
+// Eight pixels per byte, the first in the highest bit.
+function unpackBits(bits, count) {
+  need(bits.length === Math.ceil(count / 8), BROKEN)
+  const out = new Uint8Array(count)
+  for (let i = 0; i < count; i++) out[i] = (bits[i >> 3] >> (7 - (i & 7))) & 1
+  return out
+}
+
+// Only the pixels of the hole are sent.
+function spread({ pixels, channels }, filled) {
+  const out = new Uint8Array(filled.length * channels)
+  let from = 0
+  for (let i = 0; i < filled.length; i++) {
+    if (!filled[i]) continue
+    for (let c = 0; c < channels; c++) out[i * channels + c] = pixels[from++]
+  }
+  need(from === pixels.length, BROKEN)
+  return { pixels: out, channels, filled }
+}
+
+// One pixel of a picture as a word of ImageData.
+function wordOf({ pixels, channels }, i) {
+  if (channels === 1) return 0xff000000 | (pixels[i] * 0x010101)
+  return 0xff000000 | (pixels[3 * i + 2] << 16) | (pixels[3 * i + 1] << 8) | pixels[3 * i]
+}
