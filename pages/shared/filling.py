@@ -116,7 +116,8 @@ def biharmonic(picture: np.ndarray, missing: np.ndarray) -> np.ndarray:
 
 def score(truth: np.ndarray, found: np.ndarray, missing: np.ndarray) -> Score:
     """How near a completion is to the truth."""
-    psnr = peak_signal_noise_ratio(truth[missing], found[missing], data_range=255)
+    with np.errstate(divide="ignore"):  # infinite where nothing differs
+        psnr = peak_signal_noise_ratio(truth[missing], found[missing], data_range=255)
     window = neighbourhood(missing)
     a, b = truth[window], found[window]
     side = min(WINDOW, min(a.shape[:2]) - 1 + min(a.shape[:2]) % 2)

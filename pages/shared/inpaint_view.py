@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import zipfile
 from io import BytesIO
 
@@ -193,7 +194,8 @@ def _completions(filling: Filling, truth: np.ndarray) -> None:
 
 def _words(truth: np.ndarray, found: np.ndarray, missing: np.ndarray) -> str:
     near = _scored(truth, found, missing)
-    return f"PSNR {near.psnr:.1f} dB, SSIM {near.ssim:.3f}"
+    psnr = f"{near.psnr:.1f} dB" if math.isfinite(near.psnr) else "∞"
+    return f"PSNR {psnr}, SSIM {near.ssim:.3f}"
 
 
 def _image(picture: np.ndarray, title: str) -> str:
