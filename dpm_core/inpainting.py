@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dpm_core.checkpoint import Checkpoint
+from dpm_core.config import RunConfig
 from dpm_core.data.images import ImageSpec
 from dpm_core.posterior import Inpaint, repaint_times
 from dpm_core.reverse import ReverseModel
@@ -64,13 +65,17 @@ def check(picture: np.ndarray, missing: np.ndarray) -> None:
         raise HoleError("All of the picture is painted; leave some of it to go by.")
 
 
-def misfit(spec: ImageSpec, picture: np.ndarray) -> str:
-    """Why a model of such images cannot fill this picture, in one sentence; empty where it can."""
-    channels, height, width = spec.shape
+def misfit(run: RunConfig, shape: tuple[int, ...], picture: np.ndarray) -> str:
+    """Why a model of images ``(C, H, W)`` that came from such a run cannot fill this picture, in one sentence; empty where it can.
+
+    U-Nets that learned from cuts are convolutions all the way, so they take any picture that is large enough.
+    """
+    channels, height, width = shape
     own = 3 if picture.ndim == 3 else 1
     if own != channels:
         return f"It makes {'colour' if channels == 3 else 'grey'} pictures, and this one is {'in colour' if own == 3 else 'grey'}."
-    if spec.name in CUT_FROM_LARGER and min(picture.shape[:2]) >= min(height, width):
+    anywhere = run.data.name in CUT_FROM_LARGER and run.network.name == "unet" and not dict(run.network.params).get("attention")
+    if anywhere and picture.shape[0] >= height and picture.shape[1] >= width:
         return ""
     if picture.shape[:2] != (height, width):
         return f"It is for {width} × {height} pixels, and this picture has {picture.shape[1]} × {picture.shape[0]}."
@@ -100,7 +105,7 @@ def fill_by_model(
     spec = loaded.dataset
     if not isinstance(spec, ImageSpec):
         raise HoleError(f"{loaded.name} makes points in the plane; choose a model of images.")
-    if why := misfit(spec, picture):
+    if why := misfit(loaded.config, spec.shape, picture):
         raise HoleError(f"{loaded.name} does not fit. {why}")
     if rule not in RULES:
         raise HoleError(f"The rule is one of {', '.join(RULES)}, not {rule!r}.")

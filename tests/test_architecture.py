@@ -30,7 +30,7 @@ ALLOWED = {
     "samplers": {"schedules", "diffusion", "reverse", "factors"},
     "posterior": {"diffusion", "factors", "reverse", "samplers"},
     "patches": {"schedules", "diffusion", "reverse"},
-    "inpainting": {"checkpoint", "data.images", "posterior", "reverse", "samplers", "schedules"},
+    "inpainting": {"checkpoint", "config", "data.images", "posterior", "reverse", "samplers", "schedules"},
     "patch_inpainting": {"diffusion", "inpainting", "patches", "posterior", "samplers", "schedules"},
     "products": {"data.toy2d", "diffusion", "factors", "metrics", "posterior", "reverse", "samplers", "schedules"},
     "bound": {"schedules", "diffusion", "reverse"},

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from dpm_core import checkpoint
 from dpm_core.__main__ import main
+from dpm_core.config import DataConfig, NetworkConfig
 from dpm_core.data.images import make_images
 from dpm_core.inpainting import HoleError, fill_by_model, misfit, neighbourhood
 from dpm_core.patch_inpainting import PatchConfig, fill_by_patches
@@ -125,6 +128,16 @@ def test_completions_of_digits_are_nearer_to_them_than_chance():
     assert np.mean(ours) < 0.75 * np.mean(plain)
 
 
+def test_only_convolutions_that_learned_from_cuts_take_larger_pictures():
+    """Not the paper's network, whose dense branch knows the size, nor one with attention, nor a model of whole pictures."""
+    run, picture = checkpoint.load("brick_unet").config, np.zeros((60, 70), np.uint8)
+    shape = (1, 32, 32)
+    assert misfit(run, shape, picture) == "" and "32 × 32 pixels" in misfit(run, shape, picture[:20])
+    for other in (NetworkConfig("multiscale"), NetworkConfig("unet", (("attention", True),))):
+        assert "32 × 32 pixels" in misfit(replace(run, network=other), shape, picture)
+    assert "32 × 32 pixels" in misfit(replace(run, data=DataConfig("digits")), shape, picture)
+
+
 def test_a_model_of_cuts_takes_larger_pictures():
     picture = make_images("brick").train[0, 0, :80, :90].numpy()
     missing = square(picture, 30, 30, 16)
@@ -140,7 +153,8 @@ def test_a_model_of_cuts_takes_larger_pictures():
     ],
 )
 def test_what_does_not_fit_is_said(picture, words):
-    assert words in misfit(checkpoint.load("mnist_unet").dataset, picture)
+    loaded = checkpoint.load("mnist_unet")
+    assert words in misfit(loaded.config, loaded.dataset.shape, picture)
     with pytest.raises(HoleError, match="mnist_unet does not fit"):
         next(fill_by_model(checkpoint.load("mnist_unet"), picture, square(picture, 2, 2, 5)))
 

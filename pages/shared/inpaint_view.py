@@ -6,13 +6,13 @@ import json
 import math
 import zipfile
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import streamlit as st
 
 from dpm_core import checkpoint
-from dpm_core.checkpoint import CheckpointError
-from dpm_core.data.images import ImageSpec
+from dpm_core.config import RunConfig, from_dict
 from dpm_core.inpainting import check, misfit
 from dpm_core.pictures import png
 from pages.shared import cached, controls, kernel_view, state
@@ -30,18 +30,26 @@ def models(picture: Picture) -> tuple[dict[str, str], str]:
     """What can fill the picture, by name, and a sentence on what cannot."""
     found, others = [], []
     for name, path in checkpoint.list_checkpoints().items():
-        try:
-            loaded = cached.model(cached.ModelRef.of(path))
-        except (CheckpointError, OSError):
+        run, shape = _described(cached.ModelRef.of(path))
+        if run is None or len(shape) != 3:
             continue
-        spec = loaded.dataset
-        if isinstance(spec, ImageSpec) and misfit(spec, picture.pixels):
-            others.append(f"{spec.shape[2]} × {spec.shape[1]}")
-        elif isinstance(spec, ImageSpec):
-            found.append((loaded.config.network.name != "unet", name, kernel_view.model_title(path, path.stat().st_mtime)))
+        if misfit(run, shape, picture.pixels):
+            others.append(f"{shape[2]} × {shape[1]}")
+        else:
+            found.append((run.network.name != "unet", name, kernel_view.model_title(path, path.stat().st_mtime)))
     fits = {PATCHES: "Its own patches: nothing to train"} | {name: title for _, name, title in sorted(found)}  # U-Nets first
     sizes = ", ".join(dict.fromkeys(others))
     return fits, f"Trained models at hand that do not fit this picture make {sizes} pixels." if sizes and len(fits) == 1 else ""
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _described(ref: cached.ModelRef) -> tuple[RunConfig | None, tuple[int, ...]]:
+    """A checkpoint's run and the shape of its images, from its description alone; nothing where that cannot be read."""
+    try:
+        header = checkpoint.read_header(Path(ref.path))
+        return from_dict(RunConfig, header["config"]), tuple(header["data"].get("shape", ()))
+    except (ValueError, KeyError, TypeError, AttributeError, OSError):
+        return None, ()
 
 
 def settings(picture: Picture) -> tuple[str, int, int, dict]:
