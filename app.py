@@ -18,6 +18,7 @@ page = st.navigation(
         ],
         "Posterior": [
             st.Page("pages/posterior/inpaint.py", title="Inpaint", url_path="inpaint"),
+            st.Page("pages/posterior/denoise.py", title="Denoise", url_path="denoise"),
             st.Page("pages/posterior/multiply.py", title="Multiply", url_path="multiply"),
         ],
     },

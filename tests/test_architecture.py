@@ -32,6 +32,7 @@ ALLOWED = {
     "patches": {"schedules", "diffusion", "reverse"},
     "inpainting": {"checkpoint", "config", "data.images", "posterior", "reverse", "samplers", "schedules"},
     "patch_inpainting": {"diffusion", "inpainting", "patches", "posterior", "samplers", "schedules"},
+    "denoising": {"diffusion", "posterior", "reverse", "samplers"},
     "products": {"data.toy2d", "diffusion", "factors", "metrics", "posterior", "reverse", "samplers", "schedules"},
     "bound": {"schedules", "diffusion", "reverse"},
     "trajectory": {"diffusion", "pictures"},

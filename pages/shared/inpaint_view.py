@@ -30,7 +30,7 @@ def models(picture: Picture) -> tuple[dict[str, str], str]:
     """What can fill the picture, by name, and a sentence on what cannot."""
     found, others = [], []
     for name, path in checkpoint.list_checkpoints().items():
-        run, shape = _described(cached.ModelRef.of(path))
+        run, shape = described(cached.ModelRef.of(path))
         if run is None or len(shape) != 3:
             continue
         if misfit(run, shape, picture.pixels):
@@ -43,7 +43,7 @@ def models(picture: Picture) -> tuple[dict[str, str], str]:
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
-def _described(ref: cached.ModelRef) -> tuple[RunConfig | None, tuple[int, ...]]:
+def described(ref: cached.ModelRef) -> tuple[RunConfig | None, tuple[int, ...]]:
     """A checkpoint's run and the shape of its images, from its description alone; nothing where that cannot be read."""
     try:
         header = checkpoint.read_header(Path(ref.path))

@@ -26,7 +26,7 @@ def query(page) -> dict[str, list[str]]:
     return parse_qs(urlparse(page.url).query)
 
 
-@pytest.mark.parametrize("path", ["/forward", "/reverse", "/schedule", "/train", "/checkpoints", "/inpaint", "/multiply"])
+@pytest.mark.parametrize("path", ["/forward", "/reverse", "/schedule", "/train", "/checkpoints", "/inpaint", "/denoise", "/multiply"])
 def test_first_visit_of_a_fresh_server_may_go_to_any_page(browser, tmp_path, path):
     fresh = Server(tmp_path)
     try:
@@ -35,7 +35,7 @@ def test_first_visit_of_a_fresh_server_may_go_to_any_page(browser, tmp_path, pat
         page.get_by_role("heading", name=path[1:].capitalize(), level=1).wait_for(timeout=30_000)
         page.wait_for_timeout(1500)
         assert page.get_by_text("Page not found").count() == 0
-        assert page.locator('[data-testid="stSidebarNav"] a').count() == 8
+        assert page.locator('[data-testid="stSidebarNav"] a').count() == 9
         one.close()
     finally:
         fresh.stop()
