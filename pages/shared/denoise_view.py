@@ -9,13 +9,13 @@ from dpm_core import checkpoint
 from dpm_core.data import images, uploads
 from dpm_core.data.toy2d import DataError
 from dpm_core.inpainting import misfit
-from dpm_core.palette import EXACT, MODEL
+from dpm_core.palette import DATA, MODEL
 from dpm_core.pictures import png
 from pages.shared import cached, controls, denoise_work, image_view, inpaint_view, kernel_view, state
 from pages.shared.denoise_work import DenoiseConfig, Result
 
 RULE_TITLES = {
-    "matched": "Start where the noise is as strong",
+    "matched": "Start at the same noise",
     "constant": "r(x⁽ᵗ⁾) held constant (the paper)",
     "annealed": "r(x⁽ᵗ⁾) annealed",
 }
@@ -90,7 +90,7 @@ def show(found: Result) -> None:
         for start in range(0, len(cells), 4):
             for column, (title, picture, words) in zip(st.columns(4), cells[start : start + 4]):
                 with column:
-                    colour = MODEL.light if "sample" in title else EXACT.light if title == "The truth" else ""
+                    colour = MODEL.light if "sample" in title else DATA.light if title == "The truth" else ""
                     dot = f'<span style="color:{colour}">●</span> ' if colour else ""
                     st.html(f"{dot}<b>{title}</b>")
                     st.html(_image(picture, title, crisp))
