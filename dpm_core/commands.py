@@ -111,4 +111,5 @@ def use_threads(args: argparse.Namespace, images: bool) -> None:
 
 
 def plus_minus(bound: Bound | BoundEstimate, pixels: int = 1) -> str:
+    """K and its standard error in bits, of a datum or of each of its pixels."""
     return f"{bound.bound_bits / pixels:.3f} ± {bound.standard_error_bits / pixels:.3f}"

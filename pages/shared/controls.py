@@ -104,16 +104,22 @@ def _noise(default: float) -> float:
         )
 
 
-def _drawn() -> PlaneSource:
-    strokes = state.linked("draw", sketch.decode, FIRST_DRAWING)
-    result = sketch.sketch_pad(strokes, key="pad")
+def strokes_on_pad(key: str, default: list[list[int]], pad: str) -> list[list[int]]:
+    """What is drawn on a sketch pad; it lives in the link under ``key``. Nonsense leaves the last strokes in place."""
+    strokes = state.linked(key, sketch.decode, default)
+    result = sketch.sketch_pad(strokes, key=pad)
     if result.strokes is not None:
         try:
             strokes = sketch.validate(result.strokes)
         except ValueError as error:
             state.complain(str(error))
-    st.session_state["draw"] = strokes
-    state.put_in_link("draw", sketch.encode(strokes) if strokes != FIRST_DRAWING else None)
+    st.session_state[key] = strokes
+    state.put_in_link(key, sketch.encode(strokes) if strokes != default else None)
+    return strokes
+
+
+def _drawn() -> PlaneSource:
+    strokes = strokes_on_pad("draw", FIRST_DRAWING, "pad")
     try:
         st.session_state["drawn"] = _drawing(strokes)
     except toy2d.DataError:

@@ -14,7 +14,7 @@ from dpm_core import products
 from dpm_core.diffusion import GaussianDiffusion
 from dpm_core.pictures import PLANE
 from dpm_core.posterior import Factor, GaussianObservation, Inpaint, Potential
-from pages.shared import controls, sketch, state
+from pages.shared import controls, sketch
 
 KINDS = {
     "half_plane": "Half-plane",
@@ -124,15 +124,7 @@ def _known() -> FactorConfig:
 
 
 def _painted() -> FactorConfig:
-    strokes = state.linked("r_strokes", sketch.decode, FIRST_PAINTING)
-    result = sketch.sketch_pad(strokes, key="r_pad")
-    if result.strokes is not None:
-        try:
-            strokes = sketch.validate(result.strokes)
-        except ValueError as error:
-            state.complain(str(error))
-    st.session_state["r_strokes"] = strokes
-    state.put_in_link("r_strokes", sketch.encode(strokes) if strokes != FIRST_PAINTING else None)
+    strokes = controls.strokes_on_pad("r_strokes", FIRST_PAINTING, "r_pad")
     if strokes:
         st.session_state["r_painting"] = strokes
     else:

@@ -20,17 +20,21 @@ LAUNCH = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "-
 
 
 class Server:
-    """``streamlit run app.py`` on a free port, with its own folder for the person's checkpoints."""
+    """``streamlit run`` of the app, or of another script, on a free port, with its own folder for the person's checkpoints."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, script: Path = ROOT / "app.py"):
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             self.port = s.getsockname()[1]
         self.url = f"http://localhost:{self.port}"
-        command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true", "--server.port", str(self.port)]
+        command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.headless", "true", "--server.port", str(self.port)]
         self.log = (folder / "server.log").open("w")
         self.process = subprocess.Popen(
-            command, cwd=ROOT, stdout=self.log, stderr=subprocess.STDOUT, env={**os.environ, "DPM_CHECKPOINTS": str(folder / "own")}
+            command,
+            cwd=ROOT,
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "DPM_CHECKPOINTS": str(folder / "own")},
         )
         for _ in range(300):
             try:

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import base64
-import os
 import re
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from pages.shared.player import Histogram, Images, Number, Panel, Stage
-from tests.browser.conftest import ROOT, Visit
+from tests.browser.conftest import Server, Visit
 
 F, S = 11, 8
 DEMO = """
@@ -71,22 +66,9 @@ def demo(tmp_path_factory):
     """The address of the demo, served on a free port."""
     script = tmp_path_factory.mktemp("demo") / "demo.py"
     script.write_text(DEMO)
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.headless", "true", "--server.port", str(port)]
-    with (script.parent / "log").open("w") as log:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, "PYTHONPATH": str(ROOT)})
-        url = f"http://localhost:{port}"
-        for _ in range(300):
-            try:
-                urllib.request.urlopen(url + "/_stcore/health", timeout=1)
-                break
-            except OSError:
-                time.sleep(0.1)
-        yield url
-        process.terminate()
-        process.wait(10)
+    running = Server(script.parent, script)
+    yield running.url
+    running.stop()
 
 
 @pytest.fixture

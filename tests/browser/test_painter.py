@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from pages.shared.painter import masks
-from tests.browser.conftest import ROOT, Visit
+from tests.browser.conftest import ROOT, Server, Visit
 from tests.browser.painter_app import SIZES, picture
 
 APP = ROOT / "tests" / "browser" / "painter_app.py"
@@ -26,22 +21,9 @@ Point = tuple[float, float]
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     """The address of the demo, served on a free port."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", str(APP), "--server.headless", "true", "--server.port", str(port)]
-    with (tmp_path_factory.mktemp("demo") / "log").open("w") as log:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, "PYTHONPATH": str(ROOT)})
-        url = f"http://localhost:{port}"
-        for _ in range(300):
-            try:
-                urllib.request.urlopen(url + "/_stcore/health", timeout=1)
-                break
-            except OSError:
-                time.sleep(0.1)
-        yield url
-        process.terminate()
-        process.wait(10)
+    running = Server(tmp_path_factory.mktemp("demo"), APP)
+    yield running.url
+    running.stop()
 
 
 class Canvas:

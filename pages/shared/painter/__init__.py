@@ -29,6 +29,7 @@ __all__ = ["MaskError", "Painted", "masks", "paint"]
 _HERE = Path(__file__).parent
 # One ES module reaches the browser; the order only puts helpers before their use.
 _SCRIPTS = (
+    "../elements.js",
     "payload.js",
     "raster.js",
     "outline.js",

@@ -1,16 +1,6 @@
 // ---- Document: buttons, slider, lines of text ---------------------------------------
 // Everything is built once; `showState` brings it up to date.
 
-function el(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag)
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) node.addEventListener(name.slice(2), value)
-    else if (value !== null && value !== undefined) node.setAttribute(name, value)
-  }
-  node.append(...children)
-  return node
-}
-
 const ICONS = {
   brush: '<path d="M19.5 4.500c-4.500 2-8 5.500-9.300 8.300l1.500 1.500c2.800-1.300 6.300-4.800 8.300-9.300zM9.300 14c-2.300 0-3.300 1.500-3.300 3 0 1.300-.8 2.200-2 2.500 3 1 7 .3 7-3.300"/>',
   eraser: '<path d="M8.500 19.500h11M5 15.500l4 4h3l7-7-5.500-5.500-9 9zM9.500 11l5.500 5.500"/>',

@@ -45,6 +45,7 @@ __all__ = [
 _HERE = Path(__file__).parent
 # One ES module reaches the browser; the order only puts helpers before their use.
 _SCRIPTS = (
+    "../elements.js",
     "payload.js",
     "draw.js",
     "images.js",

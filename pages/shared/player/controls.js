@@ -2,16 +2,6 @@
 // Builders make elements once and return them with an `update` where something changes
 // while playing. Texts from the payload enter through textContent only.
 
-function el(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag)
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) node.addEventListener(name.slice(2), value)
-    else if (value !== null && value !== undefined) node.setAttribute(name, value)
-  }
-  node.append(...children)
-  return node
-}
-
 const ICONS = {
   play: '<path d="M8 5.2v13.6a.6.6 0 0 0 .92.5l10.4-6.8a.6.6 0 0 0 0-1L8.92 4.7A.6.6 0 0 0 8 5.2z" fill="currentColor" stroke="none"/>',
   pause: '<path d="M7.5 5h3v14h-3zM13.5 5h3v14h-3z" fill="currentColor" stroke="none"/>',
