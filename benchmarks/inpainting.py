@@ -7,8 +7,9 @@ quarter and of more than twice the pixels. Targets: 2 s, 20 s, 2 GB, and no more
 Second table: the pictures of DPM_DATA's "bark" and "photos" (or scikit-image's), 256 × 256 in the middle, the same hole.
 PSNR inside the hole; the distance of edges, a perceptual one that needs no trained network: magnitudes of derivatives of
 Gaussians at three widths and four directions, pooled over 4 pixels, compared channel by channel, each divided by its mean
-in the truth; and the Fréchet distance of the 5 × 5 patches in the hole to those of the truth there, in 16 principal
-components of the truth's. Beside them scikit-image's biharmonic inpainting, a smooth membrane. Contact sheet in artefacts/.
+in the truth; the Fréchet distance of the 5 × 5 patches in the hole to those of the truth there, in 16 principal
+components of the truth's; and the seam, the mean step across the hole's border in units of the truth's own there. Beside them
+scikit-image's biharmonic inpainting, a smooth membrane. Contact sheet in artefacts/.
 
 Third table: MNIST, 16 completions of a left half in 50 steps (target 2 s), and how many completions of held-out digits
 of which three quarters are known the classifier of benchmarks._digits reads as what they were (target nine in ten).
@@ -149,6 +150,19 @@ def patch_distance(truth: np.ndarray, found: np.ndarray, missing: np.ndarray, si
     return frechet(a @ basis, b @ basis) / float((centred @ basis).var(0).sum())
 
 
+def seam(truth: np.ndarray, found: np.ndarray, missing: np.ndarray) -> float:
+    """Mean difference of neighbours of which one is missing, in units of the truth's."""
+
+    def step(picture: np.ndarray) -> float:
+        values, total, count = picture.astype(float).reshape(*missing.shape, -1), 0.0, 0
+        for axis in (0, 1):
+            across = np.diff(missing, axis=axis)
+            total, count = total + np.abs(np.diff(values, axis=axis)[across]).sum(), count + int(across.sum())
+        return total / count
+
+    return step(found) / step(truth)
+
+
 def quality(rounds: int) -> tuple[list[list[str]], list[np.ndarray]]:
     """Rows of the second table, and the rows of the contact sheet."""
     rows, sheet, missing = [], [], middle_hole(SIDE, HOLE)
@@ -163,6 +177,7 @@ def quality(rounds: int) -> tuple[list[list[str]], list[np.ndarray]]:
                 error = np.square(one[missing].astype(float) - truth[missing]).mean()
                 psnr = 10 * np.log10(255**2 / error)
                 found[name].append([psnr, edge_distance(truth, one, missing), patch_distance(truth, one, missing)])
+                found[name][-1].append(seam(truth, one, missing))
             numbers = [f"{a:.2f} · {b:.2f}" for a, b in zip(found["patches"][-1], found["biharmonic"][-1])]
             rows.append([f"{kind} {path.stem}", *numbers])
             print("  " + " | ".join(rows[-1]), flush=True)
@@ -217,7 +232,9 @@ def main() -> None:
     ARTEFACTS.mkdir(exist_ok=True)
     Image.fromarray(np.concatenate(sheet)).save(ARTEFACTS / "inpainting.png")
     print()
-    table(["patches · biharmonic", "PSNR, dB (more is nearer)", "edges (less)", "Fréchet of patches (less)"], rows)
+    table(
+        ["patches · biharmonic", "PSNR, dB (more is nearer)", "edges (less)", "Fréchet of patches (less)", "seam (1 is the truth's)"], rows
+    )
     table(head, list(digits(8 if quick else 100)))
     footer()
 

@@ -82,6 +82,16 @@ def misfit(run: RunConfig, shape: tuple[int, ...], picture: np.ndarray) -> str:
     return ""
 
 
+def fitting(loaded: Checkpoint, picture: np.ndarray) -> ImageSpec:
+    """What the model knows of its images. Raises HoleError, in one sentence, where it cannot fill this picture."""
+    spec = loaded.dataset
+    if not isinstance(spec, ImageSpec):
+        raise HoleError(f"{loaded.name} makes points in the plane; choose a model of images.")
+    if why := misfit(loaded.config, spec.shape, picture):
+        raise HoleError(f"{loaded.name} does not fit. {why}")
+    return spec
+
+
 def fill_by_model(
     loaded: Checkpoint,
     picture: np.ndarray,
@@ -102,14 +112,10 @@ def fill_by_model(
     the same pictures. Raises HoleError where the mask or the model does not fit.
     """
     check(picture, missing)
-    spec = loaded.dataset
-    if not isinstance(spec, ImageSpec):
-        raise HoleError(f"{loaded.name} makes points in the plane; choose a model of images.")
-    if why := misfit(loaded.config, spec.shape, picture):
-        raise HoleError(f"{loaded.name} does not fit. {why}")
+    spec = fitting(loaded, picture)
     if rule not in RULES:
         raise HoleError(f"The rule is one of {', '.join(RULES)}, not {rule!r}.")
-    window = (slice(None), slice(None)) if picture.shape[:2] == spec.shape[1:] else neighbourhood(missing, min(spec.shape[1:]))
+    window = worked_on(missing, spec)
     hole = torch.from_numpy(missing[window])
     pixels = torch.from_numpy(np.ascontiguousarray(picture[window])).reshape(*hole.shape, -1).permute(2, 0, 1)
     known = spec.standardise(pixels[None])[0].to(device)
@@ -124,6 +130,14 @@ def fill_by_model(
             guess = model.last if t else x
             shown = [pasted(picture, missing, window, spec.pixels(v.cpu()).permute(0, 2, 3, 1).numpy()) for v in (guess, x)]
             yield Progress(k / (len(times) - 1), shown[0], shown[1], model.calls)
+
+
+def worked_on(missing: np.ndarray, spec: ImageSpec | None) -> tuple[slice, slice]:
+    """Rows and columns that are worked on: what a model of such pictures needs, without one the hole's neighbourhood."""
+    if spec is None:
+        return neighbourhood(missing)
+    whole = missing.shape == spec.shape[1:]
+    return (slice(None), slice(None)) if whole else neighbourhood(missing, min(spec.shape[1:]))
 
 
 def neighbourhood(missing: np.ndarray, least: int = 1) -> tuple[slice, slice]:

@@ -17,10 +17,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dpm_core.checkpoint import Checkpoint
 from dpm_core.diffusion import GaussianDiffusion
-from dpm_core.inpainting import Progress, check, neighbourhood, pasted
-from dpm_core.patches import LocalPatchReverse, whole_windows
+from dpm_core.inpainting import Progress, check, fitting, pasted, worked_on
+from dpm_core.mixing import PatchesAndNetwork, Rescaled
+from dpm_core.patches import LocalPatchReverse, strangeness, whole_windows
 from dpm_core.posterior import Inpaint, repaint_times
+from dpm_core.reverse import ReverseKernel
 from dpm_core.samplers import walk
 from dpm_core.schedules import make_schedule
 
@@ -35,47 +38,74 @@ class PatchConfig:
     """How the patches are used. ``steps`` of the whole chain at the coarsest level; ``detail``: √((1−ᾱ)/ᾱ) where finer levels start."""
 
     steps: int = 32
-    finer_steps: int = 14
-    detail: float = 0.8
+    finer_steps: int = 18
+    detail: float = 1.5
     largest: int = 11  # side of the windows where noise rules
     smallest: int = 5  # and where the picture does
     candidates: int = 6000
     jump: int = 6  # RePaint's, at the coarsest level
     resamplings: int = 3
+    draws: int = 4  # at the coarsest level, of which the one is kept whose windows are most like known ones
     trust: float = 0.3  # of what is known, see LocalPatchReverse
     tolerance: float = 0.1
+    share: float = 0.5  # of a network's word at the finest level, where one is given
 
 
 def fill_by_patches(
-    picture: np.ndarray, missing: np.ndarray, n: int = 1, seed: int = 0, config: PatchConfig | None = None
+    picture: np.ndarray,
+    missing: np.ndarray,
+    n: int = 1,
+    seed: int = 0,
+    config: PatchConfig | None = None,
+    network: Checkpoint | None = None,
 ) -> Iterator[Progress]:
     """n completions of a picture, uint8 ``[H, W]`` or ``[H, W, 3]``, where ``missing``, bool ``[H, W]``, is True.
 
     Yields after every step; the last one has share 1 and all known pixels unchanged. The same seed gives the same
-    pictures. Raises HoleError, and PatchError when no window is wholly known.
+    pictures. A ``network`` that fits the picture has its share in every mean at the finest level. Raises HoleError, and
+    PatchError when no window is wholly known.
     """
     check(picture, missing)
+    spec = None if network is None else fitting(network, picture)
     config, generator = config or PatchConfig(), torch.Generator().manual_seed(seed)
-    window = neighbourhood(missing)
+    window = worked_on(missing, spec)
     part, hole = picture[window], torch.from_numpy(missing[window])
     values = torch.from_numpy(np.ascontiguousarray(part)).float().reshape(*part.shape[:2], -1).permute(2, 0, 1)
     known = values[:, ~hole]
     mean, scale = known.mean(), known.std().clamp(min=1.0)
     levels = _pyramid((values - mean) / scale * ~hole, hole)
     plans = [_times(config, coarsest=k == 0) for k in range(len(levels))]
-    work = [float(mask.sum()) * _downs(times) for (_, mask), times in zip(levels, plans)]
+    draws = [config.draws] + [1] * (len(levels) - 1)
+    helper = None
+    if network is not None and spec is not None:
+        # a grey level v is (v − mean)/scale here, and to the network the middle of its own level (k v + ½ − its mean)/its scale
+        k = (spec.levels - 1) / 255
+        helper = Rescaled(network.model, DIFFUSION, k * float(scale) / spec.scale, (k * float(mean) + 0.5 - spec.mean) / spec.scale)
+    work = [float(mask.sum()) * _downs(times) * k for (_, mask), times, k in zip(levels, plans, draws)]
     done, calls, found = 0.0, 0, None
-    for (image, mask), times, share in zip(levels, plans, work):
-        for guess, xt in _level(image, mask, found, n, times, config, generator):
+    for (image, mask), times, k, share in zip(levels, plans, draws, work):
+        finest = helper if mask is hole else None
+        for guess, xt in _level(image, mask, found, n, k, times, config, generator, finest):
             done, calls, found = done + share / _downs(times), calls + 1, guess
             shown = [pasted(picture, missing, window, _bytes(_enlarge(v, hole.shape) * scale + mean)) for v in (guess, xt)]
             yield Progress(min(done / sum(work), 1.0), shown[0], shown[1], calls)
 
 
 def _level(
-    image: Tensor, hole: Tensor, coarser: Tensor | None, n: int, times: list[int], config: PatchConfig, generator: torch.Generator
+    image: Tensor,
+    hole: Tensor,
+    coarser: Tensor | None,
+    n: int,
+    draws: int,
+    times: list[int],
+    config: PatchConfig,
+    generator: torch.Generator,
+    network: ReverseKernel | None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """x̂⁽⁰⁾ and x⁽ᵗ⁾ ``[n, C, H, W]`` at every step down, from noise or from the coarser level's answer."""
+    """x̂⁽⁰⁾ and x⁽ᵗ⁾ ``[n, C, H, W]`` at every step down, from noise or from the coarser level's answer.
+
+    Of ``draws`` from noise for each, the first is shown on the way and the most coherent one at the end.
+    """
     sides = [side for side in range(config.smallest, config.largest + 1, 2) if len(whole_windows(hole, side)) >= FEW]
     largest = max(sides, default=config.smallest)
 
@@ -84,16 +114,26 @@ def _level(
         clean = min(1.0, max(0.0, (float(DIFFUSION.schedule.log_snr(t)) + 4) / 8))
         return config.smallest + 2 * round((1 - clean) * (largest - config.smallest) / 2)
 
-    model = LocalPatchReverse(image[None], DIFFUSION, hole, side, config.candidates, None, generator, config.trust, config.tolerance)
+    patches = LocalPatchReverse(image[None], DIFFUSION, hole, side, config.candidates, None, generator, config.trust, config.tolerance)
+    model = patches if network is None else PatchesAndNetwork(patches, network, config.share)
     if coarser is None:
-        start = torch.randn(n, *image.shape, generator=generator)
+        start = torch.randn(n * draws, *image.shape, generator=generator)
     else:
         start = DIFFUSION.q_sample(torch.where(hole, _enlarge(coarser, hole.shape), image), times[0], generator)
     before = times[0]
     for t, x in walk(model, DIFFUSION, start, times, factor=Inpaint(hole, image, DIFFUSION), generator=generator):
-        if t < before:
-            yield (model.last if t else x), x
+        if t < before and t:
+            yield model.last[:n], x[:n]
+        elif t < before:
+            x = _most_coherent(x, hole, n, config, generator) if draws > 1 else x
+            yield x, x
         before = t
+
+
+def _most_coherent(x: Tensor, hole: Tensor, n: int, config: PatchConfig, generator: torch.Generator) -> Tensor:
+    """Of all draws x ``[draws · n, C, H, W]``, number i, i + n, i + 2n, … being those for i: the best of each, ``[n, C, H, W]``."""
+    strange = strangeness(x, hole, config.smallest, config.candidates, generator).view(-1, n)
+    return x.view(-1, n, *x.shape[1:])[strange.argmin(0), torch.arange(n)]
 
 
 def _times(config: PatchConfig, coarsest: bool) -> list[int]:
@@ -119,10 +159,8 @@ def _pyramid(image: Tensor, hole: Tensor) -> list[tuple[Tensor, Tensor]]:
     levels = [(image, hole)]
     while True:
         image, hole = levels[0]
-        rows, columns = hole.nonzero(as_tuple=True)
-        width = int(max(rows.max() - rows.min(), columns.max() - columns.min())) + 1
         size = [(length + 1) // 2 for length in hole.shape]
-        if width <= COARSE_HOLE or min(size) < COARSE_SIDE:
+        if _width(hole) <= COARSE_HOLE or min(size) < COARSE_SIDE:
             return levels
         share = functional.interpolate((~hole)[None, None].float(), size=size, mode="area")[0]
         small = functional.interpolate((image * ~hole)[None], size=size, mode="area")[0] / share.clamp(min=1e-6)
@@ -130,6 +168,12 @@ def _pyramid(image: Tensor, hole: Tensor) -> list[tuple[Tensor, Tensor]]:
         if smaller.all():
             return levels
         levels.insert(0, (small * ~smaller, smaller))
+
+
+def _width(hole: Tensor) -> int:
+    """Of the square that holds the hole."""
+    rows, columns = hole.nonzero(as_tuple=True)
+    return int(max(rows.max() - rows.min(), columns.max() - columns.min())) + 1
 
 
 def _enlarge(x: Tensor, size: torch.Size) -> Tensor:

@@ -100,7 +100,7 @@ class LocalPatchReverse(_FromMoments):
             for i in range(n):
                 for at in range(0, len(pixels), size):
                     corners = windows[at : at + size]
-                    found = self._look(xt[i], corners, side)
+                    found = _look(xt[i], corners, side)
                     if certain is None:
                         query = found if table.basis is None else found @ table.basis
                         logits = torch.addmm(bias, query * (a / v), table.keys.T)
@@ -116,19 +116,13 @@ class LocalPatchReverse(_FromMoments):
     def _logits(self, found: Tensor, corners: Tensor, side: int, table: _Table, scales: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         """−½ Σ (x − a y)²/v over the missing pixels of each window and −½ Σ (x⁽⁰⁾ − y)²/certain over the known ones, ``[k, N]``."""
         a, v, certain = scales
-        noisy = self._look(self.missing[None].to(found), corners, side)  # [k, side²]
-        known = self._look(self.images[0].to(found), corners, side)
+        noisy = _look(self.missing[None].to(found), corners, side)  # [k, side²]
+        known = _look(self.images[0].to(found), corners, side)
         colours = found.shape[1] // noisy.shape[1]
         both = noisy.repeat(1, colours)
         linear = both * found * (a / v) + (1 - both) * known / certain
         quadratic = noisy * (a.square() / v) + (1 - noisy) / certain
         return torch.addmm(linear @ table.windows.T, quadratic, table.by_place.T, alpha=-0.5)
-
-    def _look(self, x: Tensor, corners: Tensor, side: int) -> Tensor:
-        """The windows of x ``[C, H, W]`` with these upper left corners (flat), ``[k, C·side²]``."""
-        W = x.shape[2]
-        inside = (torch.arange(side)[:, None] * W + torch.arange(side)).flatten()
-        return x.flatten(1)[:, corners[:, None] + inside].transpose(0, 1).flatten(1)
 
     def _placed(self, side: int) -> list[tuple[Tensor, Tensor, int]]:
         """The missing pixels by their place in their windows: flat pixels ``[k]``, flat corners ``[k]``, offset."""
@@ -159,7 +153,7 @@ class LocalPatchReverse(_FromMoments):
             taken = torch.randperm(count, generator=self._generator)[: self._candidates].sort().values
         else:
             taken = torch.arange(count)
-        parts = [self._look(self.images[k], corners[taken[taken // len(corners) == k] % len(corners)], side) for k in range(m)]
+        parts = [_look(self.images[k], corners[taken[taken // len(corners) == k] % len(corners)], side) for k in range(m)]
         windows = torch.cat(parts)
         by_place = windows.square().view(len(windows), -1, side * side).sum(1)
         if self._rank is None or self._rank >= windows.shape[1]:
@@ -168,6 +162,32 @@ class LocalPatchReverse(_FromMoments):
         basis = torch.linalg.eigh(centred.T @ centred)[1][:, -self._rank :]
         keys = windows @ basis
         return _Table(keys, keys.square().sum(1), by_place, basis, windows)
+
+
+def strangeness(images: Tensor, missing: Tensor, side: int, candidates: int, generator: torch.Generator | None = None) -> Tensor:
+    """How unlike the known windows those are that hold filled pixels, ``[n]`` for ``images`` ``[n, C, H, W]``, standardised.
+
+    The mean square difference, per number, of every window that holds a ``missing`` pixel (bool ``[H, W]``) to the nearest of
+    the wholly known ones, of which ``candidates`` are drawn: Wexler et al.'s coherence (2007). Raises PatchError without any.
+    """
+    known = whole_windows(missing, side)
+    if len(known) == 0:
+        raise PatchError(f"No window of {side} × {side} pixels is wholly known; paint a smaller hole.")
+    known = known[torch.randperm(len(known), generator=generator)[:candidates]]
+    touching = functional.max_pool2d(missing[None, None].float(), side, 1)[0, 0].nonzero()
+    corners = touching[:, 0] * missing.shape[1] + touching[:, 1]
+    size, out = max(1, BLOCK_ELEMENTS // len(known)), []
+    for image in images:
+        windows, table = _look(image, corners, side), _look(image, known, side)
+        out.append(torch.cat([torch.cdist(part, table).amin(1).square() for part in windows.split(size)]).mean() / windows.shape[1])
+    return torch.stack(out)
+
+
+def _look(x: Tensor, corners: Tensor, side: int) -> Tensor:
+    """The windows of x ``[C, H, W]`` with these upper left corners (flat), ``[k, C·side²]``."""
+    W = x.shape[2]
+    inside = (torch.arange(side)[:, None] * W + torch.arange(side)).flatten()
+    return x.flatten(1)[:, corners[:, None] + inside].transpose(0, 1).flatten(1)
 
 
 def whole_windows(missing: Tensor, side: int) -> Tensor:

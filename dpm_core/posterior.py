@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from dpm_core.diffusion import GaussianDiffusion, Step, randn_like
+from dpm_core.diffusion import GaussianDiffusion, Step
 from dpm_core.factors import Annealed, Factor, FactorError, GaussianObservation, Inpaint, Potential, Product, condition
 from dpm_core.reverse import EmpiricalReverse, ReverseKernel
 from dpm_core.samplers import timesteps, walk
@@ -70,17 +70,17 @@ def repaint(
     return walk(model, diffusion, shape_or_xT, times, factor=factor, generator=generator)
 
 
-def tilted(kernel: EmpiricalReverse, factor: Factor, generator: torch.Generator | None = None) -> EmpiricalReverse:
+def tilted(kernel: EmpiricalReverse, factor: Factor) -> EmpiricalReverse:
     """The exact reverse kernel of q(x⁽⁰⁾) r(x⁽⁰⁾)/Z: to sample it is to multiply by r_t(x⁽ᵗ⁾) = E[r(X⁽⁰⁾)|x⁽ᵗ⁾].
 
-    q is a mixture of Gaussians around data points y_j, and so is the product. With :class:`GaussianObservation` of one σ
-    and with :class:`Inpaint` weights, centres and width follow in closed form (what is known must still be pasted in at
-    the end: here it takes the data's noise). Any other r reweights points that are drawn from q, as many as there are
-    data. Raises FactorError where r is zero at all of them.
+    q is a mixture of Gaussians around data points y_j. With :class:`GaussianObservation` of one σ, with :class:`Inpaint` and
+    with products of these so is the product, its weights, centres and width in closed form (what is known must still be
+    pasted in at the end: here it takes the data's noise). For any other r in the plane see
+    :func:`dpm_core.products.exact_kernel`. Raises FactorError for those, and where r is zero at all points.
     """
     if isinstance(factor, Product):
-        for part in sorted(factor.factors, key=lambda part: not isinstance(part, Inpaint | GaussianObservation)):
-            kernel = tilted(kernel, part, generator)
+        for part in sorted(factor.factors, key=lambda part: not isinstance(part, Inpaint)):
+            kernel = tilted(kernel, part)
         return kernel
     data, noise = kernel.data, kernel.noise
     log_weights = torch.zeros(len(data), dtype=torch.float64) if kernel.weights is None else kernel.weights.double().log()
@@ -96,8 +96,7 @@ def tilted(kernel: EmpiricalReverse, factor: Factor, generator: torch.Generator 
         log_weights = log_weights - 0.5 * ((data - y).double() / total**0.5).flatten(1).square().sum(1)
         data, noise = (data * sigma**2 + y * noise**2) / total, noise * sigma / total**0.5
     else:
-        data, noise = data + noise * randn_like(data, generator), 0.0
-        log_weights = log_weights + factor.log_prob(data).double()
+        raise FactorError("Only what is known and what is observed with one σ multiply a mixture of Gaussians in closed form.")
     if not bool((log_weights > -torch.inf).any()):
         raise FactorError("r is zero wherever the data are; move it or make it wider.")
     return EmpiricalReverse(data, kernel.diffusion, noise, torch.softmax(log_weights, 0))

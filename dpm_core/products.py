@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample, logsigmoid
 
-from dpm_core.posterior import Factor, FactorError, Inpaint, Potential, tilted
+from dpm_core.posterior import Factor, FactorError, Inpaint, Potential, Product, tilted
 from dpm_core.reverse import EmpiricalReverse
 
 REACH = (3.0, 8.0)  # half-width of the grid: of every picture of the plane, or as far as the data lie, within reason
@@ -157,13 +157,18 @@ def exact_product(kernel: EmpiricalReverse, factor: Factor) -> ExactProduct:
 def exact_kernel(kernel: EmpiricalReverse, factor: Factor, product: ExactProduct) -> EmpiricalReverse:
     """The reverse kernel of the product: sampling it multiplies every step by r_t(x⁽ᵗ⁾) = E[r(X⁽⁰⁾)|x⁽ᵗ⁾].
 
-    :func:`tilted` has it in closed form for what is known or observed. For a :class:`Potential` every Gaussian of the mixture
-    becomes the one of equal width that has the mass and the mean of its product with r. Where r bends within that width, the
-    mixture is written with narrower Gaussians on a lattice first, until the result lies within AGREED of the product, or would
-    have too many points.
+    :func:`tilted` has it in closed form for what is known or observed. For a :class:`Potential`, alone or in a product,
+    every Gaussian of the mixture becomes the one of equal width that has the mass and the mean of its product with r. Where
+    r bends within that width, the mixture is written with narrower Gaussians on a lattice first, until the result lies
+    within AGREED of the product, or would have too many points.
     """
-    if not isinstance(factor, Potential):
-        return tilted(kernel, factor)
+    parts = factor.factors if isinstance(factor, Product) else [factor]
+    if closed := [part for part in parts if not isinstance(part, Potential)]:
+        kernel = tilted(kernel, Product(closed))
+    potentials = [part for part in parts if isinstance(part, Potential)]
+    if not potentials:
+        return kernel
+    factor = Product(potentials)
     axis, step = torch.from_numpy(product.axis), float(product.axis[1] - product.axis[0])
     best, best_gap = kernel, math.inf
     for halvings in range(10):

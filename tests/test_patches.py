@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dpm_core.diffusion import GaussianDiffusion
-from dpm_core.patches import LocalPatchReverse, PatchError, whole_windows
+from dpm_core.patches import LocalPatchReverse, PatchError, strangeness, whole_windows
 from dpm_core.reverse import EmpiricalReverse
 from dpm_core.schedules import make_schedule
 
@@ -153,3 +153,26 @@ def test_whole_windows():
 def test_what_gives_no_patches_is_refused(make, words):
     with pytest.raises(PatchError, match=words):
         make()
+
+
+def test_strangeness_is_the_distance_to_the_nearest_known_window():
+    """Against every pair of windows one by one, to 1e-5; 0 for a hole that is filled with a copy of what is known."""
+    generator = torch.Generator().manual_seed(9)
+    images = torch.randn(2, 3, 11, 13, generator=generator)
+    missing = torch.zeros(11, 13, dtype=torch.bool)
+    missing[3:5, 5:8] = True
+    found = strangeness(images, missing, 3, 10_000)
+    for image, value in zip(images, found):
+        known, touched = [], []
+        for i in range(9):
+            for j in range(11):
+                window = image[:, i : i + 3, j : j + 3]
+                (touched if missing[i : i + 3, j : j + 3].any() else known).append(window)
+        wanted = [min(float((w - k).square().mean()) for k in known) for w in touched]
+        assert abs(float(value) - sum(wanted) / len(wanted)) < 1e-5
+    tiled = torch.randn(1, 1, 4, 4, generator=generator).repeat(1, 1, 5, 5)
+    missing = torch.zeros(20, 20, dtype=torch.bool)
+    missing[8:10, 8:10] = True
+    assert float(strangeness(tiled, missing, 3, 10_000)) < 1e-6 < float(strangeness(torch.where(missing, 9.0, tiled), missing, 3, 10_000))
+    with pytest.raises(PatchError, match="wholly known"):
+        strangeness(tiled, torch.ones(20, 20, dtype=torch.bool), 3, 100)

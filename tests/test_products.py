@@ -10,7 +10,7 @@ import torch
 
 from dpm_core.data import toy2d
 from dpm_core.diffusion import GaussianDiffusion
-from dpm_core.posterior import FactorError, GaussianObservation, Inpaint, Potential
+from dpm_core.posterior import FactorError, GaussianObservation, Inpaint, Potential, Product
 from dpm_core.products import PAINT_FLOOR, exact_kernel, exact_product, half_plane, painted, ring
 from dpm_core.reverse import EmpiricalReverse
 from dpm_core.samplers import ancestral
@@ -120,6 +120,14 @@ def test_the_kernels_density_is_the_product(data, name):
     tilted = exact_kernel(kernel, FACTORS[name], product)
     density = tilted.marginal_on_grid(torch.from_numpy(product.axis), 0).numpy()
     assert 0.5 * np.abs(density - product.density).sum() * (product.axis[1] - product.axis[0]) ** 2 < 5e-3
+
+
+def test_a_potential_and_an_observation_at_once(kernel):
+    """Their exact kernel's density is the product of both, total variation below 0.01."""
+    both = Product([FACTORS["half_plane"], FACTORS["observation"]])
+    product = exact_product(kernel, both)
+    density = exact_kernel(kernel, both, product).marginal_on_grid(torch.from_numpy(product.axis), 0).numpy()
+    assert 0.5 * np.abs(density - product.density).sum() * (product.axis[1] - product.axis[0]) ** 2 < 0.01
 
 
 def last(kernel, factor=None, seed=8):

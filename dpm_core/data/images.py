@@ -154,7 +154,7 @@ def _moments(levels: np.ndarray, shape: tuple[int, int, int]) -> tuple[float, fl
     return mean + 0.5, float(np.sqrt(second / float(weight) - mean**2 + 1 / 12))
 
 
-def _dataset(
+def from_pools(
     name: str,
     title: str,
     train: np.ndarray | Tensor,
@@ -213,15 +213,15 @@ def make_images(name: str, params: Params = (), image: np.ndarray | None = None,
     chosen = _checked(name, params)
     title, size = IMAGE_SETS[name].title, chosen.get("size", 0)
     if name == "digits":
-        return _dataset(name, title, *_digits(), levels=17)
+        return from_pools(name, title, *_digits(), levels=17)
     if name in idx.SOURCES:
-        return _dataset(name, title, *idx.load(name, progress))
+        return from_pools(name, title, *idx.load(name, progress))
     if name == "cifar10":
-        return _dataset(name, title, *cifar10.load(progress))
+        return from_pools(name, title, *cifar10.load(progress))
     if name == "dead_leaves":
         textures.checked_size(size)
         train, held_out = dead_leaves.make(**chosen)
-        return _dataset(name, title, train[:, None], held_out[:, None], size=size)
+        return from_pools(name, title, train[:, None], held_out[:, None], size=size)
     if name == "image":
         if image is None:
             raise DataError("Give a picture from which to cut; upload one first.")
@@ -230,10 +230,10 @@ def make_images(name: str, params: Params = (), image: np.ndarray | None = None,
         size = min(textures.DEFAULT_SIZE, side) if size is None else size
         if textures.checked_size(size) > side:
             raise DataError(f"Images of {size} pixels cannot be cut from a picture whose shorter side has {side}; choose at most {side}.")
-        return _dataset(name, title, *textures.split(pictures, size, must=False), size=size)
+        return from_pools(name, title, *textures.split(pictures, size, must=False), size=size)
     size = textures.checked_size(size)
     pictures = textures.load_folder(chosen["folder"], size) if name == "textures" else textures.bundled(name)
-    return _dataset(name, title, *textures.split(pictures, size), size=size)
+    return from_pools(name, title, *textures.split(pictures, size), size=size)
 
 
 def available(name: str) -> str | None:

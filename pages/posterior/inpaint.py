@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.shared import frame, inpaint_view, pictures_to_fill
+from pages.shared import frame, inpaint_controls, inpaint_view, pictures_to_fill
 from pages.shared.filling import Filling
 from pages.shared.painter import paint
 
@@ -17,16 +17,16 @@ try:
     if picture is None:
         picture = pictures_to_fill.drawn()
     with st.sidebar:
-        name, n, seed, options = inpaint_view.settings(picture)
+        name, n, seed, options = inpaint_controls.settings(picture)
 except ValueError as error:  # of files and checkpoints, in one sentence
     st.error(str(error))
     st.stop()
-base = inpaint_view.base(picture, seed)
+base = inpaint_controls.base(picture, seed)
 
 
 def fill() -> None:
     """What the button does: whatever is painted by now, with what the controls say."""
-    inpaint_view.begin(base, st.session_state["inpaint_mask"], name, n, seed, options)
+    inpaint_controls.begin(base, st.session_state["inpaint_mask"], name, n, seed, options)
 
 
 def stage(polled: bool) -> None:
@@ -40,6 +40,11 @@ def stage(polled: bool) -> None:
         st.button("Fill", on_click=fill, type="primary", key="fill", disabled=running, width=84)
         st.button("Stop", on_click=filling and filling.stop, key="stop_filling", disabled=not running, width=84)
         inpaint_view.mask_menu(base.shape[:2], seed)
+        titles = inpaint_view.IN_THE_HOLE
+        if running:
+            st.segmented_control(
+                "In the hole", list(titles), default="guess", format_func=titles.get, key="in_the_hole", label_visibility="collapsed"
+            )
         if st.session_state["inpaint_base"] is not None:
             st.button("Back to the original", on_click=inpaint_view.start_anew, key="anew", type="tertiary")
     for problem in (painted.problem, st.session_state.get("inpaint_problem"), filling and filling.problem):

@@ -11,7 +11,7 @@ from dpm_core.data.toy2d import DataError
 from dpm_core.inpainting import misfit
 from dpm_core.palette import DATA, MODEL
 from dpm_core.pictures import png
-from pages.shared import cached, controls, denoise_work, image_view, inpaint_view, kernel_view, state
+from pages.shared import cached, controls, denoise_work, image_view, inpaint_controls, kernel_view, state
 from pages.shared.denoise_work import DenoiseConfig, Result
 
 RULE_TITLES = {
@@ -27,7 +27,7 @@ def settings() -> tuple[cached.ModelRef, DenoiseConfig]:
     """The model and how it is used. Raises ValueError, in one sentence, where no model is at hand."""
     found = {}
     for name, path in checkpoint.list_checkpoints().items():
-        run, shape = inpaint_view.described(cached.ModelRef.of(path))
+        run, shape = inpaint_controls.described(cached.ModelRef.of(path))
         if run is not None and len(shape) == 3 and not images.available(run.data.name):
             found[name] = (path, run, shape)
     if not found:

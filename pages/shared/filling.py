@@ -18,6 +18,7 @@ from dpm_core.checkpoint import Checkpoint
 from dpm_core.inpainting import Progress, fill_by_model, neighbourhood
 from dpm_core.jobs.threads import give_way
 from dpm_core.patch_inpainting import fill_by_patches
+from pages.shared.learning import Learning
 
 BASELINE_PIXELS = 200_000  # of a hole, some seconds for the biharmonic equation
 WINDOW = 7  # pixels of SSIM's window
@@ -25,7 +26,11 @@ WINDOW = 7  # pixels of SSIM's window
 
 @dataclass(frozen=True, eq=False)
 class FillTask:
-    """What is filled, and how. ``picture`` uint8 ``[H, W]`` or ``[H, W, 3]``, ``missing`` bool ``[H, W]``; no model: its own patches."""
+    """What is filled, and how. ``picture`` uint8 ``[H, W]`` or ``[H, W, 3]``, ``missing`` bool ``[H, W]``.
+
+    Without a model by its own patches; by a ``model``, or by one that is ``learning`` the picture and is waited for first;
+    by both where ``patches`` is set.
+    """
 
     picture: np.ndarray
     missing: np.ndarray
@@ -33,12 +38,20 @@ class FillTask:
     seed: int
     model: Checkpoint | None = None
     options: dict = field(default_factory=dict)  # of fill_by_model
+    learning: Learning | None = None
+    patches: bool = False
 
-    def runs(self) -> list[tuple[int, Callable[[], Iterator[Progress]]]]:
-        """(completions, how to begin) of every run: patches give one after the other, a network all at once."""
-        if self.model is None:
-            return [(1, partial(fill_by_patches, self.picture, self.missing, 1, self.seed + i)) for i in range(self.n)]
-        return [(self.n, partial(fill_by_model, self.model, self.picture, self.missing, self.n, self.seed, **self.options))]
+    @property
+    def by_patches(self) -> bool:
+        """Whether completions are made one after the other, by patches, with or without a network's help."""
+        return self.patches or (self.model is None and self.learning is None)
+
+    def runs(self, model: Checkpoint | None) -> list[Callable[[], Iterator[Progress]]]:
+        """How to begin every run: patches give one completion after the other, a network all at once."""
+        if self.by_patches:
+            return [partial(fill_by_patches, self.picture, self.missing, 1, self.seed + i, network=model) for i in range(self.n)]
+        assert model is not None
+        return [partial(fill_by_model, model, self.picture, self.missing, self.n, self.seed, **self.options)]
 
 
 class Score(NamedTuple):
@@ -57,6 +70,7 @@ class Filling:
         self.latest: Progress | None = None  # of the completion being made
         self.calls, self.problem, self.seconds = 0, "", 0.0
         self.baseline: np.ndarray | None = None
+        self.learning = task.learning is not None  # whether the network is still being waited for
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="filling", daemon=True)
         self._thread.start()
@@ -75,7 +89,7 @@ class Filling:
     def share(self) -> float:
         """How much of the work is done."""
         latest = self.latest
-        here = latest.share * (1 if self.task.model is None else self.task.n) if latest else 0.0
+        here = latest.share * (1 if self.task.by_patches else self.task.n) if latest else 0.0
         return min(1.0, (len(self.done) + here) / self.task.n)
 
     def stop(self) -> None:
@@ -91,7 +105,13 @@ class Filling:
         give_way()
         torch.set_num_threads(os.cpu_count() or 1)
         try:
-            for _, begin in self.task.runs():
+            model, learning = self.task.model, self.task.learning
+            if learning is not None:
+                if not learning.wait(self._stop):
+                    return
+                model = learning.checkpoint()
+            self.learning = False
+            for begin in self.task.runs(model):
                 before = self.calls
                 for progress in begin():
                     if self._stop.is_set():
@@ -102,7 +122,8 @@ class Filling:
             if int(self.task.missing.sum()) <= BASELINE_PIXELS and not self._stop.is_set():
                 self.baseline = biharmonic(self.task.picture, self.task.missing)
         except (ValueError, RuntimeError, MemoryError) as error:  # the page says it in one sentence; what is done is kept
-            self.problem = str(error).splitlines()[0] if isinstance(error, ValueError) else f"Filling failed: {type(error).__name__}."
+            known = isinstance(error, ValueError) or self.learning
+            self.problem = str(error).splitlines()[0] if known and str(error) else f"Filling failed: {type(error).__name__}."
 
 
 def biharmonic(picture: np.ndarray, missing: np.ndarray) -> np.ndarray:

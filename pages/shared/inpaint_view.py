@@ -1,4 +1,4 @@
-"""The Inpaint page's parts: with what to fill, the stage, the completions and their scores."""
+"""What the Inpaint page shows: ready-made masks, what is being filled, the completions and their scores."""
 
 from __future__ import annotations
 
@@ -6,118 +6,28 @@ import json
 import math
 import zipfile
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 import streamlit as st
 
-from dpm_core import checkpoint
-from dpm_core.config import RunConfig, from_dict
-from dpm_core.inpainting import check, misfit
 from dpm_core.pictures import png
-from pages.shared import cached, controls, kernel_view, state
+from pages.shared import state, training_panel
 from pages.shared.filling import Filling, FillTask, Score, score
+from pages.shared.inpaint_controls import PRESETS, preset
+from pages.shared.learning import Learning
 from pages.shared.painter import masks
 from pages.shared.pictures_to_fill import Picture
 
-PATCHES = "patches"
-RULE_TITLES = {"noised": "Noised to level t", "clean": "Noise-free (the paper's code)", "repaint": "RePaint"}
-PRESETS = {"half": "Left half", "centre": "Centre", "random": "At random", "text": "Text"}
+IN_THE_HOLE = {"guess": "What it believes, x̂⁽⁰⁾", "state": "The chain, x⁽ᵗ⁾"}
 COLUMNS = 4
 
 
-def models(picture: Picture) -> tuple[dict[str, str], str]:
-    """What can fill the picture, by name, and a sentence on what cannot."""
-    found, others = [], []
-    for name, path in checkpoint.list_checkpoints().items():
-        run, shape = described(cached.ModelRef.of(path))
-        if run is None or len(shape) != 3:
-            continue
-        if misfit(run, shape, picture.pixels):
-            others.append(f"{shape[2]} × {shape[1]}")
-        else:
-            found.append((run.network.name != "unet", name, kernel_view.model_title(path, path.stat().st_mtime)))
-    fits = {PATCHES: "Its own patches: nothing to train"} | {name: title for _, name, title in sorted(found)}  # U-Nets first
-    sizes = ", ".join(dict.fromkeys(others))
-    return fits, f"Trained models at hand that do not fit this picture make {sizes} pixels." if sizes and len(fits) == 1 else ""
-
-
-@st.cache_data(max_entries=256, show_spinner=False)
-def described(ref: cached.ModelRef) -> tuple[RunConfig | None, tuple[int, ...]]:
-    """A checkpoint's run and the shape of its images, from its description alone; nothing where that cannot be read."""
-    try:
-        header = checkpoint.read_header(Path(ref.path))
-        return from_dict(RunConfig, header["config"]), tuple(header["data"].get("shape", ()))
-    except (ValueError, KeyError, TypeError, AttributeError, OSError):
-        return None, ()
-
-
-def settings(picture: Picture) -> tuple[str, int, int, dict]:
-    """(model, completions, seed, options of fill_by_model), from controls."""
-    fits, sentence = models(picture)
-    small = max(picture.pixels.shape[:2]) <= 64
-    # a model of whole pictures knows more of them than their own few patches do
-    best = next((name for name in fits if name != PATCHES), PATCHES) if small else PATCHES
-    name = controls.choose("Filled by", fits, f"filler_{'small' if small else 'large'}", best)
-    if sentence:
-        st.caption(sentence)
-    options: dict = {}
-    if name != PATCHES:
-        T = cached.model(cached.ModelRef.of(checkpoint.list_checkpoints()[name])).diffusion.T
-        options["rule"] = controls.choose("What is known is", RULE_TITLES, "known_rule", help="At every step t, on the way down.")
-        sizes = [s for s in (10, 25, 50, 100, 250) if s <= T]
-        options["steps"] = controls.linked(st.select_slider, "Steps", sizes, min(50, sizes[-1]), key="fill_steps")
-        if options["rule"] == "repaint":
-            options["jump"] = controls.whole("Jump length j", 1, 50, 5, "jump")
-            options["resamplings"] = controls.whole("Resamplings r", 1, 20, 4, "resamplings")
-    n = controls.linked(
-        st.select_slider, "Completions", [1, 2, 3, 4, 8, 16] if name != PATCHES else [1, 2, 3, 4], 4, key=f"n_{name == PATCHES}"
-    )
-    return name, n, controls.seed(), options
-
-
-def preset(shape: tuple[int, ...], name: str, seed: int) -> np.ndarray:
-    """One of PRESETS as a mask."""
-    make = {
-        "half": lambda: masks.half(shape),
-        "centre": lambda: masks.centre(shape),
-        "random": lambda: masks.random(shape, 0.5, seed),
-        "text": lambda: masks.text_strip(shape),
-    }
-    return make[name]()
-
-
-def base(picture: Picture, seed: int) -> np.ndarray:
-    """What is painted on: the picture, or a completion of it that was chosen. Another picture begins with a hole in its middle."""
-    state = st.session_state
-    if state.get("inpaint_on") != picture.key:
-        if (old := state.get("inpaint_filling")) is not None:
-            old.stop()
-        state["inpaint_on"], state["inpaint_filling"], state["inpaint_base"] = picture.key, None, None
-        state["inpaint_mask"], state["inpaint_problem"] = preset(picture.pixels.shape[:2], "centre", seed), ""
-    return picture.pixels if state["inpaint_base"] is None else state["inpaint_base"]
-
-
-def begin(picture: np.ndarray, missing: np.ndarray, name: str, n: int, seed: int, options: dict) -> None:
-    """Start filling; where nothing can be filled, one sentence, and what was filled before stays."""
-    state = st.session_state
-    try:
-        check(picture, missing)
-        model = None if name == PATCHES else cached.model(cached.ModelRef.of(checkpoint.list_checkpoints()[name]))
-    except (ValueError, KeyError, OSError) as error:
-        state["inpaint_problem"] = str(error)
-        return
-    if (old := state["inpaint_filling"]) is not None:
-        old.stop()
-    state["inpaint_problem"] = ""
-    state["inpaint_filling"] = Filling(FillTask(picture.copy(), missing.copy(), n, seed, model, options))
-
-
 def shown(filling: Filling) -> dict[str, np.ndarray]:
-    """The completion that the painter shows in the hole: the one being made, then the first."""
+    """The completion that the painter shows in the hole: the one being made, as the person wants to see it, then the first."""
     latest = filling.latest
     if latest is not None:
-        return {"result": latest.guess[0], "filled": filling.task.missing}
+        pictures = latest.state if st.session_state.get("in_the_hole") == "state" else latest.guess
+        return {"result": pictures[0], "filled": filling.task.missing}
     return {"result": filling.done[0], "filled": filling.task.missing} if filling.done else {}
 
 
@@ -167,6 +77,9 @@ def _upload(shape: tuple[int, ...]) -> None:
 
 def result(filling: Filling, picture: Picture) -> None:
     """How far it is, the completions side by side, and what can be taken along."""
+    if filling.learning and filling.task.learning is not None:
+        _learning(filling.task.learning, filling.running)
+        return
     if filling.running:
         words = f"Filling, {filling.calls} calls of the kernel so far"
     else:
@@ -175,9 +88,35 @@ def result(filling: Filling, picture: Picture) -> None:
     st.progress(filling.share, words)
     _completions(filling, picture.pixels)
     if filling.done and not filling.busy:
-        model = "own patches" if filling.task.model is None else filling.task.model.name
-        data = archive(filling, picture.title, model)
-        st.download_button("Download all (.zip)", data, "dpm-inpaint.zip", "application/zip", on_click="ignore", type="tertiary")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            data = archive(filling, picture.title, model_words(filling.task))
+            st.download_button("Download all (.zip)", data, "dpm-inpaint.zip", "application/zip", on_click="ignore", type="tertiary")
+            if filling.task.learning is not None:
+                with st.popover("Keep the network", type="tertiary"):
+                    training_panel.keep(filling.task.learning.job)
+
+
+def model_words(task: FillTask) -> str:
+    """What filled it."""
+    if task.learning is not None:
+        steps = f"a network of this picture after {task.learning.job.step:,} steps"
+        return f"own patches and {steps}" if task.patches else steps
+    return "own patches" if task.model is None else task.model.name
+
+
+def _learning(learning: Learning, running: bool) -> None:
+    """How far the network is that is waited for, and what it draws by now."""
+    steps = f"{learning.job.step:,} steps"
+    left = max(0.0, learning.seconds - learning.spent)
+    words = learning.job.message or f"Learning this picture: {steps}, {left:.0f} s left"
+    if learning.job.status == "queued":
+        words = "Waiting until another run has trained; it starts by itself."
+    if not running:
+        words = f"Stopped learning after {steps}; filling again goes on."
+    st.progress(min(1.0, learning.spent / learning.seconds), words)
+    if (drawn := learning.drawn()) is not None:
+        st.html(_image(drawn, "Cuts that the network draws by now"))
+        st.caption("What it draws by now, from noise alone: cuts as it saw them.")
 
 
 def _completions(filling: Filling, truth: np.ndarray) -> None:
@@ -207,7 +146,7 @@ def _words(truth: np.ndarray, found: np.ndarray, missing: np.ndarray) -> str:
 
 
 def _image(picture: np.ndarray, title: str) -> str:
-    crisp = "image-rendering:pixelated;" if max(picture.shape[:2]) <= 64 else ""
+    crisp = "image-rendering:pixelated;" if min(picture.shape[:2]) <= 64 else ""
     return f'<img src="{state.data_uri(png(picture))}" alt="{title}" style="width:100%;border-radius:12px;display:block;{crisp}">'
 
 

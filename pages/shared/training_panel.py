@@ -57,7 +57,7 @@ def _buttons(setup: Setup, job: jobs.Job | None) -> None:
         kept = job is not None and job.step > 0
         with st.popover("Keep", key="keep", disabled=not kept, width=WIDE):
             if kept:
-                _keep(job)
+                keep(job)
         if job is not None and status == "stopped":
             st.button("Go on", on_click=training_runs.go_on, args=(job,), key="go_on_here", width=WIDE)
         else:
@@ -91,7 +91,7 @@ def _use_batch(made: Setup, batch: int) -> None:
     st.session_state["train_changed"] = True
 
 
-def _keep(job: jobs.Job) -> None:
+def keep(job: jobs.Job) -> None:
     """Save the averaged weights under a name; then they can be taken along as a file."""
     name = st.text_input("Name", job.config.name, max_chars=64, key=f"keep_name_{job.id}")
     if st.button("Keep as a checkpoint", key="keep_now", type="primary"):

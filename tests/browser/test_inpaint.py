@@ -74,6 +74,23 @@ def test_paint_fill_compare_leave_and_come_back(visit):
     page.get_by_text("Missing: 0 of").wait_for(timeout=15_000)
 
 
+def test_filling_goes_on_while_one_is_away(visit):
+    """Fill, stop, fill again, look at another page and come back: it is still filling, and is seen to end."""
+    one = visit()
+    page = open_inpaint(one, "?picture_name=brick&n_True=2")
+    page.locator(".st-key-fill button").click()
+    page.locator(".st-key-stop_filling button:enabled").click(timeout=30_000)
+    page.get_by_text("Stopped;").wait_for(timeout=30_000)
+    page.locator(".st-key-fill button:enabled").click(timeout=30_000)
+    page.get_by_text("Filling,").wait_for(timeout=30_000)
+    page.get_by_role("link", name="Multiply").first.click()
+    page.get_by_role("heading", name="Multiply", level=1).wait_for()
+    page.get_by_role("link", name="Inpaint").first.click()
+    page.get_by_role("heading", name="Inpaint", level=1).wait_for()
+    page.get_by_text("Filled,").wait_for(timeout=120_000)
+    assert page.get_by_text("Completion 2:").count() == 1
+
+
 def test_a_photograph_of_ones_own(visit):
     """Brought, painted, filled; the archive holds its completion with every known pixel as it was, and the settings."""
     noise = np.random.default_rng(0).integers(-12, 13, (96, 120, 3))

@@ -10,6 +10,7 @@ import pytest
 from dpm_core import checkpoint
 from dpm_core.data.images import make_images
 from pages.shared.filling import Filling, FillTask, biharmonic, score
+from pages.shared.learning import Learning
 
 
 def stripes(side=48):
@@ -85,3 +86,19 @@ def test_the_baseline_is_smooth():
     assert int(np.abs(biharmonic(spoiled, missing).astype(int) - ramp).max()) <= 1
     colour = np.stack([spoiled, spoiled, spoiled], -1)
     assert np.array_equal(biharmonic(colour, missing)[..., 1], biharmonic(spoiled, missing))
+
+
+def test_stopping_while_it_learns_keeps_what_was_learned():
+    learning = Learning(stripes(96), hole(96), 60, 0)
+    filling = Filling(FillTask(stripes(96), hole(96), 1, 0, learning=learning))
+    end = time.monotonic() + 60
+    while learning.job.step < 3 and time.monotonic() < end:
+        time.sleep(0.02)
+    filling.stop()
+    assert filling.wait(20) and filling.learning and not filling.done and not filling.problem
+    learning.job.join(20)
+    more = Learning(stripes(96), hole(96), 61, 0, learning)
+    assert more.spent >= learning.spent > 0 and more.dataset is learning.dataset
+    more.job.stop()
+    assert learning.knows(stripes(96), hole(96, 5)) and not learning.knows(stripes(96), hole(96, 20))
+    assert not learning.knows(255 - stripes(96), hole(96))
