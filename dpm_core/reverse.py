@@ -119,12 +119,18 @@ class EmpiricalReverse(_FromMoments):
         dims = x.shape[1]
         y_mean, y_variance = torch.empty_like(x), torch.empty_like(x)
         for rows, logits in self._logits(x, a, v):
-            moments = torch.softmax(logits, 1, out=logits) @ self._tables(x.dtype)[1]
+            # in place, unless somebody wants the slope, in x or in the schedule
+            weights = torch.softmax(logits, 1) if logits.requires_grad else torch.softmax(logits, 1, out=logits)
+            moments = weights @ self._tables(x.dtype)[1]
             y_mean[rows] = moments[:, :dims]
             y_variance[rows] = (moments[:, dims:] - moments[:, :dims].square()).clamp(min=0)
         shrink = noise / v
         mean = self.noise**2 * a / v * x + shrink * y_mean
         return mean.view_as(xt), (self.noise**2 * shrink + shrink.square() * y_variance).view_as(xt)
+
+    def under(self, diffusion: GaussianDiffusion) -> EmpiricalReverse:
+        """The exact reverse kernel of the same data under another diffusion."""
+        return EmpiricalReverse(self.data, diffusion, self.noise, self.weights)
 
     def log_marginal(self, xt: Tensor, t: Time) -> Tensor:
         """log q(x⁽ᵗ⁾) in nats, ``[n]``; t = 0 gives the data's own density when noise > 0."""

@@ -37,6 +37,10 @@ ALLOWED = {
     "denoising": {"diffusion", "posterior", "reverse", "samplers"},
     "products": {"data.toy2d", "diffusion", "factors", "metrics", "posterior", "reverse", "samplers", "schedules"},
     "bound": {"schedules", "diffusion", "reverse"},
+    "budget": {"bound", "diffusion", "reverse"},
+    "estimators": {"bound", "diffusion", "reverse", "samplers"},
+    "model_density": {"diffusion", "reverse"},
+    "learned_schedule": {"bound", "diffusion", "reverse", "schedules"},
     "trajectory": {"diffusion", "pictures"},
     "networks": {"networks.mlp", "networks.rbf", "networks.unet", "networks.multiscale"},
     "networks.embedding": set(),
@@ -74,7 +78,7 @@ ALLOWED = {
     | {"checkpoint", "reverse", "snapshots"},
     "jobs": {"checkpoint", "jobs.config", "jobs.disk", "jobs.job", "jobs.orders", "jobs.parts", "jobs.record", "jobs.worker", "snapshots"},
 }
-OUTSIDE = {"torch", "numpy", "safetensors", "sklearn", "skimage", "PIL", "altair", "pandas", "plotly"}
+OUTSIDE = {"torch", "numpy", "safetensors", "sklearn", "skimage", "scipy", "PIL", "altair", "pandas", "plotly"}
 
 
 def module_name(path):
