@@ -21,6 +21,10 @@ page = st.navigation(
             st.Page("pages/posterior/denoise.py", title="Denoise", url_path="denoise"),
             st.Page("pages/posterior/multiply.py", title="Multiply", url_path="multiply"),
         ],
+        "Measure": [
+            st.Page("pages/measure/bound.py", title="Bound", url_path="bound"),
+            st.Page("pages/measure/likelihood.py", title="Likelihood", url_path="likelihood"),
+        ],
     },
     position="top" if state.presenting() else "sidebar",
     expanded=True,

@@ -24,6 +24,7 @@ ALLOWED = {
     "pictures": {"palette"},
     "image_pictures": {"palette", "pictures"},
     "figures": {"palette", "pictures"},
+    "bit_figures": {"figures", "palette"},
     "diffusion": {"schedules"},
     "reverse": {"schedules", "diffusion"},
     "factors": {"diffusion"},

@@ -31,6 +31,11 @@ def find(id: str | None) -> jobs.Job | None:
     return jobs.get(id) if id in _set_ups() else None
 
 
+def set_up(job: jobs.Job) -> Setup:
+    """How a run that a page has started was set up."""
+    return _set_ups()[job.id]
+
+
 def known() -> list[jobs.Job]:
     """The runs of this process that a page has started, the last one first."""
     return [job for id in reversed(_set_ups()) if (job := jobs.get(id))]

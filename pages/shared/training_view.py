@@ -17,8 +17,9 @@ from dpm_core.figures import bound_chart, loss_chart, time_chart
 from dpm_core.pictures import frame_numbers
 from dpm_core.snapshots import Snapshot
 from dpm_core.training import build_model
-from pages.shared import cached, training_stage
+from pages.shared import cached, number_cards, training_stage
 from pages.shared.image_controls import ImageSource
+from pages.shared.number_cards import number
 from pages.shared.player import pack, player
 from pages.shared.training_controls import Setup, Source, data_config, dataset, held_out
 from pages.shared.training_stage import Version
@@ -26,17 +27,6 @@ from pages.shared.training_yardstick import Yardstick
 
 POINTS_DRAWN = 300  # of the loss curve
 SHORTEST = 10  # steps along an axis: one step alone has no scale
-_CARDS = """<style>
-.dpm-cards { display: grid; gap: 0.7rem; grid-template-columns: repeat(auto-fill, minmax(10.5rem, 1fr));
-  font-variant-numeric: tabular-nums; }
-.dpm-cards > div { border: 1px solid color-mix(in srgb, currentColor 14%%, transparent); border-radius: 12px;
-  padding: 0.6rem 0.9rem 0.65rem; }
-.dpm-cards h4 { margin: 0; padding: 0; font-size: 0.8125rem; font-weight: 400; opacity: 0.72; }
-.dpm-cards b { display: block; font-size: 1.375rem; line-height: 1.35; font-weight: 650; }
-.dpm-cards small { display: block; font-size: 0.8125rem; line-height: 1.4; opacity: 0.72; }
-.dpm-bar { height: 4px; border-radius: 2px; background: color-mix(in srgb, currentColor 14%%, transparent); margin: 0.35rem 0 0.3rem; }
-.dpm-bar i { display: block; height: 4px; border-radius: 2px; background: currentColor; }
-</style><div class="dpm-cards">%s</div>"""
 
 
 def stage(setup: Setup, job: jobs.Job | None) -> None:
@@ -117,7 +107,7 @@ def cards(job: jobs.Job, yard: Yardstick) -> None:
         ("Speed", *_speed(now, what)),
         ("Gradient norm", _digits(now.gradient_norm), f"loss {_digits(now.loss)} · learning rate {job.learning_rate:g}"),
     ]
-    st.html(_CARDS % "".join(f"<div><h4>{title}</h4><b>{value}</b><small>{note}</small></div>" for title, value, note in rows))
+    number_cards.show(rows)
 
 
 def _speed(now: jobs.Progress, what: str) -> tuple[str, str]:
@@ -200,11 +190,6 @@ def smooth(values: np.ndarray, share: float = 0.03) -> np.ndarray:
     total = np.cumsum(np.concatenate([[0.0], values]))
     start = np.maximum(0, np.arange(len(values)) - width + 1)
     return (total[1:] - total[start]) / (np.arange(len(values)) + 1 - start)
-
-
-def number(value: float) -> str:
-    """Two or three digits after the point, and a true minus."""
-    return f"{value:.2f}".replace("-", "−")
 
 
 def _digits(value: float | None) -> str:

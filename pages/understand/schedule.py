@@ -5,7 +5,7 @@ import torch
 
 from dpm_core.data.toy2d import DataError
 from dpm_core.figures import schedule_chart
-from pages.shared import cached, controls, frame, schedule_view
+from pages.shared import cached, controls, frame, schedule_learning, schedule_view
 from pages.shared.curve import curve_editor
 
 MEASURES = {
@@ -45,6 +45,7 @@ for column, (title, (measure, axis, log)) in zip(st.columns(3), MEASURES.items()
     column.markdown(f"**{title}**")
     column.altair_chart(schedule_chart(curves, axis, looks, dark, log))
 
+st.fragment(schedule_learning.section)(source, seed)
 st.latex(schedule_view.equation(schedules))
 st.markdown(
     "Look at the first steps: a schedule that starts with a large β spends its noise where the fine structure lives. "

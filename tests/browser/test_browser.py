@@ -26,7 +26,9 @@ def query(page) -> dict[str, list[str]]:
     return parse_qs(urlparse(page.url).query)
 
 
-@pytest.mark.parametrize("path", ["/forward", "/reverse", "/schedule", "/train", "/checkpoints", "/inpaint", "/denoise", "/multiply"])
+@pytest.mark.parametrize(
+    "path", ["/forward", "/reverse", "/schedule", "/train", "/checkpoints", "/inpaint", "/denoise", "/multiply", "/bound", "/likelihood"]
+)
 def test_first_visit_of_a_fresh_server_may_go_to_any_page(browser, tmp_path, path):
     fresh = Server(tmp_path)
     try:
@@ -35,7 +37,7 @@ def test_first_visit_of_a_fresh_server_may_go_to_any_page(browser, tmp_path, pat
         page.get_by_role("heading", name=path[1:].capitalize(), level=1).wait_for(timeout=30_000)
         page.wait_for_timeout(1500)
         assert page.get_by_text("Page not found").count() == 0
-        assert page.locator('[data-testid="stSidebarNav"] a').count() == 9
+        assert page.locator('[data-testid="stSidebarNav"] a').count() == 11
         one.close()
     finally:
         fresh.stop()
@@ -231,7 +233,7 @@ def test_clicking_a_particle_shows_its_kernel(visit):
     t, x, y = map(float, query(page)["pick"][0].split(","))
     assert t == t_of(stage) and abs(x) < 3 and abs(y) < 3
     page.get_by_text(f"At t = {int(t)}").wait_for()
-    page.locator(".js-plotly-plot").wait_for()
+    page.locator(".js-plotly-plot").first.wait_for()  # while a new one comes in the old one fades
     one.shot("reverse-picked")
 
 

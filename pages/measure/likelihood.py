@@ -1,0 +1,44 @@
+"""Likelihood: how probable is this very point? Five answers."""
+
+import streamlit as st
+
+from dpm_core.checkpoint import CheckpointError
+from pages.shared import bits_work, controls, frame, likelihood_view
+
+frame.open_page(
+    "Likelihood",
+    "K bounds the log likelihood from below. How far below? Trajectories, weighed rightly, tell.",
+)
+try:
+    with st.sidebar:
+        ref, source, schedule, name = likelihood_view.choose()
+        seed = controls.seed()
+except (CheckpointError, OSError, ValueError) as error:
+    st.error(str(error))
+    st.stop()
+
+
+@st.fragment
+def one_point() -> None:
+    """The plane, the point looked at, and what is said of it."""
+    likelihood_view.look_where_clicked()
+    at = likelihood_view.point(source)
+    left, right = st.columns([0.45, 0.55], gap="large")
+    with right:
+        if (typed := likelihood_view.typed(at)) != at:
+            likelihood_view.move(at := typed)
+        found = likelihood_view.opinions(ref, source, at, seed)
+        likelihood_view.cards(found)
+        likelihood_view.convergence(found)
+    with left:
+        likelihood_view.plane_map(ref, source, schedule.T, at)
+
+
+with frame.working("Carrying p down the chain …"):
+    likelihood_view.prepare(ref, source, schedule, seed)
+if schedule.T > bits_work.LONGEST:
+    st.caption(f"A chain of {schedule.T:,} steps is too long for quadrature here: the map shows the data's own density.")
+one_point()
+likelihood_view.crooks(ref, source, seed)
+likelihood_view.quasi_static(source, schedule)
+frame.take_along("dpm-likelihood", likelihood_view.python(name, likelihood_view.point(source), seed, ref))

@@ -1,0 +1,100 @@
+"""Bound, Likelihood and the schedule that learns: they open, their numbers are those of the core, what is not known is said."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dpm_core import checkpoint
+from dpm_core.schedules import make_schedule
+from pages.shared import bits_work, bound_view, cached, schedule_learning
+from pages.shared.controls import PlaneSource
+from tests.pages.test_pages import APP, check
+
+
+def open_page(path: str, **query: str) -> AppTest:
+    app = AppTest.from_file(str(APP), default_timeout=120)
+    for key, value in query.items():
+        app.query_params[key] = value
+    return check(app.switch_page(path).run())
+
+
+def texts(app: AppTest) -> str:
+    """All that the page says, its cards among it."""
+    html = [node.proto.body for node in app.get("html")]
+    return " ".join([*html, *(m.value for m in app.markdown), *(c.value for c in app.caption)])
+
+
+def subject(name: str) -> bits_work.Subject:
+    ref = cached.ModelRef.of(checkpoint.list_checkpoints()[name])
+    loaded = checkpoint.load(name)
+    return bits_work.Subject("", ref, PlaneSource(loaded.config.data.name, loaded.config.data.noise), loaded.config.schedule)
+
+
+def test_the_bound_of_a_roll_and_its_parts():
+    """The page's K is the budget's, and its waterfall ends at −h, each part beginning where the last one ended."""
+    app = open_page("pages/measure/bound.py", seed="7")
+    found = bits_work.plane(subject("swiss_roll_mlp"), bits_work.points(40), 7)
+    assert f"{found.bound_bits:.2f} bits".replace("-", "−") in texts(app) and not app.error
+    rows = bound_view.budget_rows(found, True)
+    chain = [row for row in rows if row["start"] != row["end"] or row["label"] in bound_view.WORDS.values()]
+    assert all(abs(a["end"] - b["start"]) < 1e-9 for a, b in pairwise(chain))
+    assert abs(chain[0]["start"] - rows[0]["start"]) < 1e-9 and abs(chain[-1]["end"] - rows[-1]["start"]) < 0.01
+    assert len(app.get("vega_lite_chart")) == 3 and "Table 1" in texts(app)
+
+
+def test_no_network_is_the_best_there_is():
+    app = open_page("pages/measure/bound.py")
+    check(app.selectbox(key="bits_of").set_value(bound_view.NO_NETWORK).run())
+    check(app.number_input(key="T").set_value(2).run())
+    assert "0.000 of it learning" in texts(app) and not app.error
+
+
+def test_images_say_what_is_not_known():
+    app = open_page("pages/measure/bound.py")
+    check(app.selectbox(key="bits_of").set_value("digits_unet").run())
+    assert "Nobody knows the density" in texts(app) and "per pixel" in texts(app) and len(app.get("vega_lite_chart")) == 1
+
+
+def test_data_too_wide_break_the_upper_bound():
+    app = open_page("pages/measure/bound.py")
+    assert "between them at every step" in texts(app)
+    check(app.select_slider(key="width").set_value(4.0).run())
+    assert re.search(r"fails at \d+ of 39 steps", texts(app))
+
+
+def test_the_likelihood_of_a_point():
+    """ELBO ≤ Jarzynski, which is near the exact one; another point by its numbers; the link keeps it; far outside stays honest."""
+    app = open_page("pages/measure/likelihood.py", at="0.27,1.895", seed="7")
+    ref = cached.ModelRef.of(checkpoint.list_checkpoints()["swiss_roll_mlp"])
+    source = subject("swiss_roll_mlp").source
+    found = bits_work.opinions(ref, source, 0.27, 1.895, 7)
+    assert f"{found.exact:.2f} nats".replace("-", "−") in texts(app)
+    assert float(found.jarzynski.elbo[0]) < float(found.jarzynski.log_prob[0])
+    assert abs(float(found.jarzynski.log_prob[0]) - found.exact) < 0.05
+    assert [row["N"] for row in found.curve()][-1] == bits_work.TRAJECTORIES
+    check(app.number_input(key="x1_(0.27, 1.895)").set_value(0.5).run())
+    assert app.session_state["at"] == (0.5, 1.895) and app.query_params["at"] in ("0.500,1.895", ["0.500,1.895"])
+    far = open_page("pages/measure/likelihood.py", at="90,90")
+    assert not far.error and "−∞" not in texts(far) and re.search(r"−\d{4,}\.\d\d nats", texts(far))
+    nonsense = open_page("pages/measure/likelihood.py", at="here")
+    assert not nonsense.error
+
+
+@pytest.mark.parametrize("T", [5])
+def test_a_schedule_is_learned_and_kept(T, monkeypatch):
+    monkeypatch.setattr(schedule_learning, "STEPS", 60)
+    app = open_page("pages/understand/schedule.py", learned_T=str(T))
+    assert "has a slope" in texts(app)
+    check(app.button(key="learn_schedule").click().run())
+    assert re.search(r"knows \d\.\d\d bits more per point than the best fixed one, Linear log-SNR", texts(app))
+    check(app.button(key="keep_schedule").click().run())
+    assert "custom" in app.session_state["schedules"]
+    points = app.session_state["points"]
+    kept = make_schedule("custom", T, points=points)
+    (learned, _), *_ = app.session_state["learned_schedules"].values()
+    assert float((kept.betas - learned.betas).abs().max()) < 1e-4, "five steps, five control points"
+    assert schedule_learning.judged(PlaneSource("swiss_roll"), kept) > max(schedule_learning.fixed(PlaneSource("swiss_roll"), T).values())
