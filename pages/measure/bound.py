@@ -39,4 +39,4 @@ st.fragment(bits, run_every=POLL if training_runs.pace(job) else None)()
 if not subject.images:
     bound_view.entropy_section(subject.source, subject.schedule)
 bound_view.paper_table()
-frame.take_along("dpm-bound", bound_view.python(subject, seed))
+frame.take_along("dpm-bound", bound_view.python(subject, seed), *bound_view.table(subject, seed))

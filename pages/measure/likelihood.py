@@ -11,7 +11,7 @@ frame.open_page(
 )
 try:
     with st.sidebar:
-        ref, source, schedule, name = likelihood_view.choose()
+        ref, source, schedule = likelihood_view.choose()
         seed = controls.seed()
 except (CheckpointError, OSError, ValueError) as error:
     st.error(str(error))
@@ -41,4 +41,5 @@ if schedule.T > bits_work.LONGEST:
 one_point()
 likelihood_view.crooks(ref, source, seed)
 likelihood_view.quasi_static(source, schedule)
-frame.take_along("dpm-likelihood", likelihood_view.python(name, likelihood_view.point(source), seed, ref))
+at = likelihood_view.point(source)
+frame.take_along("dpm-likelihood", likelihood_view.python(at, seed, ref), *likelihood_view.table(ref, source, at, seed))

@@ -245,6 +245,21 @@ def paper_table() -> None:
     )
 
 
+def table(subject: Subject, seed: int) -> tuple[dict[str, np.ndarray], dict[str, list[float]]]:
+    """What every step holds in bits, as arrays and as lists; nothing where it is not known."""
+    try:
+        if subject.images:
+            kl = {"kl": image_estimate(subject, seed).kl_per_time_nats()}
+        else:
+            found = plane_budget(as_it_is_now(subject), seed)
+            kl = {name: getattr(found, name) for name in ("irreducible", "gaussian", "learning", "gaussian_error", "learning_error")}
+    except ValueError:
+        return {}, {}
+    columns = {f"{name}_bits": (nats / NATS_PER_BIT).numpy() for name, nats in kl.items()}
+    columns = {"t": np.arange(2, subject.schedule.T + 1)} | columns
+    return columns, {name: values.tolist() for name, values in columns.items()}
+
+
 def python(subject: Subject, seed: int) -> str:
     """The Python that makes the budget."""
     if subject.images or subject.job:

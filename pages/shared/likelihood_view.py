@@ -27,7 +27,7 @@ HELD_OUT = 60  # points that can be clicked
 WORKS = 3000
 
 
-def choose() -> tuple[cached.ModelRef, controls.PlaneSource, ScheduleConfig, str]:
+def choose() -> tuple[cached.ModelRef, controls.PlaneSource, ScheduleConfig]:
     """A model in the plane, from controls. Raises CheckpointError."""
     found = {}
     for name, path in checkpoint.list_checkpoints().items():
@@ -38,7 +38,7 @@ def choose() -> tuple[cached.ModelRef, controls.PlaneSource, ScheduleConfig, str
     name = controls.choose("Model", titles, "likelihood_of", "swiss_roll_mlp" if "swiss_roll_mlp" in found else None)
     ref, source, schedule = kernel_view.model_parts(name, found[name])
     assert ref is not None and not isinstance(source, ImageSpec)
-    return ref, source, schedule, name
+    return ref, source, schedule
 
 
 def prepare(ref: cached.ModelRef, source: controls.PlaneSource, schedule: ScheduleConfig, seed: int) -> None:
@@ -207,7 +207,17 @@ def quasi_static(source: controls.PlaneSource, schedule: ScheduleConfig) -> None
     )
 
 
-def python(name: str, at: tuple[float, float], seed: int, ref: cached.ModelRef) -> str:
+def table(
+    ref: cached.ModelRef, source: controls.PlaneSource, at: tuple[float, float], seed: int
+) -> tuple[dict[str, np.ndarray], dict[str, list[float]]]:
+    """log p at the point after so many trajectories, and every one of their log weights (arrays only), in nats."""
+    found = bits_work.opinions(ref, source, *at, seed)
+    rows = {key: [row[key] for row in found.curve()] for key in ("N", "value", "low", "high")}
+    arrays = {key: np.array(values) for key, values in rows.items()}
+    return arrays | {"log_weights": found.jarzynski.log_weights[0].numpy()}, rows
+
+
+def python(at: tuple[float, float], seed: int, ref: cached.ModelRef) -> str:
     """The Python that makes the page's numbers."""
     return f"""import torch
 from dpm_core import checkpoint

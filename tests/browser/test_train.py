@@ -156,3 +156,21 @@ def test_both_pages_in_both_themes_and_sizes(visit, width, height, scheme):
         if "train" in path:
             press(page, "Stop")
             appears(page, "Start")
+
+
+def test_the_bits_of_a_run_that_trains(visit):
+    """Bound follows a run: its K is another number a little later, without a click."""
+    one = visit(height=1000)
+    page = one.open("/train?T=12&max_steps=1000000")
+    press(page, "Start")
+    until_steps(page, 20)
+    page.get_by_role("link", name="Bound").first.click()
+    page.get_by_role("heading", name="Bound", level=1).wait_for()
+    page.locator(".st-key-bits_of input").first.click()
+    page.get_by_role("option", name=re.compile("In training")).first.click()
+    known = page.locator(".dpm-cards > div", has_text="What it knows").locator("b")
+    page.get_by_text("0.000 of it learning").wait_for(state="detached")
+    first = known.inner_text()
+    page.wait_for_function("b => document.querySelector('.dpm-cards > div b').textContent !== b", arg=first, timeout=30_000)
+    assert page.get_by_text("encountered an error").count() == 0
+    one.shot("bound-of-a-run")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from itertools import pairwise
 
 import pytest
@@ -98,3 +100,14 @@ def test_a_schedule_is_learned_and_kept(T, monkeypatch):
     (learned, _), *_ = app.session_state["learned_schedules"].values()
     assert float((kept.betas - learned.betas).abs().max()) < 1e-4, "five steps, five control points"
     assert schedule_learning.judged(PlaneSource("swiss_roll"), kept) > max(schedule_learning.fixed(PlaneSource("swiss_roll"), T).values())
+
+
+@pytest.mark.parametrize("path, of", [("bound", {}), ("bound", {"bits_of": "No network: the best there is"}), ("likelihood", {})])
+def test_snippets_run(path, of):
+    """The Python that a page offers runs as it stands, and prints what the page shows."""
+    app = open_page(f"pages/measure/{path}.py", **of)
+    done = subprocess.run([sys.executable, "-c", app.code[0].value], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    if path == "bound":
+        first = float(done.stdout.split()[0])
+        assert f"{first:.2f} bits".replace("-", "−") in texts(app)
