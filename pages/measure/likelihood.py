@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dpm_core.checkpoint import CheckpointError
-from pages.shared import bits_work, controls, frame, likelihood_view
+from pages.shared import bits_work, controls, frame, likelihood_view, paper_tables
 
 frame.open_page(
     "Likelihood",
@@ -41,5 +41,10 @@ if schedule.T > bits_work.LONGEST:
 one_point()
 likelihood_view.crooks(ref, source, seed)
 likelihood_view.quasi_static(source, schedule)
+paper_tables.show(
+    "Table 2 of the paper: MNIST by Parzen windows",
+    ["digits"],
+    "Windows around samples say more of the windows than of the model, as training images used as samples show; pixels lie in [0, 1].",
+)
 at = likelihood_view.point(source)
 frame.take_along("dpm-likelihood", likelihood_view.python(at, seed, ref), *likelihood_view.table(ref, source, at, seed))

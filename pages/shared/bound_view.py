@@ -1,26 +1,19 @@
-"""What the Bound page shows: whose bits, the waterfall, each step's share, the entropies, and the paper's table."""
+"""What the Bound page shows: the waterfall, each step's share, and the entropies between their bounds."""
 
 from __future__ import annotations
-
-import contextlib
-from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import streamlit as st
 
-from dpm_core import checkpoint
 from dpm_core.bit_figures import entropy_chart, step_bars, waterfall
 from dpm_core.bound import NATS_PER_BIT, BoundEstimate
 from dpm_core.budget import Budget
 from dpm_core.config import ScheduleConfig
 from dpm_core.data.images import ImageSpec
-from pages.shared import bits_work, cached, controls, kernel_view, number_cards, training_runs
+from pages.shared import bits_work, bound_subject, controls, number_cards
 from pages.shared.bits_work import Subject
-from pages.shared.image_controls import ImageSource
 from pages.shared.number_cards import number
 
-NO_NETWORK = "exact"
 WORDS = {
     "first step": "First step, never learned",
     "prior": "Prior does not match",
@@ -28,63 +21,6 @@ WORDS = {
     "learning": "Learning",
 }
 EVERYTHING, GAINABLE = "All that a step holds", "Only what can be gained"
-# Table 1 of the paper: K and K − L_null in bits, per what, and which shipped models stand beside it
-PAPER = (
-    ("Swiss roll", 2.35, 6.45, "point", ("swiss_roll_mlp", "swiss_roll_rbf")),
-    ("Dead leaves", 1.489, 3.536, "pixel", ("dead_leaves_unet",)),
-    ("CIFAR-10", 5.4, 11.5, "pixel", ("cifar10_unet",)),
-    ("Bark (ours: brick)", -0.55, 1.5, "pixel", ("brick_unet",)),
-)
-
-
-def choose() -> Subject:
-    """Whose bits, from controls. Raises CheckpointError."""
-    found = checkpoint.list_checkpoints()
-    running = {f"run {job.id}": job for job in training_runs.known()}
-    titles = {f"run {job.id}": f"In training: {job.config.name}" for job in running.values() if job.status in training_runs.ALIVE}
-    titles |= {name: kernel_view.model_title(path, path.stat().st_mtime) for name, path in found.items()}
-    titles[NO_NETWORK] = "No network: the best there is"
-    name = controls.choose("Model", titles, "bits_of", "swiss_roll_mlp" if "swiss_roll_mlp" in found else None)
-    if name in running:
-        job = running[name]
-        made = training_runs.set_up(job)
-        source = cached.images(made.source).spec if isinstance(made.source, ImageSource) else made.source
-        return Subject(titles[name], None, source, job.config.run.schedule, job.id, job.step)
-    ref, source, schedule = kernel_view.model_parts(name, found.get(name))
-    return Subject(titles[name], ref, source, schedule)
-
-
-def as_it_is_now(subject: Subject) -> Subject:
-    """A run in training at the step it has come to; anything else as it is."""
-    job = training_runs.find(subject.job) if subject.job else None
-    if job is None:
-        return subject
-    job.touch()
-    return replace(subject, step=job.step)
-
-
-def plane_budget(subject: Subject, seed: int) -> Budget:
-    """The budget of a subject in the plane."""
-    return bits_work.plane(subject, bits_work.points(subject.schedule.T, bool(subject.job)), seed)
-
-
-def prepare(subject: Subject, seed: int) -> None:
-    """Do the slow work before anything is drawn. What cannot be done is said where it is drawn."""
-    with contextlib.suppress(ValueError):
-        if subject.images:
-            image_estimate(subject, seed)
-        else:
-            plane_budget(as_it_is_now(subject), seed)
-
-
-def image_estimate(subject: Subject, seed: int) -> BoundEstimate:
-    """K of a model of images term by term. Raises ValueError, in one sentence, where that is not known."""
-    if subject.ref is not None:
-        return bits_work.images(subject.ref, seed)
-    job = training_runs.find(subject.job)
-    if job is None or (latest := job.latest()) is None or latest.estimate is None:
-        raise ValueError("This run has not been measured yet; its first snapshot comes in a moment.")
-    return latest.estimate
 
 
 def cards(found: Budget) -> None:
@@ -168,7 +104,7 @@ def _at_step(subject: Subject, found: Budget, picked) -> None:
         "learning": found.learning[t - 2],
     }
     words = ", ".join(f"{name} {number(float(value) / NATS_PER_BIT, 4)}" for name, value in values.items())
-    model = f"&model={_name(subject)}" if subject.ref else ""
+    model = f"&model={bound_subject.file_name(subject)}" if subject.ref else ""
     st.markdown(f"Step t = {t}, in bits: {words}. See it on [Forward](/forward?t={t}) or [Reverse](/reverse?t={t}{model}).")
 
 
@@ -212,87 +148,3 @@ def entropy_section(source: controls.PlaneSource, schedule: ScheduleConfig) -> N
         else:
             st.markdown("The true entropy, by quadrature, is between them at every step: noise only adds entropy to data this narrow.")
     left.altair_chart(entropy_chart(lower, upper, true, st.context.theme.type == "dark"), key="entropies")
-
-
-def paper_table() -> None:
-    """Table 1 of the paper beside the shipped models, as measured when they were trained."""
-    st.markdown("**Table 1 of the paper, and what ships here**")
-    rows, found = [], checkpoint.list_checkpoints([checkpoint.SHIPPED])
-    for title, k, gain, unit, names in PAPER:
-        rows.append({"data": title, "model": "paper", "K": number(k, 3), "K − L_null": number(gain, 3), "bits per": unit, "command": ""})
-        for name in names:
-            if name not in found:
-                continue
-            header = checkpoint.read_header(found[name])
-            shape = header["data"].get("shape")
-            divide = shape[1] * shape[2] if shape else 1
-            value, error, null = (header[key] / divide for key in ("bound_bits", "bound_standard_error_bits", "null_bits"))
-            rows.append(
-                {
-                    "data": "",
-                    "model": name,
-                    "K": f"{number(value, 3)} ± {error:.2g}",
-                    "K − L_null": number(value - null, 3),
-                    "bits per": unit,
-                    "command": f"python -m dpm_core evaluate {name}",
-                }
-            )
-    st.dataframe(rows, hide_index=True, width="stretch")
-    st.caption(
-        "All data are scaled to variance 1. The paper does not say how noisy its swiss roll was, and its K depends on that most: "
-        "ours has σ = 0.03. Images here are whole grey levels with uniform noise of one level, cut to 32 × 32, so their bits are those of "
-        "this preprocessing; the paper's bark is not at hand, brick stands in its row."
-    )
-
-
-def table(subject: Subject, seed: int) -> tuple[dict[str, np.ndarray], dict[str, list[float]]]:
-    """What every step holds in bits, as arrays and as lists; nothing where it is not known."""
-    try:
-        if subject.images:
-            kl = {"kl": image_estimate(subject, seed).kl_per_time_nats()}
-        else:
-            found = plane_budget(as_it_is_now(subject), seed)
-            kl = {name: getattr(found, name) for name in ("irreducible", "gaussian", "learning", "gaussian_error", "learning_error")}
-    except ValueError:
-        return {}, {}
-    columns = {f"{name}_bits": (nats / NATS_PER_BIT).numpy() for name, nats in kl.items()}
-    columns = {"t": np.arange(2, subject.schedule.T + 1)} | columns
-    return columns, {name: values.tolist() for name, values in columns.items()}
-
-
-def python(subject: Subject, seed: int) -> str:
-    """The Python that makes the budget."""
-    if subject.images or subject.job:
-        name = subject.title if subject.job else _name(subject)
-        return f"""import torch
-from dpm_core import checkpoint
-from dpm_core.bound import estimate_bound
-from dpm_core.data.sources import of_checkpoint
-
-loaded = checkpoint.load({name!r})  # a run in training: keep it first
-images = of_checkpoint(loaded.dataset, loaded.config.data).sample_held_out(256, torch.Generator().manual_seed({seed}))
-found = estimate_bound(loaded.model, loaded.diffusion, images, torch.Generator().manual_seed({seed}), chunk=32)
-print(found.bound_bits, found.standard_error_bits, found.null_bits, found.kl_per_time_nats())
-"""
-    if subject.ref is None:
-        made = f"""data = {controls.python_data(subject.source)}
-diffusion = GaussianDiffusion({controls.python_schedule(subject.schedule)})
-model = None"""
-    else:
-        made = f"loaded = checkpoint.load({_name(subject)!r})\ndata, diffusion, model = loaded.dataset, loaded.diffusion, loaded.model"
-    return f"""import torch
-from dpm_core import checkpoint
-from dpm_core.budget import budget
-from dpm_core.data import toy2d, uploads
-from dpm_core.diffusion import GaussianDiffusion
-from dpm_core.schedules import make_schedule
-
-{made}
-x0 = data.sample({bits_work.points(subject.schedule.T)}, torch.Generator().manual_seed({seed + 1_000_003}))
-found = budget(model, data.exact_reverse(diffusion), diffusion, x0, torch.Generator().manual_seed({seed}))
-print(found.bound_bits, found.best_bits, found.parts_bits, found.errors_bits)
-"""
-
-
-def _name(subject: Subject) -> str:
-    return "" if subject.ref is None else Path(subject.ref.path).stem

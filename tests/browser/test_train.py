@@ -167,7 +167,7 @@ def test_the_bits_of_a_run_that_trains(visit):
     page.get_by_role("link", name="Bound").first.click()
     page.get_by_role("heading", name="Bound", level=1).wait_for()
     page.locator(".st-key-bits_of input").first.click()
-    page.get_by_role("option", name=re.compile("In training")).first.click()
+    page.get_by_role("option", name=re.compile("^Run: ")).first.click()
     known = page.locator(".dpm-cards > div", has_text="What it knows").locator("b")
     page.get_by_text("0.000 of it learning").wait_for(state="detached")
     first = known.inner_text()

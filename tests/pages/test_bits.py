@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from dpm_core import checkpoint
 from dpm_core.schedules import make_schedule
-from pages.shared import bits_work, bound_view, cached, schedule_learning
+from pages.shared import bits_work, bound_subject, bound_view, cached, schedule_learning
 from pages.shared.controls import PlaneSource
 from tests.pages.test_pages import APP, check
 
@@ -50,7 +50,7 @@ def test_the_bound_of_a_roll_and_its_parts():
 
 def test_no_network_is_the_best_there_is():
     app = open_page("pages/measure/bound.py")
-    check(app.selectbox(key="bits_of").set_value(bound_view.NO_NETWORK).run())
+    check(app.selectbox(key="bits_of").set_value(bound_subject.NO_NETWORK).run())
     check(app.number_input(key="T").set_value(2).run())
     assert "0.000 of it learning" in texts(app) and not app.error
 

@@ -1,0 +1,123 @@
+"""Whose bits the Bound page shows, their budget, and what can be taken along."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from dpm_core import checkpoint
+from dpm_core.bound import NATS_PER_BIT, BoundEstimate
+from dpm_core.budget import Budget
+from pages.shared import bits_work, cached, controls, kernel_view, training_runs
+from pages.shared.bits_work import Subject
+from pages.shared.image_controls import ImageSource
+
+NO_NETWORK = "exact"
+
+
+def choose() -> Subject:
+    """Whose bits, from controls. Raises CheckpointError."""
+    found = checkpoint.list_checkpoints()
+    latest = {job.config.name: job for job in reversed(training_runs.known())}  # a name stands for its last run
+    running = {f"run {job.id}": job for job in latest.values()}
+    titles = {name: f"Run: {job.config.name}" for name, job in running.items()}
+    titles |= {name: kernel_view.model_title(path, path.stat().st_mtime) for name, path in found.items()}
+    titles[NO_NETWORK] = "No network: the best there is"
+    name = controls.choose("Model", titles, "bits_of", "swiss_roll_mlp" if "swiss_roll_mlp" in found else None)
+    if name in running:
+        job = running[name]
+        made = training_runs.set_up(job)
+        source = cached.images(made.source).spec if isinstance(made.source, ImageSource) else made.source
+        return Subject(job.config.name, None, source, job.config.run.schedule, job.id, job.step)
+    ref, source, schedule = kernel_view.model_parts(name, found.get(name))
+    return Subject(titles[name], ref, source, schedule)
+
+
+def as_it_is_now(subject: Subject) -> Subject:
+    """A run in training at the step it has come to; anything else as it is."""
+    job = training_runs.find(subject.job) if subject.job else None
+    if job is None:
+        return subject
+    job.touch()
+    return replace(subject, step=job.step)
+
+
+def plane_budget(subject: Subject, seed: int) -> Budget:
+    """The budget of a subject in the plane."""
+    return bits_work.plane(subject, bits_work.points(subject.schedule.T, bool(subject.job)), seed)
+
+
+def image_estimate(subject: Subject, seed: int) -> BoundEstimate:
+    """K of a model of images term by term. Raises ValueError, in one sentence, where that is not known."""
+    if subject.ref is not None:
+        return bits_work.images(subject.ref, seed)
+    job = training_runs.find(subject.job)
+    if job is None or (latest := job.latest()) is None or latest.estimate is None:
+        raise ValueError("This run has not been measured yet; its first snapshot comes in a moment.")
+    return latest.estimate
+
+
+def prepare(subject: Subject, seed: int) -> None:
+    """Do the slow work before anything is drawn. What cannot be done is said where it is drawn."""
+    with contextlib.suppress(ValueError):
+        if subject.images:
+            image_estimate(subject, seed)
+        else:
+            plane_budget(as_it_is_now(subject), seed)
+
+
+def table(subject: Subject, seed: int) -> tuple[dict[str, np.ndarray], dict[str, list[float]]]:
+    """What every step holds in bits, as arrays and as lists; nothing where it is not known."""
+    try:
+        if subject.images:
+            kl = {"kl": image_estimate(subject, seed).kl_per_time_nats()}
+        else:
+            found = plane_budget(as_it_is_now(subject), seed)
+            kl = {name: getattr(found, name) for name in ("irreducible", "gaussian", "learning", "gaussian_error", "learning_error")}
+    except ValueError:
+        return {}, {}
+    columns = {f"{name}_bits": (nats / NATS_PER_BIT).numpy() for name, nats in kl.items()}
+    columns = {"t": np.arange(2, subject.schedule.T + 1)} | columns
+    return columns, {name: values.tolist() for name, values in columns.items()}
+
+
+def python(subject: Subject, seed: int) -> str:
+    """The Python that makes the budget."""
+    if subject.images or subject.job:
+        name = subject.title if subject.job else file_name(subject)
+        return f"""import torch
+from dpm_core import checkpoint
+from dpm_core.bound import estimate_bound
+from dpm_core.data.sources import of_checkpoint
+
+loaded = checkpoint.load({name!r})  # a run in training: keep it first
+images = of_checkpoint(loaded.dataset, loaded.config.data).sample_held_out(256, torch.Generator().manual_seed({seed}))
+found = estimate_bound(loaded.model, loaded.diffusion, images, torch.Generator().manual_seed({seed}), chunk=32)
+print(found.bound_bits, found.standard_error_bits, found.null_bits, found.kl_per_time_nats())
+"""
+    if subject.ref is None:
+        made = f"""data = {controls.python_data(subject.source)}
+diffusion = GaussianDiffusion({controls.python_schedule(subject.schedule)})
+model = None"""
+    else:
+        made = f"loaded = checkpoint.load({file_name(subject)!r})\ndata, diffusion, model = loaded.dataset, loaded.diffusion, loaded.model"
+    return f"""import torch
+from dpm_core import checkpoint
+from dpm_core.budget import budget
+from dpm_core.data import toy2d, uploads
+from dpm_core.diffusion import GaussianDiffusion
+from dpm_core.schedules import make_schedule
+
+{made}
+x0 = data.sample({bits_work.points(subject.schedule.T)}, torch.Generator().manual_seed({seed + 1_000_003}))
+found = budget(model, data.exact_reverse(diffusion), diffusion, x0, torch.Generator().manual_seed({seed}))
+print(found.bound_bits, found.best_bits, found.parts_bits, found.errors_bits)
+"""
+
+
+def file_name(subject: Subject) -> str:
+    """Of its checkpoint, without the ending; "" when it has none."""
+    return "" if subject.ref is None else Path(subject.ref.path).stem
