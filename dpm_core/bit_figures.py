@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import altair as alt
@@ -11,7 +10,6 @@ import numpy as np
 from dpm_core.figures import QUIET, Layered
 from dpm_core.palette import DATA, EXACT, MODEL, NOISE, Role
 
-BARS = 100  # at most, of steps; neighbours are added up
 ROLES = {"data": DATA, "model": MODEL, "exact": EXACT, "noise": NOISE, "quiet": QUIET}
 
 
@@ -37,39 +35,6 @@ def waterfall(rows: list[dict], unit: str, dark: bool) -> Layered:
         for mark, end in ((before, "low"), (after, "high"))
     ]
     return alt.layer(bars, *words).properties(height=30 * len(rows))
-
-
-def step_bars(parts: dict[str, tuple[np.ndarray, str]], unit: str, dark: bool) -> alt.Chart:
-    """Stacked bars over t = 2..T: ``parts`` label → (bits ``[T−1]``, role). A clicked bar is the selection "step"."""
-    T = len(next(iter(parts.values()))[0]) + 1
-    edges = np.unique(np.linspace(2, T + 1, min(BARS, T - 1) + 1).round().astype(int))
-    rows, top = [], np.zeros(len(edges) - 1)  # stacked here: what is estimated can be a little below 0
-    for label, (bits, role) in parts.items():
-        values = np.add.reduceat(bits, edges[:-1] - 2)
-        for (low, high), value, under in zip(pairwise(edges.tolist()), values.tolist(), top.tolist()):
-            name = f"{low}" if high == low + 1 else f"{low} to {high - 1}"
-            rows.append(
-                {"t": low, "end": high, "steps": name, "bits": value, "from": under, "to": under + value, "part": label, "role": role}
-            )
-        top = top + values
-    picked = alt.selection_point(name="step", fields=["t"], on="click", empty=True)
-    roles = {label: role for label, (_, role) in parts.items()}
-    colours = alt.Scale(domain=list(roles), range=[_ink(ROLES[role], dark) for role in roles.values()])
-    return (
-        alt.Chart(alt.Data(values=rows))
-        .mark_rect(stroke=None)
-        .encode(
-            alt.X("t:Q", title="t", axis=alt.Axis(tickCount=8, format="d", grid=False), scale=alt.Scale(domain=[2, T + 1], nice=False)),
-            alt.X2("end:Q"),
-            alt.Y("from:Q", title=f"{unit}, in step t", axis=alt.Axis(tickCount=4, format="~g")),
-            alt.Y2("to:Q"),
-            alt.Color("part:N", scale=colours, legend=alt.Legend(orient="top", title=None, labelLimit=300)),
-            opacity=alt.condition(picked, alt.value(1.0), alt.value(0.35)),
-            tooltip=["part:N", alt.Tooltip("steps:N", title="t"), alt.Tooltip("bits:Q", format=".4f")],
-        )
-        .add_params(picked)
-        .properties(height=280)
-    )
 
 
 def entropy_chart(lower: np.ndarray, upper: np.ndarray, true: np.ndarray, dark: bool) -> Layered:

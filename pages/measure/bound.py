@@ -29,12 +29,14 @@ def bits() -> None:
         st.error(str(error))
         return
     bound_view.cards(found)
-    bound_view.budget_charts(now, found)
+    bound_view.budget_charts(now, found, seed)
 
 
 job = training_runs.find(subject.job) if subject.job else None
 with frame.working("Counting bits …"):
     bound_subject.prepare(subject, seed)
+    if not subject.images and not subject.job:
+        bound_view.stage(subject, seed)
 st.fragment(bits, run_every=POLL if training_runs.pace(job) else None)()
 if not subject.images:
     bound_view.entropy_section(subject.source, subject.schedule)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from dpm_core.bit_figures import entropy_chart, step_bars, waterfall
+from dpm_core.bit_figures import entropy_chart, waterfall
 from dpm_core.bound import NATS_PER_BIT, BoundEstimate
 from dpm_core.budget import Budget
 from dpm_core.config import ScheduleConfig
 from dpm_core.data.images import ImageSpec
-from pages.shared import bits_work, bound_subject, controls, number_cards
+from pages.shared import bits_work, bound_subject, controls, number_cards, reversing, stages
 from pages.shared.bits_work import Subject
 from pages.shared.number_cards import number
+from pages.shared.player import Panel, Stage, pack, player
+from pages.shared.reversing import SamplerConfig
+from pages.shared.step_bars import step_bars
 
 WORDS = {
     "first step": "First step, never learned",
@@ -20,6 +23,7 @@ WORDS = {
     "finite steps": "Finite steps, Gaussian form",
     "learning": "Learning",
 }
+CLOCK, PARTICLES = "bits", 1500
 EVERYTHING, GAINABLE = "All that a step holds", "Only what can be gained"
 
 
@@ -66,7 +70,7 @@ def _signed(value: float) -> str:
     return f"{'+' if value >= 0 else '−'} {abs(value):.3f}"
 
 
-def budget_charts(subject: Subject, found: Budget) -> None:
+def budget_charts(subject: Subject, found: Budget, seed: int) -> None:
     """The waterfall, and what every step holds."""
     dark = st.context.theme.type == "dark"
     st.markdown("**Where every bit goes**, from nothing learned up to all there is to know")
@@ -85,25 +89,34 @@ def budget_charts(subject: Subject, found: Budget) -> None:
     if subject.model() is None:
         del parts["learning"]
     bits = {label: ((nats / NATS_PER_BIT).numpy(), role) for label, (nats, role) in parts.items()}
-    picked = st.altair_chart(step_bars(bits, "bits", dark), on_select="rerun", selection_mode="step", key="step_bars")
-    _at_step(subject, found, picked)
+    if not subject.job:  # a run's samples are on the Train page
+        player(stage(subject, seed), key="bits_player")
+    t = step_bars(bits, subject.schedule.T, "bits", "" if subject.job else CLOCK, key="step_bars")
+    _at_step(subject, found, t)
 
 
-def _at_step(subject: Subject, found: Budget, picked) -> None:
-    rows = picked.selection.get("step") or []
-    if not rows:
+@st.cache_data(max_entries=8, show_spinner=False)
+def stage(subject: Subject, seed: int) -> bytes:
+    """The data on their way into noise and the samples on their way back, for the bars to lead."""
+    assert isinstance(subject.source, controls.PlaneSource)
+    how = SamplerConfig("ancestral", None, 0.0, PARTICLES, seed)
+    back = reversing.reverse(subject.ref, subject.source, subject.schedule, how).left
+    data = reversing.truth(subject.source, subject.schedule, how, back)
+    title, role = ("learned, one step back after the other", "model") if subject.ref else ("exact Gaussian steps back", "exact")
+    panels = (Panel("data", "data, diffused to t", "data", data.x), Panel("back", title, role, back.x))
+    times = [int(t) for t in back.times]
+    return pack(Stage(panels, times, subject.schedule.T, stages.LO, stages.HI, height="hero", name="dpm-bound", clock=CLOCK, start=0))
+
+
+def _at_step(subject: Subject, found: Budget, t: int | None) -> None:
+    if t is None:
         st.caption(
-            "Click a bar for its numbers, and to see that step on the other pages. Each term of Eq. 14 is I(X⁽ᵗ⁻¹⁾;X⁽⁰⁾|X⁽ᵗ⁾), which no "
-            "kernel can remove, plus what the best Gaussian loses, plus what the network loses to that."
+            "Click a bar to take its t along. Each term of Eq. 14 is I(X⁽ᵗ⁻¹⁾;X⁽⁰⁾|X⁽ᵗ⁾), which no kernel can remove, plus what the best "
+            "Gaussian loses, plus what the network loses to that."
         )
         return
-    t = int(rows[0]["t"])
-    values = {
-        "irreducible": found.irreducible[t - 2],
-        "finite steps": found.gaussian[t - 2],
-        "learning": found.learning[t - 2],
-    }
-    words = ", ".join(f"{name} {number(float(value) / NATS_PER_BIT, 4)}" for name, value in values.items())
+    values = {"irreducible": found.irreducible, "finite steps": found.gaussian, "learning": found.learning}
+    words = ", ".join(f"{name} {number(float(nats[t - 2]) / NATS_PER_BIT, 4)}" for name, nats in values.items())
     model = f"&model={bound_subject.file_name(subject)}" if subject.ref else ""
     st.markdown(f"Step t = {t}, in bits: {words}. See it on [Forward](/forward?t={t}) or [Reverse](/reverse?t={t}{model}).")
 
@@ -112,7 +125,7 @@ def image_bits(subject: Subject, found: BoundEstimate) -> None:
     """What is known of a model of images, and a sentence on what is not."""
     spec = subject.source
     assert isinstance(spec, ImageSpec)
-    pixels, dark = spec.pixels_count, st.context.theme.type == "dark"
+    pixels = spec.pixels_count
     k, error, null = (value / pixels for value in (found.bound_bits, found.standard_error_bits, found.null_bits))
     number_cards.show(
         [
@@ -126,7 +139,7 @@ def image_bits(subject: Subject, found: BoundEstimate) -> None:
         f"removes and what better learning would. What every step holds is: from {len(found.t)} pairs of a held-out image and a time."
     )
     bits = (found.kl_per_time_nats() / NATS_PER_BIT / pixels).numpy()
-    st.altair_chart(step_bars({"KL of the step": (bits, "model")}, "bits per pixel", dark), key="image_bars")
+    step_bars({"KL of the step": (bits, "model")}, subject.schedule.T, "bits per pixel", "", key="image_bars")
 
 
 def entropy_section(source: controls.PlaneSource, schedule: ScheduleConfig) -> None:

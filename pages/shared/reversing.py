@@ -102,7 +102,7 @@ def reverse(ref: cached.ModelRef | None, source: PlaneSource, schedule: Schedule
         )
         third = _learning_loss(ref, source, schedule, times)
     else:
-        right = _truth(source, schedule, how, left)
+        right = truth(source, schedule, how, left)
         contours = tuple(layer for layer in layers if layer.id == "contours")
         panels = (
             stages.Panel("steps", "exact Gaussian steps", "exact", left.x, note, layers),
@@ -129,7 +129,7 @@ def _numbers(kernel: ReverseKernel, path: Recording, data: torch.Tensor) -> dict
     }
 
 
-def _truth(source: PlaneSource, schedule: ScheduleConfig, how: SamplerConfig, left: Recording) -> Recording:
+def truth(source: PlaneSource, schedule: ScheduleConfig, how: SamplerConfig, left: Recording) -> Recording:
     """What exact steps should give: fresh data diffused to the same times, one noise per particle."""
     x0 = cached.dataset(source).sample(left.x.shape[1], torch.Generator().manual_seed(how.seed + 3))
     process = cached.diffusion(schedule)

@@ -21,20 +21,29 @@ def test_both_pages_in_both_themes_and_sizes(visit, width, height, scheme):
         one.shot(f"{path}-{scheme}-{width}")
 
 
-def test_a_clicked_bar_tells_its_numbers(visit):
-    one = visit(height=1300)
+def test_a_bar_leads_the_players_and_tells_its_numbers(visit):
+    """Pointing at a bar moves both particles' panels to its t without the server; a click names the t and takes it along."""
+    one = visit(height=1500)
     page = one.open("/bound")
-    chart = page.locator(".st-key-step_bars").first
-    page.get_by_text("Table 1 of the paper").wait_for(timeout=60_000)
-    chart.scroll_into_view_if_needed()
-    page.wait_for_timeout(1500)
-    box = chart.bounding_box()
-    page.mouse.click(box["x"] + 0.35 * box["width"], box["y"] + 0.62 * box["height"])
-    told = page.get_by_text(re.compile(r"Step t = \d+, in bits"))
-    told.wait_for(timeout=15_000)
-    t = re.search(r"t = (\d+)", told.inner_text()).group(1)
+    stage = one.stage()
+    bars = page.locator(".dpm-steps svg")
+    bars.scroll_into_view_if_needed()
+    page.wait_for_timeout(1000)
+    box = bars.bounding_box()
+    seen = []
+    for share in (0.2, 0.35):
+        page.mouse.move(box["x"] + share * box["width"], box["y"] + 0.5 * box["height"])
+        page.wait_for_timeout(200)
+        seen.append(int(float(stage.get_attribute("data-t"))))
+        assert page.locator(".dpm-steps").get_attribute("data-t") == str(seen[-1])
+    assert 2 <= seen[0] < seen[1] < 25
+    page.mouse.click(box["x"] + 0.35 * box["width"], box["y"] + 0.5 * box["height"])
+    page.get_by_text(f"Step t = {seen[1]}, in bits").wait_for(timeout=15_000)
     link = page.get_by_role("link", name="Reverse").last.get_attribute("href")
-    assert link == f"/reverse?t={t}&model=swiss_roll_mlp"
+    assert link == f"/reverse?t={seen[1]}&model=swiss_roll_mlp"
+    stage.get_by_role("button", name=re.compile("play", re.I)).first.click()
+    moved = "([e, t]) => Number(e.dataset.t) !== t"
+    page.wait_for_function(moved, arg=[page.locator(".dpm-steps").element_handle(), seen[1]], timeout=15_000)
 
 
 def test_a_clicked_point_is_looked_at(visit):

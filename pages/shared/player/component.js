@@ -371,7 +371,9 @@ function hearClock(p, detail) {
   if (!p.stage?.clock || detail.clock !== p.stage.clock || detail.from === p) return
   const position = positionOf(p.stage, detail.share * p.stage.T, p.position)
   if (position !== p.position) p.heading = Math.sign(position - p.position)
-  Object.assign(p, { position, playing: detail.playing, speed: detail.speed, loop: detail.loop, leading: false })
+  // who only points, as bars over t do, says nothing of speed
+  const { speed = p.speed, loop = p.loop } = detail
+  Object.assign(p, { position, playing: detail.playing, speed, loop, leading: false })
   invalidate(p)
 }
 
