@@ -28,7 +28,7 @@ def bits() -> None:
     except ValueError as error:
         st.error(str(error))
         return
-    bound_view.cards(found)
+    bound_view.cards(found, now)
     bound_view.budget_charts(now, found, seed)
 
 

@@ -42,7 +42,8 @@ def as_it_is_now(subject: Subject) -> Subject:
     if job is None:
         return subject
     job.touch()
-    return replace(subject, step=job.step)
+    latest = job.latest()  # images are measured by the run itself, at its snapshots
+    return replace(subject, step=latest.step if subject.images and latest else job.step)
 
 
 def plane_budget(subject: Subject, seed: int) -> Budget:

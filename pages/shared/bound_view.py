@@ -27,13 +27,17 @@ CLOCK, PARTICLES = "bits", 1500
 EVERYTHING, GAINABLE = "All that a step holds", "Only what can be gained"
 
 
-def cards(found: Budget) -> None:
+def cards(found: Budget, subject: Subject) -> None:
     """K between its limits."""
     errors, data = found.errors_bits, -found.entropy / NATS_PER_BIT
     error = float(np.hypot(errors["finite steps"], errors["learning"]))
     number_cards.show(
         [
-            ("What it knows, K", f"{number(found.bound_bits)} bits", f"± {error:.2g}, per point"),
+            (
+                "What it knows, K",
+                f"{number(found.bound_bits)} bits",
+                f"± {error:.2g}, " + (f"at step {subject.step:,}" if subject.job else "per point"),
+            ),
             ("The best Gaussian chain", f"{number(found.best_bits)} bits", "at this T and schedule"),
             ("The data, −h", f"{number(data)} bits", "no model can know more"),
             ("Nothing learned, L_null", f"{number(found.null / NATS_PER_BIT)} bits", "the data under π"),
@@ -129,7 +133,11 @@ def image_bits(subject: Subject, found: BoundEstimate) -> None:
     k, error, null = (value / pixels for value in (found.bound_bits, found.standard_error_bits, found.null_bits))
     number_cards.show(
         [
-            ("What it knows, K", f"{number(k, 3)} bits", f"± {error:.2g}, per pixel"),
+            (
+                "What it knows, K",
+                f"{number(k, 3)} bits",
+                f"± {error:.2g}, " + (f"at step {subject.step:,}" if subject.job else "per pixel"),
+            ),
             ("Nothing learned, L_null", f"{number(null, 3)} bits", "the data under π"),
             ("Learned, K − L_null", f"{number(k - null, 3)} bits", "per pixel"),
         ]

@@ -64,7 +64,7 @@ def section(source: PlaneSource, seed: int) -> None:
     """Everything of it."""
     st.markdown("**A schedule that learns** (section 2.4.1): gradient ascent on K with frozen noise, β₁ fixed")
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        T = controls.linked(st.segmented_control, "Steps T", LENGTHS, default=10, key="learned_T", required=True)
+        T = controls.linked(st.segmented_control, "With so many steps", LENGTHS, default=10, key="learned_T", required=True)
         start = st.button("Learn a schedule", key="learn_schedule")
     left, right = st.columns([0.6, 0.4], gap="large")
     curve, bars = left.empty(), right.empty()

@@ -168,9 +168,13 @@ def test_the_bits_of_a_run_that_trains(visit):
     page.get_by_role("heading", name="Bound", level=1).wait_for()
     page.locator(".st-key-bits_of input").first.click()
     page.get_by_role("option", name=re.compile("^Run: ")).first.click()
-    known = page.locator(".dpm-cards > div", has_text="What it knows").locator("b")
-    page.get_by_text("0.000 of it learning").wait_for(state="detached")
-    first = known.inner_text()
-    page.wait_for_function("b => document.querySelector('.dpm-cards > div b').textContent !== b", arg=first, timeout=30_000)
-    assert page.get_by_text("encountered an error").count() == 0
+    at = page.get_by_text(re.compile("at step [\\d,]+"))
+    at.wait_for(timeout=30_000)
+    first = at.inner_text()
+    page.wait_for_function(
+        "words => !document.querySelector('.dpm-cards > div small').textContent.includes(words.split('at ').pop())",
+        arg=first,
+        timeout=60_000,
+    )
+    assert at.count() == 1 and page.get_by_text("encountered an error").count() == 0
     one.shot("bound-of-a-run")
