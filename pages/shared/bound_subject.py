@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dpm_core import checkpoint
+from dpm_core import checkpoint, jobs
 from dpm_core.bound import NATS_PER_BIT, BoundEstimate
 from dpm_core.budget import Budget
 from pages.shared import bits_work, cached, controls, kernel_view, training_runs
@@ -21,7 +21,9 @@ NO_NETWORK = "exact"
 def choose() -> Subject:
     """Whose bits, from controls. Raises CheckpointError."""
     found = checkpoint.list_checkpoints()
-    latest = {job.config.name: job for job in reversed(training_runs.known())}  # a name stands for its last run
+    latest: dict[str, jobs.Job] = {}
+    for job in training_runs.known():  # the last one first: a name stands for its last run
+        latest.setdefault(job.config.name, job)
     running = {f"run {job.id}": job for job in latest.values()}
     titles = {name: f"Run: {job.config.name}" for name, job in running.items()}
     titles |= {name: kernel_view.model_title(path, path.stat().st_mtime) for name, path in found.items()}
@@ -90,7 +92,7 @@ def python(subject: Subject, seed: int) -> str:
     if subject.images or subject.job:
         name = subject.title if subject.job else file_name(subject)
         return f"""import torch
-from dpm_core import checkpoint
+from dpm_core import checkpoint, jobs
 from dpm_core.bound import estimate_bound
 from dpm_core.data.sources import of_checkpoint
 
@@ -106,7 +108,7 @@ model = None"""
     else:
         made = f"loaded = checkpoint.load({file_name(subject)!r})\ndata, diffusion, model = loaded.dataset, loaded.diffusion, loaded.model"
     return f"""import torch
-from dpm_core import checkpoint
+from dpm_core import checkpoint, jobs
 from dpm_core.budget import budget
 from dpm_core.data import toy2d, uploads
 from dpm_core.diffusion import GaussianDiffusion
