@@ -104,6 +104,12 @@ class Visit:
         self.page.wait_for_function("e => Number(e.dataset.draws) > 0", arg=player.element_handle())
         return player
 
+    def check_fit(self, name: str = "the page") -> None:
+        """No error of Streamlit's on the page, and nothing that makes it scroll sideways."""
+        assert self.page.get_by_text("encountered an error").count() == 0
+        overflow = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert overflow <= 0, f"{name} scrolls sideways by {overflow}px"
+
     def shot(self, name: str) -> None:
         self.page.screenshot(path=str(ARTEFACTS / f"{name}.png"))
 
