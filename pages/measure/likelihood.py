@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dpm_core.checkpoint import CheckpointError
-from pages.shared import bits_work, controls, frame, likelihood_view, paper_tables
+from pages.shared import bits_work, controls, frame, likelihood_images, likelihood_view, paper_tables
 
 frame.open_page(
     "Likelihood",
@@ -11,8 +11,9 @@ frame.open_page(
 )
 try:
     with st.sidebar:
-        ref, source, schedule = likelihood_view.choose()
+        subject = likelihood_view.choose()
         seed = controls.seed()
+    ref, source, schedule = subject.ref, subject.source, subject.schedule
 except (CheckpointError, OSError, ValueError) as error:
     st.error(str(error))
     st.stop()
@@ -34,17 +35,39 @@ def one_point() -> None:
         likelihood_view.plane_map(ref, source, schedule.T, at)
 
 
-with frame.working("Carrying p down the chain …"):
-    likelihood_view.prepare(ref, source, schedule, seed)
-if schedule.T > bits_work.LONGEST:
-    st.caption(f"A chain of {schedule.T:,} steps is too long for quadrature here: the map shows the data's own density.")
-one_point()
-likelihood_view.crooks(ref, source, seed)
-likelihood_view.quasi_static(source, schedule)
+def plane() -> None:
+    """Of a model in the plane: everything."""
+    with frame.working("Carrying p down the chain …"):
+        likelihood_view.prepare(ref, source, schedule, seed)
+    if schedule.T > bits_work.LONGEST:
+        st.caption(f"A chain of {schedule.T:,} steps is too long for quadrature here: the map shows the data's own density.")
+    one_point()
+    likelihood_view.crooks(ref, source, seed)
+    likelihood_view.quasi_static(source, schedule)
+
+
+def images() -> None:
+    """Of a model of images: K of every single one."""
+    with frame.working("Judging images …"):
+        likelihood_images.prepare(ref, seed)
+    likelihood_images.show(ref, seed)
+
+
+try:
+    if subject.images:
+        images()
+    else:
+        plane()
+except ValueError as error:  # images that are not on this machine
+    st.error(str(error))
+    st.stop()
 paper_tables.show(
     "Table 2 of the paper: MNIST by Parzen windows",
     ["digits"],
     "Windows around samples say more of the windows than of the model, as training images used as samples show; pixels lie in [0, 1].",
 )
-at = likelihood_view.point(source)
-frame.take_along("dpm-likelihood", likelihood_view.python(at, seed, ref), *likelihood_view.table(ref, source, at, seed))
+if subject.images:
+    frame.take_along("dpm-likelihood", likelihood_images.python(subject, seed), *likelihood_images.table(ref, seed))
+else:
+    at = likelihood_view.point(source)
+    frame.take_along("dpm-likelihood", likelihood_view.python(at, seed, ref), *likelihood_view.table(ref, source, at, seed))

@@ -14,11 +14,10 @@ from dpm_core import checkpoint
 from dpm_core.bit_figures import convergence_chart, work_chart
 from dpm_core.bound import NATS_PER_BIT
 from dpm_core.config import ScheduleConfig
-from dpm_core.data.images import ImageSpec
 from dpm_core.palette import DATA, EXACT, MODEL
 from dpm_core.pictures import PLANE, rgb
-from pages.shared import bits_work, cached, controls, inpaint_controls, kernel_view, number_cards, state
-from pages.shared.bits_work import Opinions
+from pages.shared import bits_work, cached, controls, kernel_view, number_cards, state
+from pages.shared.bits_work import Opinions, Subject
 from pages.shared.number_cards import number
 
 CELLS = 141  # of the heat map, along a side
@@ -27,18 +26,12 @@ HELD_OUT = 60  # points that can be clicked
 WORKS = 3000
 
 
-def choose() -> tuple[cached.ModelRef, controls.PlaneSource, ScheduleConfig]:
-    """A model in the plane, from controls. Raises CheckpointError."""
-    found = {}
-    for name, path in checkpoint.list_checkpoints().items():
-        run, shape = inpaint_controls.described(cached.ModelRef.of(path))
-        if run is not None and not shape:  # images have one
-            found[name] = path
+def choose() -> Subject:
+    """A model, from controls. Raises CheckpointError."""
+    found = checkpoint.list_checkpoints()
     titles = {name: kernel_view.model_title(path, path.stat().st_mtime) for name, path in found.items()}
     name = controls.choose("Model", titles, "likelihood_of", "swiss_roll_mlp" if "swiss_roll_mlp" in found else None)
-    ref, source, schedule = kernel_view.model_parts(name, found[name])
-    assert ref is not None and not isinstance(source, ImageSpec)
-    return ref, source, schedule
+    return Subject(titles[name], *kernel_view.model_parts(name, found[name]))
 
 
 def prepare(ref: cached.ModelRef, source: controls.PlaneSource, schedule: ScheduleConfig, seed: int) -> None:

@@ -1,8 +1,8 @@
-"""A schedule that learns, on the Schedule page: its curve as it moves, and its K beside that of every fixed one."""
+"""A schedule that learns, on the Schedule and Train pages: its curve as it moves, and its K beside that of every fixed one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import altair as alt
 import numpy as np
@@ -60,8 +60,8 @@ def as_points(schedule: Schedule) -> list[list[float]]:
     return state.check_points([[i / (T - 1), float(beta[i])] for i in at])
 
 
-def section(source: PlaneSource, seed: int) -> None:
-    """Everything of it."""
+def section(source: PlaneSource, seed: int, taken: Callable[[Schedule], None], offer: str) -> None:
+    """Everything of it. ``taken``: what the button named ``offer`` does with the schedule, once it is the custom one."""
     st.markdown("**A schedule that learns** (section 2.4.1): gradient ascent on K with frozen noise, β₁ fixed")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         T = controls.linked(st.segmented_control, "With so many steps", LENGTHS, default=10, key="learned_T", required=True)
@@ -94,7 +94,8 @@ def section(source: PlaneSource, seed: int) -> None:
         if gain > 0
         else f"At T = {T} it is no better than {controls.SCHEDULE_TITLES[best]}; another seed may be."
     )
-    left.button("Make it my custom schedule", on_click=_keep, args=(schedule,), key="keep_schedule", type="tertiary")
+    if left.button(offer, on_click=_keep, args=(schedule, taken), key="keep_schedule"):
+        st.rerun()  # the whole page: this part of it runs by itself
 
 
 def _learn(source: PlaneSource, T: int, seed: int, place, dark: bool) -> tuple[Schedule, Schedule]:
@@ -110,12 +111,22 @@ def _learn(source: PlaneSource, T: int, seed: int, place, dark: bool) -> tuple[S
     return found.schedule, first
 
 
-def _keep(schedule: Schedule) -> None:
+def overlay(schedule: Schedule) -> None:
+    """Lay the custom schedule over the others on the Schedule page."""
+    st.session_state["schedules"] = list(dict.fromkeys([*st.session_state.get("schedules", []), "custom"]))
+
+
+def train_with(schedule: Schedule) -> None:
+    """Choose the custom schedule, and its T, for the next run of points."""
+    st.session_state["schedule"], st.session_state["T"] = "custom", schedule.T
+
+
+def _keep(schedule: Schedule, taken: Callable[[Schedule], None]) -> None:
     points = as_points(schedule)
     st.session_state["points"] = points
     st.session_state["points_rev"] = st.session_state.get("points_rev", 0) + 1
     state.put_in_link("points", state.encode_points(points))
-    st.session_state["schedules"] = list(dict.fromkeys([*st.session_state.get("schedules", []), "custom"]))
+    taken(schedule)
 
 
 def _curve(first: Schedule, now: Schedule, dark: bool) -> alt.Chart:

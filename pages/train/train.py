@@ -6,6 +6,7 @@ import streamlit as st
 
 from pages.shared import (
     frame,
+    schedule_learning,
     training_controls,
     training_earlier,
     training_panel,
@@ -37,6 +38,10 @@ if job is not None:
     training_runs.follow_rate(setup, job)
     training_step.show(made, job)
     charts = st.container(key="train_charts")
+if not setup.images:
+    with st.expander("Learn the schedule first"):
+        learn = st.fragment(schedule_learning.section)
+        learn(setup.source, setup.run.training.seed, schedule_learning.train_with, "Train with this schedule")
 below = st.columns(2)
 with below[0]:
     training_earlier.show(setup, job)

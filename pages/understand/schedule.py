@@ -45,7 +45,7 @@ for column, (title, (measure, axis, log)) in zip(st.columns(3), MEASURES.items()
     column.markdown(f"**{title}**")
     column.altair_chart(schedule_chart(curves, axis, looks, dark, log))
 
-st.fragment(schedule_learning.section)(source, seed)
+st.fragment(schedule_learning.section)(source, seed, schedule_learning.overlay, "Make it my custom schedule")
 st.latex(schedule_view.equation(schedules))
 st.markdown(
     "Look at the first steps: a schedule that starts with a large β spends its noise where the fine structure lives. "

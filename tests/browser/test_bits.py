@@ -57,3 +57,19 @@ def test_a_clicked_point_is_looked_at(visit):
     x, y = map(float, re.search(r"at=(-?[\d.]+)(?:,|%2C)(-?[\d.]+)", page.url).groups())
     assert -3 < x < 0 < y < 3
     page.wait_for_function(f"Math.abs(Number(document.querySelector('[aria-label=\"x₁\"]').value) - ({x})) < 1e-3", timeout=15_000)
+
+
+def test_a_learned_schedule_is_taken_by_the_page_it_was_learned_on(visit):
+    """The controls beside it follow at once: one more schedule on Schedule, another T on Train."""
+    one = visit(height=1400)
+    page = one.open("/schedule?learned_T=5")
+    page.get_by_role("button", name="Learn a schedule").click()
+    page.get_by_role("button", name="Make it my custom schedule").click(timeout=60_000)
+    page.locator("section[data-testid=stSidebar]").get_by_text("Custom, drawn").wait_for(timeout=20_000)
+    page = one.open("/train?data=Two+moons&learned_T=5")
+    page.get_by_text("Learn the schedule first").click()
+    page.get_by_role("button", name="Learn a schedule").click()
+    page.get_by_role("button", name="Train with this schedule").click(timeout=60_000)
+    page.get_by_text("Schedule, batch, device").click()
+    page.wait_for_function("document.querySelector('[aria-label=\"Steps T of the chain\"]')?.value === '5'", timeout=20_000)
+    one.check_fit("learned schedule")

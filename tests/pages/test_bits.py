@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from dpm_core import checkpoint
 from dpm_core.schedules import make_schedule
-from pages.shared import bits_work, bound_subject, bound_view, cached, schedule_learning
+from pages.shared import bits_work, bound_subject, bound_view, cached, likelihood_images, schedule_learning
 from pages.shared.controls import PlaneSource
 from tests.pages.test_pages import APP, check
 
@@ -102,7 +102,45 @@ def test_a_schedule_is_learned_and_kept(T, monkeypatch):
     assert schedule_learning.judged(PlaneSource("swiss_roll"), kept) > max(schedule_learning.fixed(PlaneSource("swiss_roll"), T).values())
 
 
-@pytest.mark.parametrize("path, of", [("bound", {}), ("bound", {"bits_of": "No network: the best there is"}), ("likelihood", {})])
+def test_train_takes_the_learned_schedule(monkeypatch):
+    """On Train the schedule that was learned becomes that of the next run, its T as well."""
+    monkeypatch.setattr(schedule_learning, "STEPS", 20)
+    app = open_page("pages/train/train.py", data="moons", learned_T="10", T="40")
+    check(app.button(key="learn_schedule").click().run())
+    check(app.button(key="keep_schedule").click().run())
+    assert app.session_state["schedule"] == "custom" and app.number_input(key="T").value == 10
+    (learned, _), *_ = app.session_state["learned_schedules"].values()
+    kept = make_schedule("custom", 10, points=app.session_state["points"])
+    assert float((kept.betas - learned.betas).abs().max()) < 1e-3
+    digits = open_page("pages/train/train.py", data="digits")
+    assert not [button for button in digits.button if button.key == "learn_schedule"], "images have no kernel to learn it from"
+
+
+def test_every_held_out_image_has_its_bits():
+    """K of each image as it is and made wrong: shuffled ones are less likely, all of them, and the mean is what Bound says."""
+    app = open_page("pages/measure/likelihood.py", seed="7")
+    check(app.selectbox(key="likelihood_of").set_value("digits_unet").run())
+    ref = cached.ModelRef.of(checkpoint.list_checkpoints()["digits_unet"])
+    own, shuffled = (likelihood_images.judged(ref, way, 7) for way in ("As they are", "Pixels shuffled"))
+    assert (shuffled.bits < own.bits - own.errors).all()
+    assert f"lower than as it is for {len(own.bits)} of {len(own.bits)}" in texts(app)
+    estimate = bits_work.images(ref, 7)
+    pixels = own.images[0].size
+    spread = (own.bits.var() / len(own.bits) + (estimate.standard_error_bits / pixels) ** 2) ** 0.5
+    assert abs(own.bits.mean() - estimate.bound_bits / pixels) < 4 * spread
+    check(app.segmented_control(key="way").set_value("Pixels shuffled").run())
+    assert not app.error and len(app.get("vega_lite_chart")) == 1
+
+
+@pytest.mark.parametrize(
+    "path, of",
+    [
+        ("bound", {}),
+        ("bound", {"bits_of": "No network: the best there is"}),
+        ("likelihood", {}),
+        ("likelihood", {"likelihood_of": "digits_unet"}),
+    ],
+)
 def test_snippets_run(path, of):
     """The Python that a page offers runs as it stands, and prints what the page shows."""
     app = open_page(f"pages/measure/{path}.py", **of)
