@@ -109,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--compile", action="store_true", help="compile the network first (a minute; worth it on a GPU)")
     p.add_argument("--resume", metavar="NAME", help="start from the weights of a checkpoint")
     p.add_argument("--half", action="store_true", help="store the weights as float16")
+    p.add_argument("--rate", type=float, metavar="RHO", help="of bits: the mean activity of the noise (default that of the data)")
     p.add_argument("--name", required=True, help="name of the checkpoint")
     p.add_argument("--out", type=Path, help="folder to write to (default: your own checkpoints)")
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dpm_core.diffusion import GaussianDiffusion, expand, gaussian_entropy_nats
+from dpm_core.diffusion import Chain
 from dpm_core.reverse import LOG_SNR_LIMIT, ReverseKernel
 from dpm_core.schedules import Time
 
@@ -53,28 +53,15 @@ class Bound:
         return self.standard_error_nats / NATS_PER_BIT
 
 
-def step_kl_nats(model: ReverseKernel, diffusion: GaussianDiffusion, x0: Tensor, xt: Tensor, t: Time) -> Tensor:
+def step_kl_nats(model: ReverseKernel, diffusion: Chain, x0: Tensor, xt: Tensor, t: Time) -> Tensor:
     """KL(q(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾,x⁽⁰⁾) ‖ p(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾)) per datum in nats, ``[n]``; t ≥ 2 as int or LongTensor ``[n]``."""
-    return moments_kl_nats(diffusion, x0, *model.x0_moments(xt, t), t)
-
-
-def moments_kl_nats(diffusion: GaussianDiffusion, x0: Tensor, x0_mean: Tensor, x0_variance: Tensor, t: Time) -> Tensor:
-    """The same, for a kernel given by its mean and variance of x⁽⁰⁾ given x⁽ᵗ⁾, both shaped as x0.
-
-    The two means differ by c₀ (x⁽⁰⁾ − x̂⁽⁰⁾) and the variances' ratio is 1 + c₀² Var/β̃, so nothing
-    cancels where β is small.
-    """
-    c0, _, variance = diffusion.posterior_coefficients(t)
-    gain = expand(c0.square() / variance, x0)
-    excess = gain * x0_variance  # f_Σ/β̃ − 1
-    kl = 0.5 * (torch.log1p(excess) + (gain * (x0 - x0_mean).square() - excess) / (1 + excess))
-    return kl.flatten(1).sum(1)
+    return diffusion.posterior_kl_nats(x0, xt, *model.x0_moments(xt, t), t)
 
 
 @torch.inference_mode()
 def bound_terms(
     model: ReverseKernel,
-    diffusion: GaussianDiffusion,
+    diffusion: Chain,
     x0: Tensor,
     generator: torch.Generator | None = None,
 ) -> Tensor:
@@ -88,26 +75,35 @@ def bound_terms(
 
 def evaluate_bound(
     model: ReverseKernel,
-    diffusion: GaussianDiffusion,
+    diffusion: Chain,
     x0: Tensor,
     generator: torch.Generator | None = None,
 ) -> Bound:
     """K of the model on the data x0 ``[n, ...]`` by Monte Carlo over q, with standard errors."""
     terms = bound_terms(model, diffusion, x0, generator).cpu().double()
-    n, dims = len(x0), x0[0].numel()
-    schedule = diffusion.schedule
-    prior = diffusion.prior(tuple(x0.shape[1:]))
-    root = math.sqrt(n)
+    n, root = len(x0), math.sqrt(len(x0))
+    h_start, h_end, h_prior = _entropies(diffusion, x0)
     deviation = terms.std(0, unbiased=n > 1)
     return Bound(
         kl_nats=terms.mean(0),
         kl_standard_error=deviation / root,
-        h_start=gaussian_entropy_nats(schedule.noise(1), dims),
-        h_end=gaussian_entropy_nats(schedule.noise(diffusion.T), dims),
-        h_prior=gaussian_entropy_nats(torch.ones(()), dims),
-        null_nats=float(prior.log_prob(x0.cpu()).flatten(1).sum(1).mean()),
-        standard_error_nats=float(terms.sum(1).std(unbiased=n > 1)) / root,
+        h_start=float(h_start.mean()),
+        h_end=float(h_end.mean()),
+        h_prior=h_prior,
+        null_nats=_null_nats(diffusion, x0),
+        standard_error_nats=float((terms.sum(1) - h_end + h_start).std(unbiased=n > 1)) / root,
     )
+
+
+def _entropies(diffusion: Chain, x0: Tensor) -> tuple[Tensor, Tensor, float]:
+    """H_q(X⁽¹⁾|x⁽⁰⁾) and H_q(X⁽ᵀ⁾|x⁽⁰⁾) per datum, and H_p(X⁽ᵀ⁾), in nats."""
+    start, end = (diffusion.marginal_entropy_nats(x0, t) for t in (1, diffusion.T))
+    return start, end, diffusion.prior_entropy_nats(x0[0].numel())
+
+
+def _null_nats(diffusion: Chain, x0: Tensor) -> float:
+    """L_null: the mean log likelihood of the data under π."""
+    return float(diffusion.prior(tuple(x0.shape[1:])).log_prob(x0.cpu()).flatten(1).sum(1).mean())
 
 
 @dataclass(frozen=True)
@@ -168,7 +164,7 @@ class BoundEstimate:
 @torch.inference_mode()
 def estimate_bound(
     model: ReverseKernel,
-    diffusion: GaussianDiffusion,
+    diffusion: Chain,
     x0: Tensor,
     generator: torch.Generator | None = None,
     chunk: int = 256,
@@ -179,7 +175,7 @@ def estimate_bound(
     steps alike: for a linear log-SNR all are alike anyway, the cosine schedule loses half of it in a tenth of its steps.
     Unbiased, at m model calls instead of m·(T−1); the error falls as 1/√m. The generator lives on x0's device.
     """
-    m, dims = len(x0), x0[0].numel()
+    m = len(x0)
     device = generator.device if generator is not None else "cpu"
     offset = torch.rand((), generator=generator, device=device).cpu()
     probability = _probabilities(diffusion)
@@ -188,21 +184,20 @@ def estimate_bound(
     terms = []
     for part, times in zip(x0.split(chunk), t.split(chunk)):
         terms.append(step_kl_nats(model, diffusion, part, diffusion.q_sample(part, times, generator), times))
-    schedule = diffusion.schedule
-    h_start, h_end, h_prior = (gaussian_entropy_nats(v, dims) for v in (schedule.noise(1), schedule.noise(diffusion.T), torch.ones(())))
-    null = diffusion.prior(tuple(x0.shape[1:])).log_prob(x0.cpu()).flatten(1).sum(1).mean()
+    h_start, h_end, h_prior = _entropies(diffusion, x0)
+    null = _null_nats(diffusion, x0)
     weight = 1 / probability[t - 2]
-    return BoundEstimate(t, torch.cat(terms).cpu().double(), diffusion.T, h_start, h_end, h_prior, float(null), weight)
+    return BoundEstimate(t, torch.cat(terms).cpu().double(), diffusion.T, float(h_start.mean()), float(h_end.mean()), h_prior, null, weight)
 
 
-def _probabilities(diffusion: GaussianDiffusion) -> Tensor:
+def _probabilities(diffusion: Chain) -> Tensor:
     """How likely each of t = 2..T is to be looked at, float64 ``[T−1]``."""
     log_snr = diffusion.schedule.log_snr(torch.arange(1, diffusion.T + 1)).clamp(-LOG_SNR_LIMIT, LOG_SNR_LIMIT)
     lost = (log_snr[:-1] - log_snr[1:]).clamp(min=0)
     return (1 - EVENLY) * lost / lost.sum() + EVENLY / len(lost)
 
 
-def entropy_bounds(diffusion: GaussianDiffusion, dimensions: int) -> tuple[Tensor, Tensor]:
+def entropy_bounds(diffusion: Chain, dimensions: int) -> tuple[Tensor, Tensor]:
     """Lower and upper bound on H_q(X⁽ᵗ⁻¹⁾|X⁽ᵗ⁾) in nats for t = 2..T, each ``[T−1]`` (Eq. 24, App. A).
 
     The upper bound holds for data of at most unit variance, as it needs H_q(X⁽ᵗ⁾) ≥ H_q(X⁽ᵗ⁻¹⁾).

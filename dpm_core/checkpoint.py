@@ -24,11 +24,8 @@ from safetensors.torch import load_file, save_file
 import dpm_core
 from dpm_core import stored_data
 from dpm_core.config import ConfigError, RunConfig, from_dict, to_dict
-from dpm_core.data.images import ImageSpec
-from dpm_core.data.toy2d import PlaneDataset
-from dpm_core.diffusion import GaussianDiffusion
+from dpm_core.diffusion import Chain, make_diffusion
 from dpm_core.reverse import ReverseModel
-from dpm_core.schedules import make_schedule
 from dpm_core.training import build_model
 
 FORMAT = "dpm-checkpoint-1"
@@ -47,17 +44,17 @@ class Checkpoint:
     """A model with everything needed to use it. ``meta``: step count, K and its error in bits per datum, command, versions.
 
     ``dataset``: the whole set in the plane; of images what a model must know of them, with the pictures
-    themselves only when they are the person's own.
+    themselves only when they are the person's own; of bits the patterns where they can be listed.
     """
 
     name: str
     model: ReverseModel
     config: RunConfig
-    dataset: PlaneDataset | ImageSpec
+    dataset: stored_data.Kept
     meta: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def diffusion(self) -> GaussianDiffusion:
+    def diffusion(self) -> Chain:
         """The forward process that the model was trained to undo."""
         return self.model.diffusion
 
@@ -127,7 +124,7 @@ def load(name_or_path: str | Path, folders: list[Path] | None = None) -> Checkpo
         config = from_dict(RunConfig, header["config"])
         if config.schedule.T > MAX_T:
             raise ConfigError(f"T may be at most {MAX_T}.")
-        diffusion = GaussianDiffusion(make_schedule(config.schedule.name, config.schedule.T, **dict(config.schedule.params)))
+        diffusion = make_diffusion(config)
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise CheckpointError(f"The checkpoint {path.name} is larger than {MAX_BYTES >> 20} MB.")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from dpm_core import checkpoint
 from dpm_core.bound import NATS_PER_BIT, Bound, BoundEstimate, estimate_bound, evaluate_bound
 from dpm_core.data import sources
+from dpm_core.data.bits import BitDataset, BitSpec
 from dpm_core.data.images import ImageDataset, ImageSpec
 from dpm_core.data.toy2d import PlaneDataset
 from dpm_core.palette import GROUND, MODEL
@@ -21,6 +24,8 @@ from dpm_core.samplers import SAMPLERS, timesteps
 from dpm_core.terminal import progress
 
 HELD_OUT = 4000  # fresh draws in the plane on which K is reported
+SEQUENCES = 2000  # of bits
+BIT_PIXELS = 8  # of a bit in a picture
 IMAGE_DRAWS = 20_000  # pairs of a held-out image and a time
 
 
@@ -37,7 +42,7 @@ def sample(args: argparse.Namespace, argv: list[str]) -> int:
     steps = len(timesteps(loaded.diffusion.T, args.steps)) - 1
     options = {"eta": args.eta} if args.sampler == "ddim" else {}
     generator = torch.Generator().manual_seed(args.seed)
-    x_T = torch.randn(args.n, *loaded.shape, generator=generator).to(args.device)
+    x_T = loaded.diffusion.start((args.n, *loaded.shape), generator).to(args.device)
     device_generator = torch.Generator(args.device).manual_seed(args.seed + 1)
     model = loaded.model.to(args.device)
     run = SAMPLERS[args.sampler](model, loaded.diffusion, x_T, steps=args.steps, generator=device_generator, **options)
@@ -47,6 +52,8 @@ def sample(args: argparse.Namespace, argv: list[str]) -> int:
     args.output.parent.mkdir(parents=True, exist_ok=True)
     if args.output.suffix == ".npz":
         np.savez_compressed(args.output, x=x.numpy())
+    elif isinstance(loaded.dataset, BitSpec):
+        _write_bits(x, args.output)
     elif args.output.suffix == ".csv":
         np.savetxt(args.output, x.numpy(), delimiter=",", header="x,y", comments="", fmt="%.6g")
     elif isinstance(loaded.dataset, ImageSpec):
@@ -55,6 +62,16 @@ def sample(args: argparse.Namespace, argv: list[str]) -> int:
         Image.fromarray(scatter_image(x.numpy(), 640, MODEL.light, background=GROUND.light)).save(args.output)
     print(args.output)
     return 0
+
+
+def _write_bits(x: Tensor, path: Path) -> None:
+    """Rows of 0 and 1, or black and white squares: each sequence a row, lattices and digits side by side."""
+    if path.suffix == ".csv":
+        np.savetxt(path, x.numpy(), delimiter=",", fmt="%d")
+        return
+    seen = (255 * x).to(torch.uint8).numpy()
+    picture = seen if seen.ndim == 2 else tile(np.repeat(seen.transpose(0, 2, 3, 1), 3, 3))
+    Image.fromarray(picture.repeat(BIT_PIXELS, 0).repeat(BIT_PIXELS, 1)).save(path)
 
 
 def evaluate(args: argparse.Namespace, argv: list[str]) -> int:
@@ -69,7 +86,8 @@ def evaluate(args: argparse.Namespace, argv: list[str]) -> int:
     bound = held_out_bound(loaded.model.to(args.device), dataset, args.seed, args.n, args.device)
     kl = bound.kl_nats if isinstance(bound, Bound) else bound.kl_per_time_nats()
     entropies = {name: getattr(bound, name) / NATS_PER_BIT for name in ("h_start", "h_end", "h_prior")}
-    limit = dataset.entropy() / NATS_PER_BIT if isinstance(dataset, PlaneDataset) else None
+    known = isinstance(dataset, PlaneDataset) or (isinstance(dataset, BitDataset) and dataset.listed)
+    limit = dataset.entropy() / NATS_PER_BIT if known else None  # type: ignore[union-attr]
     report = {
         "bound_bits": bound.bound_bits,
         "bound_standard_error_bits": bound.standard_error_bits,
@@ -83,7 +101,9 @@ def evaluate(args: argparse.Namespace, argv: list[str]) -> int:
     if args.json:
         print(json.dumps(report, indent=2))
         return 0
-    pixels, unit = (dataset.pixels_count, "pixel") if isinstance(dataset, ImageSpec) else (1, "point")
+    pixels, unit = (
+        (dataset.pixels_count, "pixel") if isinstance(dataset, ImageSpec) else (1, "datum" if isinstance(dataset, BitSpec) else "point")
+    )
     print(f"K                {bound.bound_bits / pixels:9.4f} ± {bound.standard_error_bits / pixels:.4f} bits per {unit}")
     print(f"K − L_null       {(bound.bound_bits - bound.null_bits) / pixels:9.4f} bits")
     if limit is not None:
@@ -93,12 +113,16 @@ def evaluate(args: argparse.Namespace, argv: list[str]) -> int:
 
 
 def held_out_bound(
-    model: ReverseKernel, dataset: PlaneDataset | ImageDataset, seed: int, n: int | None = None, device: str = "cpu"
+    model: ReverseKernel, dataset: sources.Dataset, seed: int, n: int | None = None, device: str = "cpu"
 ) -> Bound | BoundEstimate:
-    """K on n data that were not trained on: every time for each in the plane, one time for each of n draws of images."""
+    """K on n data that were not trained on: every time for each point or sequence, one time for each of n draws of images."""
     fresh, noise = torch.Generator().manual_seed(seed + 1_000_003), torch.Generator(device).manual_seed(seed)
     if isinstance(dataset, ImageDataset):
         return estimate_bound(model, model.diffusion, dataset.sample_held_out(n or IMAGE_DRAWS, fresh).to(device), noise)
+    if isinstance(dataset, BitDataset):
+        sequences = len(dataset.shape) == 1
+        x0 = dataset.sample_held_out(n or (SEQUENCES if sequences else IMAGE_DRAWS), fresh).to(device)
+        return (evaluate_bound if sequences else estimate_bound)(model, model.diffusion, x0, noise)
     return evaluate_bound(model, model.diffusion, dataset.sample(n or HELD_OUT, fresh).to(device), noise)
 
 

@@ -38,6 +38,20 @@ class ScheduleConfig:
 
 
 @dataclass(frozen=True)
+class DiffusionConfig:
+    """Which diffusion: "gaussian", or "binomial" of bits, whose noise has the mean activity ``rate`` (ρ)."""
+
+    kind: str = "gaussian"
+    rate: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("gaussian", "binomial"):
+            raise ConfigError(f"The diffusion must be 'gaussian' or 'binomial', not {self.kind!r}.")
+        if not 0 < self.rate < 1:
+            raise ConfigError(f"The mean activity ρ must lie above 0 and below 1, not at {self.rate:g}.")
+
+
+@dataclass(frozen=True)
 class NetworkConfig:
     """A network by name and its parameters as (name, value) pairs."""
 
@@ -86,6 +100,7 @@ class RunConfig:
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     training: TrainConfig = field(default_factory=TrainConfig)
+    diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
 
 
 # what suits images, where nothing else is asked for; RunConfig() is what suits points in the plane
@@ -94,6 +109,14 @@ IMAGE_RUN = RunConfig(
     ScheduleConfig("log_snr", 1000),
     NetworkConfig("unet", (("width", 16),)),
     TrainConfig(batch=64, learning_rate=4e-3, warmup=50),
+)
+# what suits bits: the first step, which is never learned, is nearly none, as all that it changes is lost
+BIT_RUN = RunConfig(
+    DataConfig("heartbeat"),
+    ScheduleConfig("paper", 2000, (("beta_1", 1e-5),)),
+    NetworkConfig("bit_mlp"),
+    TrainConfig(batch=512, learning_rate=4e-3, warmup=50),
+    DiffusionConfig("binomial"),
 )
 
 

@@ -55,6 +55,8 @@ def denoise(
     "annealed": that to the power (T−t)/T. ``steps`` of the whole chain. Raises ValueError for another rule or σ ≤ 0.
     """
     diffusion, device = model.diffusion, generator.device if generator is not None else None
+    if not isinstance(diffusion, GaussianDiffusion):
+        raise ValueError("Gaussian noise is taken off by a Gaussian diffusion; this model is of bits.")
     if rule not in RULES:
         raise ValueError(f"The rule is one of {', '.join(RULES)}, not {rule!r}.")
     if not sigma > 0:

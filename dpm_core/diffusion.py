@@ -1,52 +1,30 @@
-"""The forward process q in closed form."""
+"""The forward process q in closed form: :class:`GaussianDiffusion`, and beside it :class:`BinomialDiffusion` of bits."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from functools import cached_property
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.distributions import Normal
 
-from dpm_core.schedules import Schedule, Time
+from dpm_core.binomial import BinomialDiffusion
+from dpm_core.chain import Chain, Kernel, Step, draw, expand, from_noise, noise_like, randn_like
+from dpm_core.config import RunConfig
+from dpm_core.schedules import Time, make_schedule
+
+__all__ = ["BinomialDiffusion", "Chain", "GaussianDiffusion", "Kernel", "Step", "draw", "expand", "from_noise"]
+__all__ += ["gaussian_entropy_nats", "make_diffusion", "noise_like", "randn_like"]
 
 
-class Step(NamedTuple):
-    """One instant of a trajectory: the time t and the state x ``[n, ...]``."""
-
-    t: int
-    x: Tensor
-
-
-def expand(table_value: Tensor, x: Tensor) -> Tensor:
-    """Cast a per-t coefficient (scalar or ``[n]``) to x's type and shape it to multiply x ``[n, ...]``."""
-    value = table_value.to(x)
-    return value if value.ndim == 0 else value.reshape(-1, *[1] * (x.ndim - 1))
-
-
-def randn_like(x: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Standard normal noise of x's shape, type and device from the given generator."""
-    return torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
-
-
-class GaussianDiffusion:
+class GaussianDiffusion(Chain):
     """All that is known of the Gaussian q in closed form (Table App. 1 of the paper).
 
     ``x`` is ``[n, ...]``; ``t`` is an int or a LongTensor ``[n]`` in 1..T. Distributions are
     independent Normals over x's elements. The coefficients never divide by α_t or ᾱ_t, so a schedule
     that ends at ᾱ_T = 0 exactly is no special case.
     """
-
-    def __init__(self, schedule: Schedule):
-        self.schedule = schedule
-
-    @property
-    def T(self) -> int:
-        """Number of steps."""
-        return self.schedule.T
 
     def q_step(self, x_prev: Tensor, t: Time) -> Normal:
         """q(x⁽ᵗ⁾|x⁽ᵗ⁻¹⁾) = N(√(1−β_t) x⁽ᵗ⁻¹⁾, β_t)."""
@@ -91,27 +69,55 @@ class GaussianDiffusion:
             t = torch.arange(1, self.T + 1)
             return torch.nn.functional.pad(torch.stack(self.posterior_coefficients(t, t - 1)), (1, 0))
 
-    def q_sample(self, x0: Tensor, t: Time, generator: torch.Generator | None = None) -> Tensor:
-        """One draw of x⁽ᵗ⁾ given x⁽⁰⁾, shaped as x0."""
-        q = self.q_marginal(x0, t)
-        return q.mean + q.stddev * randn_like(x0, generator)
-
     def prior(self, shape: tuple[int, ...]) -> Normal:
         """π(x⁽ᵀ⁾) = N(0, I) of the given shape."""
         return _normal(torch.zeros(shape), torch.ones(shape))
 
-    def forward_steps(self, x0: Tensor, generator: torch.Generator | None = None) -> Iterator[Step]:
-        """The Markov chain itself, t = 0, 1, …, T, one state in memory at a time."""
-        x = x0
-        yield Step(0, x)
-        for t in range(1, self.T + 1):
-            q = self.q_step(x, t)
-            x = q.mean + q.stddev * randn_like(x, generator)
-            yield Step(t, x)
+    def reverse_step(self, xt: Tensor, x0_mean: Tensor, x0_variance: Tensor, t: Time, s: Time | None = None) -> Normal:
+        """N(c₀ E[x⁽⁰⁾|x⁽ᵗ⁾] + c_t x⁽ᵗ⁾, β̃ + c₀² Var(x⁽⁰⁾|x⁽ᵗ⁾)), the best diagonal Gaussian for this belief."""
+        c0, ct, variance = (expand(c, xt) for c in self.posterior_coefficients(t, s))
+        scale = (variance + c0.square() * x0_variance).sqrt()
+        return Normal(c0 * x0_mean + ct * xt, scale, validate_args=False)
 
-    def forward_trajectory(self, x0: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Every state of one run of the chain, ``[T+1, *x0.shape]``."""
-        return torch.stack([x for _, x in self.forward_steps(x0, generator)])
+    def posterior_kl_nats(self, x0: Tensor, xt: Tensor, x0_mean: Tensor, x0_variance: Tensor, t: Time) -> Tensor:
+        """KL(q(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾,x⁽⁰⁾) ‖ the step of a belief) per datum in nats, ``[n]``; t ≥ 2.
+
+        The two means differ by c₀ (x⁽⁰⁾ − x̂⁽⁰⁾) and the variances' ratio is 1 + c₀² Var/β̃, so nothing
+        cancels where β is small.
+        """
+        c0, _, variance = self.posterior_coefficients(t)
+        gain = expand(c0.square() / variance, x0)
+        excess = gain * x0_variance  # f_Σ/β̃ − 1
+        kl = 0.5 * (torch.log1p(excess) + (gain * (x0 - x0_mean).square() - excess) / (1 + excess))
+        return kl.flatten(1).sum(1)
+
+    def belief(self, xt: Tensor, t: Time, F: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """E[x⁽⁰⁾|x⁽ᵗ⁾] = √ᾱ_t x⁽ᵗ⁾ + √(1−ᾱ_t) F and Var(x⁽⁰⁾|x⁽ᵗ⁾) = (1−ᾱ_t) sigmoid(v).
+
+        F has targets of unit variance at every t, both are finite at ᾱ_T = 0, and f_Σ interpolates between the bounds β̃_t and
+        β_t of the posterior variance.
+        """
+        noise = expand(self.schedule.noise(t), xt)
+        mean = expand(self.schedule.alpha_bar(t).sqrt(), xt) * xt + noise.sqrt() * F
+        return mean, noise * torch.sigmoid(v)
+
+    def network_input(self, xt: Tensor) -> Tensor:
+        """x⁽ᵗ⁾ itself: data of variance 1 keep it."""
+        return xt
+
+    def marginal_entropy_nats(self, x0: Tensor, t: Time) -> Tensor:
+        """Differential entropy of q(x⁽ᵗ⁾|x⁽⁰⁾) in nats, the same for every datum, float64 ``[n]``."""
+        return torch.full((len(x0),), gaussian_entropy_nats(self.schedule.noise(t), x0[0].numel()), dtype=torch.float64)
+
+    def prior_entropy_nats(self, dimensions: int) -> float:
+        """H_p(X⁽ᵀ⁾), the differential entropy of N(0, I), in nats."""
+        return gaussian_entropy_nats(torch.ones(()), dimensions)
+
+
+def make_diffusion(run: RunConfig) -> Chain:
+    """The forward process of a run. Raises ScheduleError."""
+    schedule = make_schedule(run.schedule.name, run.schedule.T, **dict(run.schedule.params))
+    return BinomialDiffusion(schedule, run.diffusion.rate) if run.diffusion.kind == "binomial" else GaussianDiffusion(schedule)
 
 
 def gaussian_entropy_nats(variance: Tensor, dimensions: int) -> float:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from dpm_core.bound import NATS_PER_BIT
-from dpm_core.diffusion import GaussianDiffusion, randn_like
+from dpm_core.diffusion import Chain, GaussianDiffusion, draw
 from dpm_core.reverse import ReverseKernel
 from dpm_core.samplers import timesteps
 
@@ -56,9 +56,7 @@ class Jarzynski:
 
 
 @torch.inference_mode()
-def jarzynski(
-    model: ReverseKernel, diffusion: GaussianDiffusion, x0: Tensor, trajectories: int, generator: torch.Generator | None = None
-) -> Jarzynski:
+def jarzynski(model: ReverseKernel, diffusion: Chain, x0: Tensor, trajectories: int, generator: torch.Generator | None = None) -> Jarzynski:
     """Weights of ``trajectories`` forward trajectories from each of x0 ``[n, ...]`` (Eq. 9). Raises ValueError below one.
 
     Memory does not grow with T, and in blocks not with n or N. Model calls: T for every ROWS of n·N.
@@ -72,18 +70,18 @@ def jarzynski(
 
 
 def jarzynski_log_prob(
-    model: ReverseKernel, diffusion: GaussianDiffusion, x0: Tensor, trajectories: int, generator: torch.Generator | None = None
+    model: ReverseKernel, diffusion: Chain, x0: Tensor, trajectories: int, generator: torch.Generator | None = None
 ) -> Tensor:
     """The estimate of log p(x⁽⁰⁾) in nats, float64 ``[n]``; see :func:`jarzynski`."""
     return jarzynski(model, diffusion, x0, trajectories, generator).log_prob
 
 
-def _log_weights(model: ReverseKernel, diffusion: GaussianDiffusion, x: Tensor, generator: torch.Generator | None) -> Tensor:
+def _log_weights(model: ReverseKernel, diffusion: Chain, x: Tensor, generator: torch.Generator | None) -> Tensor:
     """log p(x⁽⁰··ᵀ⁾)/q(x⁽¹··ᵀ⁾|x⁽⁰⁾) of one trajectory from each x ``[m, ...]``, float64 ``[m]``."""
     total = torch.zeros(len(x), dtype=torch.float64)
     for t in range(1, diffusion.T + 1):
         q = diffusion.q_step(x, t)
-        later = q.mean + q.stddev * randn_like(x, generator)
+        later = draw(q, generator)
         total += _sum(model.reverse(later, t).log_prob(x)) - _sum(q.log_prob(later))
         x = later
     return total + _sum(diffusion.prior(tuple(x.shape[1:])).log_prob(x))
@@ -92,7 +90,7 @@ def _log_weights(model: ReverseKernel, diffusion: GaussianDiffusion, x: Tensor, 
 @torch.inference_mode()
 def work_both_ways(
     model: ReverseKernel,
-    diffusion: GaussianDiffusion,
+    diffusion: Chain,
     x0: Tensor,
     log_q: Tensor,
     other_log_q,
@@ -104,11 +102,11 @@ def work_both_ways(
     are equal and the two histograms cross at W = 0: P_q(W)/P_p(W) = eᵂ.
     """
     forward = log_q.double() - _log_weights(model, diffusion, x0, generator)
-    x = torch.randn(x0.shape, generator=generator)
+    x = diffusion.start(tuple(x0.shape), generator).to(x0.dtype)
     total = -_sum(diffusion.prior(tuple(x.shape[1:])).log_prob(x))
     for t in range(diffusion.T, 0, -1):
         p = model.reverse(x, t)
-        earlier = p.mean + p.stddev * randn_like(x, generator)
+        earlier = draw(p, generator)
         total += _sum(diffusion.q_step(earlier, t).log_prob(x)) - _sum(p.log_prob(earlier))
         x = earlier
     return forward, total + other_log_q(x).double()

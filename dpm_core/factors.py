@@ -13,9 +13,9 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.distributions import Normal
+from torch.distributions import Bernoulli, Normal
 
-from dpm_core.diffusion import GaussianDiffusion
+from dpm_core.diffusion import Chain, Kernel
 
 
 class FactorError(ValueError):
@@ -25,8 +25,8 @@ class FactorError(ValueError):
 class Factor(Protocol):
     """A non-negative function r of x ``[n, ...]``, over each datum by itself."""
 
-    def multiply(self, p: Normal, t: int) -> Normal:
-        """p(x⁽ᵗ⁾) r(x⁽ᵗ⁾)/Z, or the diagonal Normal nearest to it; p of shape ``[n, ...]``."""
+    def multiply(self, p: Kernel, t: int) -> Kernel:
+        """p(x⁽ᵗ⁾) r(x⁽ᵗ⁾)/Z, or the one nearest to it that is independent over x's elements; p of shape ``[n, ...]``."""
         ...
 
     def power(self, exponent: float) -> Factor:
@@ -38,11 +38,12 @@ class Factor(Protocol):
         ...
 
 
-def condition(kernel: Normal, factor: Factor | None, t: int) -> Normal:
-    """The distribution ``kernel`` of x⁽ᵗ⁾ times r at that time, normalised: diagonal Normal of the same shape ``[n, ...]``.
+def condition(kernel: Kernel, factor: Factor | None, t: int) -> Kernel:
+    """The distribution ``kernel`` of x⁽ᵗ⁾ times r at that time, normalised: of the same kind and shape ``[n, ...]``.
 
-    For a reverse step p(x⁽ˢ⁾|x⁽ᵗ⁾) the time is s. Exact for :class:`Inpaint` and :class:`GaussianObservation`, to first
-    order in the kernel's variance for :class:`Potential` (Eq. 61). Without a factor it is the kernel itself.
+    For a reverse step p(x⁽ˢ⁾|x⁽ᵗ⁾) the time is s. Exact for :class:`Inpaint`, :class:`GaussianObservation` and
+    :class:`BitOdds`, to first order in the kernel's variance for :class:`Potential` (Eq. 61). Without a factor it is
+    the kernel itself.
     """
     return kernel if factor is None else factor.multiply(kernel, t)
 
@@ -56,17 +57,20 @@ class Inpaint:
     paper's code. At t = 0 both are the known values themselves.
     """
 
-    def __init__(self, mask: Tensor, known: Tensor, diffusion: GaussianDiffusion | None = None):
+    def __init__(self, mask: Tensor, known: Tensor, diffusion: Chain | None = None):
         try:
             torch.broadcast_shapes(mask.shape, known.shape)
         except RuntimeError:
             raise FactorError(f"The mask {tuple(mask.shape)} does not fit what is known, {tuple(known.shape)}.") from None
         self.mask, self.known, self.diffusion = mask.bool(), known, diffusion
 
-    def multiply(self, p: Normal, t: int) -> Normal:
-        """Known coordinates replaced, the missing ones untouched: p's coordinates are independent."""
+    def multiply(self, p: Kernel, t: int) -> Kernel:
+        """Known coordinates replaced, the missing ones untouched: p's coordinates are independent. Bits are clamped likewise."""
         _same_shape(p, self.mask, self.known)
         known, mask = self.known.to(p.mean), self.mask.to(p.mean.device)
+        if isinstance(p, Bernoulli):
+            known = known if self.diffusion is None else self.diffusion.q_marginal(known, t).mean
+            return Bernoulli(torch.where(mask, p.probs, known), validate_args=False)
         scale = torch.zeros((), dtype=p.mean.dtype, device=p.mean.device)
         if self.diffusion is not None:
             q = self.diffusion.q_marginal(known, t)
@@ -95,8 +99,10 @@ class GaussianObservation:
         if not bool((self.sigma > 0).all()):
             raise FactorError("The observation's σ must be positive; what is known exactly takes Inpaint.")
 
-    def multiply(self, p: Normal, t: int) -> Normal:
-        """The product of two Gaussians: precisions add, means are averaged by them. Exact."""
+    def multiply(self, p: Kernel, t: int) -> Kernel:
+        """The product of two Gaussians: precisions add, means are averaged by them. Exact. Raises FactorError for bits."""
+        if isinstance(p, Bernoulli):
+            raise FactorError("Bits are not seen through Gaussian noise; give each bit its odds with BitOdds.")
         _same_shape(p, self.y, self.sigma)
         y, observed, own = self.y.to(p.mean), self.sigma.to(p.mean).square(), p.variance
         total = observed + own
@@ -117,9 +123,11 @@ class Potential:
     def __init__(self, log_r: Callable[[Tensor], Tensor]):
         self.log_r = log_r
 
-    def multiply(self, p: Normal, t: int) -> Normal:
-        """The mean shifts by f_Σ ∂log r/∂x, taken at the mean (Eq. 61); the variance stays."""
+    def multiply(self, p: Kernel, t: int) -> Kernel:
+        """The mean shifts by f_Σ ∂log r/∂x, taken at the mean (Eq. 61); the variance stays. Of bits the log odds shift by ∂log r/∂x."""
         slope = self.gradient(p.mean)
+        if isinstance(p, Bernoulli):
+            return Bernoulli(torch.sigmoid(torch.logit(p.probs) + slope), validate_args=False)
         return Normal(p.mean + p.variance * slope, p.stddev, validate_args=False)
 
     def gradient(self, x: Tensor) -> Tensor:
@@ -140,13 +148,46 @@ class Potential:
         return self.log_r(x)
 
 
+class BitOdds:
+    """r(x) = ∏ d_i^(x_i) (1−d_i)^(1−x_i): each bit i is a 1 with odds d_i : 1−d_i, as far as r is concerned.
+
+    ``d``: probabilities that broadcast to x ``[n, ...]``, 0 and 1 for bits that are known; ½ says nothing.
+    """
+
+    def __init__(self, d: Tensor):
+        if not bool(((d >= 0) & (d <= 1)).all()):
+            raise FactorError("The odds of a bit are given as a probability between 0 and 1.")
+        self.d = d
+
+    def multiply(self, p: Kernel, t: int) -> Bernoulli:
+        """B(c·d/(c·d + (1−c)(1−d))), the paper's perturbed flip rate; exact. Raises FactorError where p and r exclude each other."""
+        if not isinstance(p, Bernoulli):
+            raise FactorError("BitOdds are for bits; points take GaussianObservation or Potential.")
+        _same_shape(p, self.d)
+        d = self.d.to(p.mean)
+        one, zero = p.probs * d, (1 - p.probs) * (1 - d)
+        if not bool((one + zero > 0).all()):
+            raise FactorError("Some bits must be what the model says they cannot be.")
+        return Bernoulli(one / (one + zero), validate_args=False)
+
+    def power(self, exponent: float) -> BitOdds:
+        """The odds to the exponent."""
+        one, zero = self.d**exponent, (1 - self.d) ** exponent
+        return BitOdds(one / (one + zero))
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log r(x), ``[n]``."""
+        d = self.d.to(x)
+        return (torch.special.xlogy(x, d) + torch.special.xlog1py(1 - x, -d)).flatten(1).sum(1)
+
+
 class Product:
     """Several factors at once. Deltas are applied last, so that nothing moves what is known."""
 
     def __init__(self, factors: Sequence[Factor]):
         self.factors = sorted(factors, key=lambda factor: isinstance(factor, Inpaint))
 
-    def multiply(self, p: Normal, t: int) -> Normal:
+    def multiply(self, p: Kernel, t: int) -> Kernel:
         """One factor after the other: exact where each is."""
         for factor in self.factors:
             p = factor.multiply(p, t)
@@ -167,7 +208,7 @@ class Annealed:
     def __init__(self, factor: Factor, T: int):
         self.factor, self.T = factor, T
 
-    def multiply(self, p: Normal, t: int) -> Normal:
+    def multiply(self, p: Kernel, t: int) -> Kernel:
         """p times r^((T−t)/T)."""
         share = (self.T - t) / self.T
         return self.factor.power(share).multiply(p, t) if share > 0 else p
@@ -181,7 +222,7 @@ class Annealed:
         return self.factor.log_prob(x)
 
 
-def _same_shape(p: Normal, *parts: Tensor) -> None:
+def _same_shape(p: Kernel, *parts: Tensor) -> None:
     shape = p.mean.shape
     for part in parts:
         try:

@@ -5,8 +5,14 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from dpm_core.palette import GROUND
+from dpm_core.palette import GROUND, Role
 from dpm_core.pictures import animated, rgb, tile
+
+
+def tinted(share: np.ndarray, role: Role, dark: bool) -> np.ndarray:
+    """Shares 0..1 ``[..., H, W]``, such as bits, as colour ``[..., H, W, 3]`` from the ground to the role's."""
+    ground, ink = (rgb(colour.dark if dark else colour.light) for colour in (GROUND, role))
+    return np.rint(ground + share[..., None] * (ink - ground)).astype(np.uint8)
 
 
 def enlarged(images: np.ndarray, side: int) -> np.ndarray:

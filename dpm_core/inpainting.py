@@ -11,7 +11,9 @@ from torch import Tensor
 
 from dpm_core.checkpoint import Checkpoint
 from dpm_core.config import RunConfig
+from dpm_core.data.bits import BitSpec
 from dpm_core.data.images import ImageSpec
+from dpm_core.data.toy2d import PlaneDataset
 from dpm_core.posterior import Inpaint, repaint_times
 from dpm_core.reverse import ReverseModel
 from dpm_core.samplers import timesteps, walk
@@ -82,11 +84,11 @@ def misfit(run: RunConfig, shape: tuple[int, ...], picture: np.ndarray) -> str:
     return ""
 
 
-def fitting(loaded: Checkpoint, picture: np.ndarray) -> ImageSpec:
+def fitting(loaded: Checkpoint, picture: np.ndarray) -> ImageSpec | BitSpec:
     """What the model knows of its images. Raises HoleError, in one sentence, where it cannot fill this picture."""
     spec = loaded.dataset
-    if not isinstance(spec, ImageSpec):
-        raise HoleError(f"{loaded.name} makes points in the plane; choose a model of images.")
+    if isinstance(spec, PlaneDataset) or len(spec.shape) != 3:
+        raise HoleError(f"{loaded.name} does not make pictures; choose a model of images.")
     if why := misfit(loaded.config, spec.shape, picture):
         raise HoleError(f"{loaded.name} does not fit. {why}")
     return spec
@@ -124,7 +126,7 @@ def fill_by_model(
     factor = Inpaint(hole.to(device), known, None if rule == "clean" else diffusion)
     steps = min(steps, diffusion.T)
     times = repaint_times(diffusion.T, steps, jump, resamplings) if rule == "repaint" else timesteps(diffusion.T, steps)
-    x_T = torch.randn(n, *known.shape, generator=generator, device=device)
+    x_T = diffusion.start((n, *known.shape), generator)
     for k, (t, x) in enumerate(walk(model, diffusion, x_T, times, factor=factor, generator=generator)):
         if k and t < times[k - 1]:
             guess = model.last if t else x
@@ -132,7 +134,7 @@ def fill_by_model(
             yield Progress(k / (len(times) - 1), shown[0], shown[1], model.calls)
 
 
-def worked_on(missing: np.ndarray, spec: ImageSpec | None) -> tuple[slice, slice]:
+def worked_on(missing: np.ndarray, spec: ImageSpec | BitSpec | None) -> tuple[slice, slice]:
     """Rows and columns that are worked on: what a model of such pictures needs, without one the hole's neighbourhood."""
     if spec is None:
         return neighbourhood(missing)

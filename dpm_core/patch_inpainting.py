@@ -18,8 +18,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from dpm_core.checkpoint import Checkpoint
+from dpm_core.data.images import ImageSpec
 from dpm_core.diffusion import GaussianDiffusion
-from dpm_core.inpainting import Progress, check, fitting, pasted, worked_on
+from dpm_core.inpainting import HoleError, Progress, check, fitting, pasted, worked_on
 from dpm_core.mixing import PatchesAndNetwork, Rescaled
 from dpm_core.patches import LocalPatchReverse, strangeness, whole_windows
 from dpm_core.posterior import Inpaint, repaint_times
@@ -77,7 +78,9 @@ def fill_by_patches(
     plans = [_times(config, coarsest=k == 0) for k in range(len(levels))]
     draws = [config.draws] + [1] * (len(levels) - 1)
     helper = None
-    if network is not None and spec is not None:
+    if network is not None:
+        if not isinstance(spec, ImageSpec):
+            raise HoleError("Patches go together with a network of grey levels, not with one of bits.")
         # a grey level v is (v − mean)/scale here, and to the network the middle of its own level (k v + ½ − its mean)/its scale
         k = (spec.levels - 1) / 255
         helper = Rescaled(network.model, DIFFUSION, k * float(scale) / spec.scale, (k * float(mean) + 0.5 - spec.mean) / spec.scale)

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from dpm_core.diffusion import GaussianDiffusion, Step
+from dpm_core.diffusion import Chain, Step
 from dpm_core.factors import Annealed, Factor, FactorError, GaussianObservation, Inpaint, Potential, Product, condition
-from dpm_core.reverse import EmpiricalReverse, ReverseKernel
+from dpm_core.reverse import EmpiricalBits, EmpiricalReverse, ReverseKernel
 from dpm_core.samplers import timesteps, walk
 
 __all__ = [
@@ -52,7 +52,7 @@ def repaint_times(T: int, steps: int | None = None, jump: int = 10, resamplings:
 
 def repaint(
     model: ReverseKernel,
-    diffusion: GaussianDiffusion,
+    diffusion: Chain,
     shape_or_xT: tuple[int, ...] | Tensor,
     factor: Factor,
     *,
@@ -77,7 +77,10 @@ def tilted(kernel: EmpiricalReverse, factor: Factor) -> EmpiricalReverse:
     with products of these so is the product, its weights, centres and width in closed form (what is known must still be
     pasted in at the end: here it takes the data's noise). For any other r in the plane see
     :func:`dpm_core.products.exact_kernel`. Raises FactorError for those, and where r is zero at all points.
+    Patterns of bits are multiplied by any factor: each pattern's weight by r of it.
     """
+    if isinstance(kernel, EmpiricalBits):
+        return kernel.weighed(factor.log_prob(kernel.data.double()))
     if isinstance(factor, Product):
         for part in sorted(factor.factors, key=lambda part: not isinstance(part, Inpaint)):
             kernel = tilted(kernel, part)

@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor
-from torch.distributions import Normal
+from torch.distributions import Bernoulli, Normal
 
-from dpm_core.diffusion import GaussianDiffusion, Step, expand, randn_like
+from dpm_core.diffusion import Chain, GaussianDiffusion, Step, draw, expand, from_noise, randn_like
 from dpm_core.factors import Factor, condition
 from dpm_core.reverse import ReverseKernel
 
@@ -29,7 +29,7 @@ def timesteps(T: int, steps: int | None = None) -> list[int]:
 
 def ancestral(
     model: ReverseKernel,
-    diffusion: GaussianDiffusion,
+    diffusion: Chain,
     shape_or_xT: tuple[int, ...] | Tensor,
     *,
     factor: Factor | None = None,
@@ -47,7 +47,7 @@ def ancestral(
 @torch.inference_mode()
 def walk(
     model: ReverseKernel,
-    diffusion: GaussianDiffusion,
+    diffusion: Chain,
     shape_or_xT: tuple[int, ...] | Tensor,
     times: Sequence[int],
     *,
@@ -60,12 +60,11 @@ def walk(
     """
     x = _start(diffusion, shape_or_xT, generator)
     if factor is not None and times[0] == diffusion.T:  # x is a draw from π, which is multiplied too
-        p = condition(Normal(torch.zeros_like(x), torch.ones_like(x), validate_args=False), factor, diffusion.T)
-        x = p.mean + p.stddev * x
+        x = _moved(x, diffusion, factor, generator)
     yield Step(times[0], x)
     for t, s in pairwise(times):
         p = condition(model.reverse(x, t, s), factor, s) if s < t else diffusion.q_jump(x, t, s)
-        x = p.mean + p.stddev * randn_like(x, generator)
+        x = draw(p, generator)
         yield Step(s, x)
 
 
@@ -86,6 +85,7 @@ def ddim(
     """
     if not 0 <= eta <= 1:
         raise ValueError(f"η must lie between 0 and 1, not {eta}.")
+    _only_gaussian(diffusion)
     x = _start(diffusion, shape_or_xT, generator)
     schedule, times = diffusion.schedule, timesteps(diffusion.T, steps)
     yield Step(diffusion.T, x)
@@ -118,6 +118,7 @@ def probability_flow(
     The last step, onto ᾱ = 1 where ε̂ is not defined, goes to x̂⁽⁰⁾ (DDIM's). A ``factor``
     multiplies the belief in x⁽⁰⁾. Model calls: 2·steps − 1.
     """
+    _only_gaussian(diffusion)
     x = _start(diffusion, shape_or_xT, generator)
     times = timesteps(diffusion.T, steps)
     angles = torch.atan2(diffusion.schedule.noise(torch.tensor(times)).sqrt(), _signal(diffusion, times))
@@ -139,6 +140,11 @@ def probability_flow(
         yield Step(s, x)
 
 
+def _only_gaussian(diffusion: Chain) -> None:
+    if not isinstance(diffusion, GaussianDiffusion):
+        raise ValueError("Bits have no way back without noise; sample them by 'ancestral', in as few steps as you like.")
+
+
 def _belief(model: ReverseKernel, x: Tensor, t: int, factor: Factor | None) -> Tensor:
     """E[x⁽⁰⁾|x⁽ᵗ⁾] of the model times the factor: the Gaussian belief in x⁽⁰⁾ is multiplied as the last reverse step is."""
     mean, variance = model.x0_moments(x, t)
@@ -149,11 +155,16 @@ def _signal(diffusion: GaussianDiffusion, times: list[int]) -> Tensor:
     return diffusion.schedule.alpha_bar(torch.tensor(times)).sqrt()
 
 
-def _start(diffusion: GaussianDiffusion, shape_or_xT: tuple[int, ...] | Tensor, generator: torch.Generator | None) -> Tensor:
-    if isinstance(shape_or_xT, Tensor):
-        return shape_or_xT
-    device = generator.device if generator is not None else None
-    return torch.randn(shape_or_xT, generator=generator, device=device)
+def _start(diffusion: Chain, shape_or_xT: tuple[int, ...] | Tensor, generator: torch.Generator | None) -> Tensor:
+    return shape_or_xT if isinstance(shape_or_xT, Tensor) else diffusion.start(shape_or_xT, generator)
+
+
+def _moved(x: Tensor, diffusion: Chain, factor: Factor, generator: torch.Generator | None) -> Tensor:
+    """A draw x of π made one of π times the factor; of bits only those are drawn anew that the factor speaks of."""
+    if isinstance(prior := diffusion.prior(tuple(x.shape)), Bernoulli):
+        p = condition(prior, factor, diffusion.T)
+        return torch.where(p.mean == prior.mean, x, draw(p, generator))
+    return from_noise(condition(Normal(torch.zeros_like(x), torch.ones_like(x), validate_args=False), factor, diffusion.T), x)
 
 
 SAMPLERS: dict[str, Callable[..., Iterator[Step]]] = {
@@ -161,3 +172,8 @@ SAMPLERS: dict[str, Callable[..., Iterator[Step]]] = {
     "ddim": ddim,
     "probability_flow": probability_flow,
 }
+
+
+def samplers_of(diffusion: Chain) -> tuple[str, ...]:
+    """The names of the samplers that can undo a diffusion."""
+    return tuple(SAMPLERS) if isinstance(diffusion, GaussianDiffusion) else ("ancestral",)

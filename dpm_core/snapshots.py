@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,9 +12,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from dpm_core.bound import Bound, BoundEstimate, estimate_bound, evaluate_bound
-from dpm_core.diffusion import GaussianDiffusion
-from dpm_core.reverse import ReverseModel
-from dpm_core.samplers import ddim, timesteps
+from dpm_core.diffusion import BinomialDiffusion, Chain, GaussianDiffusion, Step
+from dpm_core.reverse import ReverseKernel, ReverseModel
+from dpm_core.samplers import ancestral, ddim, timesteps
 from dpm_core.trajectory import record
 
 KEPT = 40  # snapshots of one run
@@ -30,7 +30,7 @@ LONG = 100  # a longer chain is not visited whole
 class Snapshot:
     """One instant of training. ``times`` int ``[F]``, falling from T to 0; K in bits per datum.
 
-    ``packed`` are the samples' states x⁽ᵗ⁾ ``[F, n, ...]`` as stored, float16 of images; ``weights`` the averaged
+    ``packed`` are the samples' states x⁽ᵗ⁾ ``[F, n, ...]`` as stored, float16 of images, uint8 of bits; ``weights`` the averaged
     network's as float16, or None where they were let go to save memory.
     """
 
@@ -67,13 +67,13 @@ class Snapshot:
 
 
 class Watcher:
-    """Takes snapshots: DDIM from one fixed noise, K with common random numbers, so that only the weights differ.
+    """Takes snapshots: samples from one fixed noise, K with common random numbers, so that only the weights differ.
 
     ``n`` samples by ``sample_steps`` steps (at most T). K is that of ``held_out`` ``[N, ...]``: of every time for
     500 points, or of one time each for 256 images or, in the plane, 2,000 pairs when T > 100.
     """
 
-    def __init__(self, diffusion: GaussianDiffusion, held_out: Tensor, n: int, sample_steps: int, seed: int):
+    def __init__(self, diffusion: Chain, held_out: Tensor, n: int, sample_steps: int, seed: int):
         self.diffusion, self.seed = diffusion, seed
         self.steps = min(sample_steps, diffusion.T)
         self.images = held_out.ndim > 2
@@ -83,7 +83,7 @@ class Watcher:
         else:
             wanted = IMAGES if self.images else PAIRS
             self.held_out = held_out[torch.arange(wanted) % len(held_out)]
-        self.x_T = torch.randn(n, *held_out.shape[1:], generator=torch.Generator().manual_seed(seed))
+        self.x_T = diffusion.start((n, *held_out.shape[1:]), torch.Generator().manual_seed(seed))
 
     def bound(self, model: ReverseModel) -> Bound | BoundEstimate:
         """K on the held-out data, the same noise every time."""
@@ -94,12 +94,22 @@ class Watcher:
     def take(self, model: ReverseModel, step: int, seconds: float) -> Snapshot:
         """A snapshot of ``model`` as it is; the caller sees to it that it does not change meanwhile."""
         bound = self.bound(model)
-        run = ddim(model, self.diffusion, self.x_T.to(next(model.parameters()).device), steps=self.steps)
+        x_T = self.x_T.to(next(model.parameters()).device)
+        run = from_one_noise(model, self.diffusion, x_T, self.steps, self.seed)
         times, x = record(run, len(timesteps(self.diffusion.T, self.steps)), FRAMES)
         weights = {k: v.detach().to("cpu", torch.float16, copy=True).contiguous() for k, v in model.network.state_dict().items()}
-        packed = x.astype(np.float16) if self.images else x
+        bits = isinstance(self.diffusion, BinomialDiffusion)
+        packed = x.astype(np.uint8 if bits else np.float16) if bits or self.images else x
         numbers, estimate = (bound.bound_bits, bound.standard_error_bits, bound.null_bits), None if isinstance(bound, Bound) else bound
         return Snapshot(step, seconds, *numbers, times, packed, weights, estimate)
+
+
+def from_one_noise(model: ReverseKernel, diffusion: Chain, x_T: Tensor, steps: int, seed: int) -> Iterator[Step]:
+    """Samples that differ only where the models do: by DDIM, or of bits, which have no way back without noise, by the same noise."""
+    if isinstance(diffusion, GaussianDiffusion):
+        return ddim(model, diffusion, x_T, steps=steps)
+    noise = torch.Generator(x_T.device).manual_seed(seed + 1)
+    return ancestral(model, diffusion, x_T, steps=steps, generator=noise)
 
 
 def thinned(snapshots: Sequence[Snapshot]) -> list[Snapshot]:

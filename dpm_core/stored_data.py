@@ -10,43 +10,54 @@ import torch
 from torch import Tensor
 
 from dpm_core.config import DataConfig
+from dpm_core.data import ising
+from dpm_core.data.bits import BIT_SETS, BitDataset, BitSpec, from_patterns, make_bits
 from dpm_core.data.images import IMAGE_SETS, ImageDataset, ImageSpec
 from dpm_core.data.toy2d import NOISE_RANGE, DataError, PlaneDataset, make_dataset
 
+Kept = PlaneDataset | ImageSpec | BitSpec  # what a checkpoint holds of its data
+MAX_BITS = 1 << 16  # of a datum
 MAX_SIDE = 256  # of the images a model may be for
 
 
-def shape(dataset: PlaneDataset | ImageSpec) -> tuple[int, ...]:
+def shape(dataset: Kept) -> tuple[int, ...]:
     """Shape of one datum."""
-    return dataset.shape if isinstance(dataset, ImageSpec) else (2,)
+    return (2,) if isinstance(dataset, PlaneDataset) else dataset.shape
 
 
-def constants(dataset: PlaneDataset | ImageSpec) -> dict[str, Any]:
+def constants(dataset: Kept) -> dict[str, Any]:
     """What stands in the header."""
-    if isinstance(dataset, ImageSpec):
-        names = [field.name for field in dataclasses.fields(ImageSpec) if field.name != "name"]
+    if not isinstance(dataset, PlaneDataset):
+        spec = ImageSpec if isinstance(dataset, ImageSpec) else BitSpec
+        names = [field.name for field in dataclasses.fields(spec) if field.name != "name"]
     else:
         names = ["title", "noise", "mean", "scale"]
     return {name: getattr(dataset, name) for name in names}
 
 
-def tensors(config: DataConfig, dataset: PlaneDataset | ImageSpec) -> dict[str, Tensor]:
+def tensors(config: DataConfig, dataset: Kept) -> dict[str, Tensor]:
     """What stands beside the weights: nothing unless the data is the person's own."""
     if config.name == "own" and isinstance(dataset, PlaneDataset):
         return {"data.points": dataset.points, "data.weights": dataset.weights}
     if config.name == "image" and isinstance(dataset, ImageDataset):
         # a small picture is both pools at once, and safetensors takes no memory twice
         return {"data.train": dataset.train.contiguous(), "data.held_out": dataset.held_out.clone().contiguous()}
+    if config.name == "patterns" and isinstance(dataset, BitDataset):
+        return {"data.patterns": dataset.patterns.contiguous(), "data.weights": dataset.weights.contiguous()}
     return {}
 
 
 def described_shape(config: DataConfig, constants: Any) -> tuple[int, ...]:
     """Shape of one datum as the header says. Raises DataError when it makes no sense."""
+    if config.name in BIT_SETS:
+        return _bit_spec(config, constants).shape
     return _spec(config, constants).shape if config.name in IMAGE_SETS else (2,)
 
 
-def rebuild(config: DataConfig, constants: Any, tensors: dict[str, Tensor]) -> PlaneDataset | ImageSpec:
+def rebuild(config: DataConfig, constants: Any, tensors: dict[str, Tensor]) -> Kept:
     """The data set of a checkpoint, from its header and tensors. Raises DataError, KeyError, TypeError or ValueError."""
+    if config.name in BIT_SETS:
+        return _bits(config, constants, tensors)
     if config.name not in IMAGE_SETS:
         return _plane(config, constants, tensors)
     spec = _spec(config, constants)
@@ -69,6 +80,33 @@ def _spec(config: DataConfig, constants: Any) -> ImageSpec:
     if not (2 <= levels <= 256 and math.isfinite(mean) and math.isfinite(scale) and scale > 0):
         raise DataError("its data constants are out of range.")
     return ImageSpec(config.name, str(constants["title"])[:80], (channels, height, width), mean, scale, levels)
+
+
+def _bit_spec(config: DataConfig, constants: Any) -> BitSpec:
+    shape, rate = tuple(constants["shape"]), float(constants["rate"])
+    whole = all(isinstance(v, int) and not isinstance(v, bool) and v >= 1 for v in shape)
+    if not whole or len(shape) not in (1, 3) or not 1 <= math.prod(shape) <= MAX_BITS or not 0 < rate < 1:
+        raise DataError("its data constants are out of range.")
+    return BitSpec(config.name, str(constants["title"])[:80], shape, rate)
+
+
+def _bits(config: DataConfig, constants: Any, tensors: dict[str, Tensor]) -> BitSpec:
+    """The patterns themselves where they can be listed, or are the person's own; of a pool what a model must know."""
+    spec = _bit_spec(config, constants)
+    if config.name == "patterns":
+        rows, weights = tensors["data.patterns"], tensors["data.weights"].double()
+        if rows.dtype != torch.uint8 or rows.shape[1:] != spec.shape or weights.shape != rows.shape[:1]:
+            raise DataError("its patterns do not fit their description.")
+        if not bool((weights > 0).all() and weights.isfinite().all()):
+            raise DataError("the weights of its patterns are not positive.")
+        found = from_patterns("patterns", spec.title, rows.numpy(), weights.numpy())
+    elif config.name == "heartbeat" or (config.name == "ising" and math.prod(spec.shape) <= ising.LISTED**2):
+        found = make_bits(config.name, config.params)
+    else:
+        return spec
+    if found.shape != spec.shape:
+        raise DataError("its patterns do not fit their description.")
+    return dataclasses.replace(found, title=spec.title, rate=spec.rate)
 
 
 def _plane(config: DataConfig, constants: Any, tensors: dict[str, Tensor]) -> PlaneDataset:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shlex
 import sys
@@ -15,15 +16,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, distributed
 
-from dpm_core import checkpoint
+from dpm_core import checkpoint, stored_data
 from dpm_core.commands import held_out_bound, plus_minus, use_threads
-from dpm_core.config import NetworkConfig, Params, RunConfig, ScheduleConfig, frozen
+from dpm_core.config import DiffusionConfig, NetworkConfig, Params, RunConfig, ScheduleConfig, frozen
 from dpm_core.data import sources
-from dpm_core.data.images import ImageDataset
 from dpm_core.data.toy2d import PlaneDataset
-from dpm_core.diffusion import GaussianDiffusion
+from dpm_core.diffusion import make_diffusion
 from dpm_core.reverse import ReverseModel
-from dpm_core.schedules import make_schedule
 from dpm_core.terminal import progress
 from dpm_core.training import Trainer, TrainStep, build_model, compile_network, usual_precision
 
@@ -42,10 +41,10 @@ def train(args: argparse.Namespace, argv: list[str]) -> int:
         raise ValueError("The seconds must be positive.")
     first = _join_others(args)
     dataset, data_config = sources.make(args.data, args.noise, _pairs(args.data_param), progress=_downloading if first else None)
-    use_threads(args, isinstance(dataset, ImageDataset))
+    shape = stored_data.shape(dataset)
+    use_threads(args, len(shape) > 1)
     config = _run_config(args, sources.usual_run(dataset, data_config))
-    diffusion = GaussianDiffusion(make_schedule(config.schedule.name, config.schedule.T, **dict(config.schedule.params)))
-    shape = dataset.shape if isinstance(dataset, ImageDataset) else (2,)
+    diffusion = make_diffusion(config)
     model = build_model(config.network, diffusion, shape, seed=config.training.seed)
     if args.resume:
         weights = checkpoint.load(args.resume).model.state_dict()
@@ -73,14 +72,15 @@ def train(args: argparse.Namespace, argv: list[str]) -> int:
         "null_bits": round(bound.null_bits, 4),
         "command": ("python" if world == 1 else f"torchrun --nproc-per-node={world}") + " -m dpm_core " + shlex.join(_public(argv)),
     }
-    if isinstance(dataset, PlaneDataset):
-        best = held_out_bound(dataset.exact_reverse(diffusion), dataset, config.training.seed)
+    if (exact := sources.exact_reverse(dataset, diffusion)) is not None:
+        best = held_out_bound(exact, dataset, config.training.seed)
         meta["best_bound_bits"] = round(best.bound_bits, 4)
-        summary = f"K = {plus_minus(bound)} bits (best diagonal Gaussian chain {best.bound_bits:.3f})"
+        form = "diagonal Gaussian" if isinstance(dataset, PlaneDataset) else "bit by bit"
+        summary = f"K = {plus_minus(bound)} bits (best {form} chain {best.bound_bits:.3f})"
     else:
         meta["images_per_second"] = round(trained.steps * config.training.batch * world / trained.seconds, 1)
         meta["trained_on"] = str(args.device) + (f" × {world}" if world > 1 else "")
-        summary = f"K = {plus_minus(bound, dataset.pixels_count)} bits per pixel"
+        summary = f"K = {plus_minus(bound, math.prod(shape[1:]))} bits per pixel"
     path = checkpoint.save(checkpoint.Checkpoint(args.name, average.cpu(), config, dataset, meta), args.out, half=args.half)
     print(summary)
     print(path)
@@ -113,12 +113,22 @@ def _run_config(args: argparse.Namespace, usual: RunConfig) -> RunConfig:
         }.items()
     }  # fmt: skip
     return RunConfig(
-        usual.data, ScheduleConfig(name, T, params), NetworkConfig(net, net_params), replace(training, seed=args.seed, **chosen)
+        usual.data,
+        ScheduleConfig(name, T, params),
+        NetworkConfig(net, net_params),
+        replace(training, seed=args.seed, **chosen),
+        _diffusion(args, usual.diffusion),
     )
 
 
-def _training_data(dataset: PlaneDataset | ImageDataset, args: argparse.Namespace) -> Tensor | Callable[[int, torch.Generator], Tensor]:
-    if isinstance(dataset, ImageDataset):
+def _diffusion(args: argparse.Namespace, usual: DiffusionConfig) -> DiffusionConfig:
+    if args.rate is not None and usual.kind != "binomial":
+        raise ValueError("The mean activity ρ (--rate) is for data of bits.")
+    return usual if args.rate is None else replace(usual, rate=args.rate)
+
+
+def _training_data(dataset: sources.Dataset, args: argparse.Namespace) -> Tensor | Callable[[int, torch.Generator], Tensor]:
+    if not isinstance(dataset, PlaneDataset):
         return dataset.batches(args.device)
     return dataset.sample(args.points, torch.Generator().manual_seed(args.seed)).to(args.device)
 

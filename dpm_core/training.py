@@ -16,7 +16,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from dpm_core.config import NetworkConfig, TrainConfig
-from dpm_core.diffusion import GaussianDiffusion, randn_like
+from dpm_core.diffusion import Chain, noise_like
 from dpm_core.losses import Loss, stratified_times
 from dpm_core.networks import NETWORKS
 from dpm_core.reverse import ReverseModel
@@ -62,7 +62,7 @@ class TrainStep(NamedTuple):
     losses: Tensor  # of each datum, [n], detached
 
 
-def build_model(network: NetworkConfig, diffusion: GaussianDiffusion, shape: tuple[int, ...] = (2,), seed: int = 0) -> ReverseModel:
+def build_model(network: NetworkConfig, diffusion: Chain, shape: tuple[int, ...] = (2,), seed: int = 0) -> ReverseModel:
     """A fresh model for data of the given shape, the same for the same seed.
 
     Raises ValueError for an unknown network, a parameter it does not take, or a shape it is not for.
@@ -153,7 +153,7 @@ class Trainer:
         """n data with their times and noise, from the run's own generators."""
         x0 = self._draw(n, self._generator)
         t = stratified_times(self.model.diffusion.T, n, self._cpu_generator)
-        return Batch(x0, t, randn_like(x0, self._generator))
+        return Batch(x0, t, noise_like(self.model.diffusion.q_marginal(x0, t), self._generator))
 
     def state(self) -> dict[str, Tensor]:
         """Everything that the next step depends on, as named tensors: exact copies, safe to write while training goes on."""

@@ -31,6 +31,7 @@ def test_json_is_plain_and_complete():
         "network": {"name": "mlp", "params": {"depth": 2, "frequency": 1.5, "width": 32}},
         "training": {"loss": "simple", "steps": 7, "batch": 33, "learning_rate": 1 / 3, "ema": 0.9, "clip": 2.5, "seed": 11}
         | {"warmup": 0, "decay": "cosine", "precision": "float32"},
+        "diffusion": {"kind": "gaussian", "rate": 0.5},
     }
     assert json.loads(json.dumps(to_dict(FULL))) == json.loads(to_json(FULL))
 

@@ -12,6 +12,9 @@ from dpm_core.data.toy2d import DataError
 MAX_BYTES = 10 << 20
 MAX_ROWS = 500_000
 
+MAX_PATTERNS, MAX_BITS = 4096, 256
+_SEPARATORS = str.maketrans(",;\t", "   ")
+
 FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_IMAGE_BYTES = 50 << 20
 MAX_PIXELS = 16_000_000  # decoded
@@ -50,6 +53,39 @@ def read_csv(raw: bytes) -> np.ndarray:
     if not np.isfinite(values).all():
         raise DataError("Some values are missing or not finite; remove those rows.")
     return values
+
+
+def looks_like_bits(raw: bytes) -> bool:
+    """Whether a table's first row is one of digits that are not two numbers: bits, not points."""
+    first = raw[:4096].decode("utf-8-sig", "replace").strip().split("\n", 1)[0].strip()
+    cells = first.translate(_SEPARATORS).split()
+    return len(cells) != 2 and all(set(cell) <= set("01") if len(cells) == 1 else len(cell) == 1 and cell.isdigit() for cell in cells)
+
+
+def read_bits(raw: bytes) -> np.ndarray:
+    """Rows of 0 and 1, uint8 ``[N, L]``: digits one after the other, or separated by commas, semicolons, tabs or spaces.
+
+    Raises DataError, in one sentence that says what to do.
+    """
+    if len(raw) > MAX_BYTES:
+        raise DataError(f"This file is larger than {MAX_BYTES >> 20} MB; keep at most {MAX_PATTERNS:,} rows of 0 and 1.")
+    try:
+        lines = [line.strip() for line in raw.decode("utf-8-sig").splitlines() if line.strip()]
+    except UnicodeDecodeError:
+        raise DataError("This is not a text file; save the rows of 0 and 1 as CSV.") from None
+    if not lines:
+        raise DataError("There are no patterns; give at least one row of 0 and 1.")
+    if len(lines) > MAX_PATTERNS:
+        raise DataError(f"These are {len(lines):,} rows; keep at most {MAX_PATTERNS:,}.")
+    rows = [line.translate(_SEPARATORS).split() if not line.isdigit() else list(line) for line in lines]
+    for i, row in enumerate(rows, 1):
+        if wrong := next((cell for cell in row if cell not in ("0", "1")), None):
+            raise DataError(f"Row {i} holds {wrong[:20]!r}; every value must be 0 or 1.")
+        if len(row) != len(rows[0]):
+            raise DataError(f"Row {i} has {len(row)} values and the first row {len(rows[0])}; all rows must be equally long.")
+    if not 2 <= len(rows[0]) <= MAX_BITS:
+        raise DataError(f"A pattern has 2 to {MAX_BITS} bits; these have {len(rows[0])}.")
+    return np.array(rows, dtype=np.uint8)
 
 
 def _numeric(cell: str) -> bool:

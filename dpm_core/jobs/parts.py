@@ -19,19 +19,20 @@ from torch import Tensor
 from dpm_core import checkpoint, stored_data
 from dpm_core.checkpoint import Checkpoint
 from dpm_core.config import DataConfig, Params, to_dict
-from dpm_core.data.images import ImageDataset, ImageSpec
+from dpm_core.data.bits import BitDataset
+from dpm_core.data.images import ImageDataset
 from dpm_core.data.toy2d import PlaneDataset, make_dataset
-from dpm_core.diffusion import GaussianDiffusion
+from dpm_core.diffusion import make_diffusion
 from dpm_core.jobs.config import JobConfig, JobError
 from dpm_core.jobs.disk import RunFolder
 from dpm_core.networks import NETWORKS
 from dpm_core.reverse import ReverseModel
-from dpm_core.schedules import SCHEDULES, make_schedule
+from dpm_core.schedules import SCHEDULES
 from dpm_core.snapshots import Watcher
 from dpm_core.training import Draw, Trainer, build_model
 
 POINTS = 8000  # training points drawn in the plane, as on the command line
-OWN = ("own", "image", "textures")  # data whose name and constants do not tell what they are
+OWN = ("own", "image", "textures", "patterns")  # data whose name and constants do not tell what they are
 
 
 class Measured(Protocol):
@@ -85,7 +86,7 @@ def make(config: JobConfig, dataset: Any, held_out: Tensor) -> Parts:
         raise JobError(f"The training data have the shape {tuple(probe.shape[1:])} and the held-out data {shape}.")
     if size is not None and run.training.batch > size:
         raise JobError(f"A batch of {run.training.batch:,} is larger than the data set of {size:,}; choose a smaller one.")
-    diffusion = GaussianDiffusion(make_schedule(run.schedule.name, run.schedule.T, **dict(run.schedule.params)))
+    diffusion = make_diffusion(run)
     model = build_model(run.network, diffusion, shape, seed)
     checkpoint.check_size(Checkpoint(config.name, model, run, dataset))
     model = model.to(device)
@@ -98,7 +99,7 @@ def identity(config: DataConfig, dataset: Any) -> dict[str, Any] | None:
 
     The constants, and where these do not determine the data (a person's own, a bare tensor) a digest of them.
     """
-    known = isinstance(dataset, PlaneDataset | ImageSpec)
+    known = isinstance(dataset, stored_data.Kept)
     if not known and not isinstance(dataset, Tensor):
         return None
     constants = {k: v for k, v in stored_data.constants(dataset).items() if k != "title"} if known else {}
@@ -109,6 +110,8 @@ def identity(config: DataConfig, dataset: Any) -> dict[str, Any] | None:
         pools = [dataset.train, dataset.held_out]
     elif isinstance(dataset, PlaneDataset) and config.name in OWN:
         pools = [dataset.points, dataset.weights]
+    elif isinstance(dataset, BitDataset) and config.name in OWN:
+        pools = [dataset.patterns, dataset.weights]
     if pools:
         digest = hashlib.blake2b(digest_size=16)
         for pool in pools:
@@ -146,9 +149,10 @@ def ended(parts: Parts) -> Parts:
     trainer = Trainer(before.average.cpu(), _nothing, replace(before.config, precision="float32"))
     trainer.average = trainer.model
     trainer.step_number, trainer.learning_rate = before.step_number, before.learning_rate
-    if isinstance(dataset, ImageDataset) and parts.config.run.data.name != "image":
+    pool = isinstance(dataset, BitDataset) and not dataset.listed
+    if pool or (isinstance(dataset, ImageDataset) and parts.config.run.data.name != "image"):
         dataset = dataset.spec
-    elif not isinstance(dataset, PlaneDataset | ImageSpec):
+    elif not isinstance(dataset, stored_data.Kept):
         dataset = None
     return replace(parts, trainer=trainer, data=_nothing, dataset=dataset)
 
@@ -182,7 +186,7 @@ def as_checkpoint(
 ) -> Checkpoint:
     """A trained model with all that is to be said of it. Raises DataError when a bare tensor's data set has no name."""
     run, dataset = parts.config.run, parts.dataset
-    if not isinstance(dataset, PlaneDataset | ImageSpec):
+    if not isinstance(dataset, stored_data.Kept):
         dataset = make_dataset(run.data.name, run.data.noise)
     meta = {
         "steps": step,
@@ -216,9 +220,10 @@ def command(config: JobConfig, name: str, step: int, resume_from: dict[str, str]
     nor the weights of another run are in it)."""
     run = config.run
     training = run.training
-    own = {"own": "points.csv", "image": "picture.png"}  # only the person knows where it is
+    own = {"own": "points.csv", "image": "picture.png", "patterns": "patterns.csv"}  # only the person knows where it is
     words = ["train", "--data", own.get(run.data.name, run.data.name)]
     words += ["--noise", str(run.data.noise)] if run.data.noise is not None else []
+    words += ["--rate", str(run.diffusion.rate)] if run.diffusion.kind == "binomial" else []
     network = explicit(NETWORKS[run.network.name], run.network.params)
     schedule = explicit(SCHEDULES[run.schedule.name], run.schedule.params)
     for kind, params in (("data", run.data.params), ("network", network), ("schedule", schedule)):

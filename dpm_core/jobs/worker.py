@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 import dpm_core
+from dpm_core.diffusion import from_noise
 from dpm_core.jobs.disk import Log, RunFolder
 from dpm_core.jobs.line import LINE
 from dpm_core.jobs.orders import Orders
@@ -150,8 +151,7 @@ class Worker:
         rows = torch.linspace(0, len(step.losses) - 1, min(SEEN, len(step.losses))).long()
         x0, t, noise, losses = (part[rows.to(part.device)] for part in (*step.batch, step.losses))
         with torch.no_grad():
-            q = before.diffusion.q_marginal(x0, t)
-            xt = q.mean + q.stddev * noise
+            xt = from_noise(before.diffusion.q_marginal(x0, t), noise)
             seen = (x0, t, noise, xt, *before.x0_moments(xt, t), losses)
         self.last_step = SeenStep(step.step, step.loss, step.gradient_norm, *(part.cpu() for part in seen))
         self.record.write_row()

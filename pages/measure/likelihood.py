@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dpm_core.checkpoint import CheckpointError
-from pages.shared import bits_work, controls, frame, likelihood_images, likelihood_view, paper_tables
+from pages.shared import bits_work, cached, controls, frame, likelihood_bits, likelihood_images, likelihood_view, paper_tables
 
 frame.open_page(
     "Likelihood",
@@ -46,16 +46,21 @@ def plane() -> None:
     likelihood_view.quasi_static(source, schedule)
 
 
-def images() -> None:
-    """Of a model of images: K of every single one."""
-    with frame.working("Judging images …"):
-        likelihood_images.prepare(ref, seed)
-    likelihood_images.show(ref, seed)
+def others() -> None:
+    """Of a model of images, K of every single one; of sequences of bits, log p of any of them."""
+    with frame.working("Judging images …" if pictures else "Following trajectories …"):
+        view.prepare(subject, seed)
+    if pictures:
+        view.show(subject, seed)
+    else:
+        st.fragment(view.show)(subject, seed)
 
 
 try:
-    if subject.images:
-        images()
+    pictures = subject.images or (subject.bits and len(cached.bits(source).shape) > 1)
+    view = likelihood_images if pictures else likelihood_bits
+    if pictures or subject.bits:
+        others()
     else:
         plane()
 except ValueError as error:  # images that are not on this machine
@@ -66,8 +71,8 @@ paper_tables.show(
     ["digits"],
     "Windows around samples say more of the windows than of the model, as training images used as samples show; pixels lie in [0, 1].",
 )
-if subject.images:
-    frame.take_along("dpm-likelihood", likelihood_images.python(subject, seed), *likelihood_images.table(ref, seed))
+if pictures or subject.bits:
+    frame.take_along("dpm-likelihood", view.python(subject, seed), *view.table(subject, seed))
 else:
     at = likelihood_view.point(source)
     frame.take_along("dpm-likelihood", likelihood_view.python(at, seed, ref), *likelihood_view.table(ref, source, at, seed))

@@ -9,6 +9,7 @@ import streamlit as st
 import torch
 
 from dpm_core import jobs
+from dpm_core.bit_budget import bit_budget
 from dpm_core.bound import NATS_PER_BIT, BoundEstimate, entropy_bounds, estimate_bound
 from dpm_core.budget import Budget, budget, reverse_entropies_nats
 from dpm_core.config import ScheduleConfig
@@ -18,6 +19,7 @@ from dpm_core.estimators import Jarzynski, crossing, jarzynski, probability_flow
 from dpm_core.model_density import Density, exact_log_prob, first_marginal, on_grid
 from dpm_core.reverse import EmpiricalReverse, ReverseModel
 from pages.shared import cached
+from pages.shared.bit_controls import BitSource
 from pages.shared.controls import PlaneSource
 
 PAIRS = 160_000  # of a point and a time, in a budget
@@ -33,15 +35,20 @@ class Subject:
 
     title: str
     ref: cached.ModelRef | None
-    source: PlaneSource | ImageSpec
+    source: PlaneSource | ImageSpec | BitSource
     schedule: ScheduleConfig
     job: str = ""
     step: int = 0
 
     @property
     def images(self) -> bool:
-        """Whether its data are images."""
-        return isinstance(self.source, ImageSpec)
+        """Whether its data are images, or bits whose probabilities nobody knows."""
+        return isinstance(self.source, ImageSpec) or (self.bits and not cached.bits(self.source).listed)
+
+    @property
+    def bits(self) -> bool:
+        """Whether its data are bits."""
+        return isinstance(self.source, BitSource)
 
     def model(self) -> ReverseModel | EmpiricalReverse | None:
         """Its kernel; without a network, none."""
@@ -57,12 +64,16 @@ def points(T: int, live: bool = False) -> int:
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def plane(subject: Subject, n: int, seed: int) -> Budget:
-    """The budget of a subject in the plane, on n points that it was not trained on."""
+def split(subject: Subject, n: int, seed: int) -> Budget:
+    """The budget of a subject in the plane or of bits, on n data that it was not trained on."""
+    draws, noise = torch.Generator().manual_seed(seed + 1_000_003), torch.Generator().manual_seed(seed)
+    if isinstance(subject.source, BitSource):
+        bits, x0 = cached.exact_flips(subject.source, subject.schedule), cached.bits(subject.source).sample(n, draws)
+        return bit_budget(subject.model(), bits, bits.diffusion, x0, noise)
     assert isinstance(subject.source, PlaneSource)
     kernel = cached.exact(subject.source, subject.schedule)
-    x0 = cached.dataset(subject.source).sample(n, torch.Generator().manual_seed(seed + 1_000_003))
-    return budget(subject.model(), kernel, cached.diffusion(subject.schedule), x0, torch.Generator().manual_seed(seed))
+    x0 = cached.dataset(subject.source).sample(n, draws)
+    return budget(subject.model(), kernel, cached.diffusion(subject.schedule), x0, noise)
 
 
 @st.cache_data(max_entries=8, show_spinner=False)
@@ -88,7 +99,7 @@ def quasi_static(source: PlaneSource, name: str, params: tuple) -> list[dict]:
     rows = []
     for T in (2, 3, 5, 10, 20, 40, 80, 160, 320, 640, 1000):
         schedule = ScheduleConfig(name, T, params)
-        rows.append({"T": T, "bits": plane(Subject("", None, source, schedule), max(FEWEST, min(1500, PAIRS // 2 // T)), 5).best_bits})
+        rows.append({"T": T, "bits": split(Subject("", None, source, schedule), max(FEWEST, min(1500, PAIRS // 2 // T)), 5).best_bits})
     return rows
 
 

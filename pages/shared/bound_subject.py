@@ -11,7 +11,7 @@ import numpy as np
 from dpm_core import checkpoint, jobs
 from dpm_core.bound import NATS_PER_BIT, BoundEstimate
 from dpm_core.budget import Budget
-from pages.shared import bits_work, cached, controls, kernel_view, training_runs
+from pages.shared import bit_controls, bits_work, cached, controls, kernel_view, training_runs
 from pages.shared.bits_work import Subject
 from pages.shared.image_controls import ImageSource
 
@@ -32,7 +32,7 @@ def choose() -> Subject:
     if name in running:
         job = running[name]
         made = training_runs.set_up(job)
-        source = cached.images(made.source).spec if isinstance(made.source, ImageSource) else made.source
+        source = cached.images(made.source).spec if isinstance(made.source, ImageSource) else made.source  # points and bits as they are
         return Subject(job.config.name, None, source, job.config.run.schedule, job.id, job.step)
     ref, source, schedule = kernel_view.model_parts(name, found.get(name))
     return Subject(titles[name], ref, source, schedule)
@@ -48,9 +48,9 @@ def as_it_is_now(subject: Subject) -> Subject:
     return replace(subject, step=latest.step if subject.images and latest else job.step)
 
 
-def plane_budget(subject: Subject, seed: int) -> Budget:
-    """The budget of a subject in the plane."""
-    return bits_work.plane(subject, bits_work.points(subject.schedule.T, bool(subject.job)), seed)
+def split(subject: Subject, seed: int) -> Budget:
+    """The budget of a subject in the plane or of bits."""
+    return bits_work.split(subject, bits_work.points(subject.schedule.T, bool(subject.job)), seed)
 
 
 def image_estimate(subject: Subject, seed: int) -> BoundEstimate:
@@ -69,7 +69,7 @@ def prepare(subject: Subject, seed: int) -> None:
         if subject.images:
             image_estimate(subject, seed)
         else:
-            plane_budget(as_it_is_now(subject), seed)
+            split(as_it_is_now(subject), seed)
 
 
 def table(subject: Subject, seed: int) -> tuple[dict[str, np.ndarray], dict[str, list[float]]]:
@@ -78,7 +78,7 @@ def table(subject: Subject, seed: int) -> tuple[dict[str, np.ndarray], dict[str,
         if subject.images:
             kl = {"kl": image_estimate(subject, seed).kl_per_time_nats()}
         else:
-            found = plane_budget(as_it_is_now(subject), seed)
+            found = split(as_it_is_now(subject), seed)
             kl = {name: getattr(found, name) for name in ("irreducible", "gaussian", "learning", "gaussian_error", "learning_error")}
     except ValueError:
         return {}, {}
@@ -101,6 +101,8 @@ images = of_checkpoint(loaded.dataset, loaded.config.data).sample_held_out(256, 
 found = estimate_bound(loaded.model, loaded.diffusion, images, torch.Generator().manual_seed({seed}), chunk=32)
 print(found.bound_bits, found.standard_error_bits, found.null_bits, found.kl_per_time_nats())
 """
+    if subject.bits:
+        return _python_of_bits(subject, seed)
     if subject.ref is None:
         made = f"""data = {controls.python_data(subject.source)}
 diffusion = GaussianDiffusion({controls.python_schedule(subject.schedule)})
@@ -117,6 +119,28 @@ from dpm_core.schedules import make_schedule
 {made}
 x0 = data.sample({bits_work.points(subject.schedule.T)}, torch.Generator().manual_seed({seed + 1_000_003}))
 found = budget(model, data.exact_reverse(diffusion), diffusion, x0, torch.Generator().manual_seed({seed}))
+print(found.bound_bits, found.best_bits, found.parts_bits, found.errors_bits)
+"""
+
+
+def _python_of_bits(subject: Subject, seed: int) -> str:
+    if subject.ref is None:
+        made = f"""data = {bit_controls.python(subject.source)}
+diffusion = BinomialDiffusion({controls.python_schedule(subject.schedule)}, {cached.bits(subject.source).rate:.6g})
+model = None"""
+    else:
+        made = f"loaded = checkpoint.load({file_name(subject)!r})\ndata, diffusion, model = loaded.dataset, loaded.diffusion, loaded.model"
+    return f"""import numpy as np
+import torch
+from dpm_core import checkpoint
+from dpm_core.bit_budget import bit_budget
+from dpm_core.data.bits import make_bits
+from dpm_core.diffusion import BinomialDiffusion
+from dpm_core.schedules import make_schedule
+
+{made}
+x0 = data.sample({bits_work.points(subject.schedule.T)}, torch.Generator().manual_seed({seed + 1_000_003}))
+found = bit_budget(model, data.exact_reverse(diffusion), diffusion, x0, torch.Generator().manual_seed({seed}))
 print(found.bound_bits, found.best_bits, found.parts_bits, found.errors_bits)
 """
 

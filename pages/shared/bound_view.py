@@ -9,8 +9,8 @@ from dpm_core.bit_figures import entropy_chart, waterfall
 from dpm_core.bound import NATS_PER_BIT, BoundEstimate
 from dpm_core.budget import Budget
 from dpm_core.config import ScheduleConfig
-from dpm_core.data.images import ImageSpec
-from pages.shared import bits_work, bound_subject, controls, number_cards, reversing, stages
+from pages.shared import bit_view, bit_work, bits_work, bound_subject, cached, controls, number_cards, reversing, stages
+from pages.shared.bit_controls import BitSource
 from pages.shared.bits_work import Subject
 from pages.shared.number_cards import number
 from pages.shared.player import Panel, Stage, pack, player
@@ -23,7 +23,7 @@ WORDS = {
     "finite steps": "Finite steps, Gaussian form",
     "learning": "Learning",
 }
-CLOCK, PARTICLES = "bits", 1500
+CLOCK, PARTICLES, ROWS = "bits", 1500, 40
 EVERYTHING, GAINABLE = "All that a step holds", "Only what can be gained"
 
 
@@ -36,18 +36,30 @@ def cards(found: Budget, subject: Subject) -> None:
             (
                 "What it knows, K",
                 f"{number(found.bound_bits)} bits",
-                f"± {error:.2g}, " + (f"at step {subject.step:,}" if subject.job else "per point"),
+                f"± {error:.2g}, " + (f"at step {subject.step:,}" if subject.job else _per(subject)),
             ),
-            ("The best Gaussian chain", f"{number(found.best_bits)} bits", "at this T and schedule"),
-            ("The data, −h", f"{number(data)} bits", "no model can know more"),
+            (f"The best {_form(subject)} chain", f"{number(found.best_bits)} bits", "at this T and schedule"),
+            ("The data, −H" if subject.bits else "The data, −h", f"{number(data)} bits", "no model can know more"),
             ("Nothing learned, L_null", f"{number(found.null / NATS_PER_BIT)} bits", "the data under π"),
             ("Missing, −h − K", f"{number(data - found.bound_bits)} bits", f"{number(found.parts_bits['learning'], 3)} of it learning"),
         ]
     )
 
 
-def budget_rows(found: Budget, learned: bool) -> list[dict]:
-    """The waterfall from L_null up to −h."""
+def _per(subject: Subject) -> str:
+    return "per datum" if subject.bits else "per point"
+
+
+def _form(subject: Subject) -> str:
+    return "bit-by-bit" if subject.bits else "Gaussian"
+
+
+def _words(subject: Subject) -> dict[str, str]:
+    return WORDS | ({"finite steps": "Finite steps, bits apart"} if subject.bits else {})
+
+
+def budget_rows(found: Budget, learned: bool, words: dict[str, str] = WORDS) -> list[dict]:
+    """The waterfall from L_null up to −h; ``words`` for its parts."""
     parts, errors = found.parts_bits, found.errors_bits
     null, data = found.null / NATS_PER_BIT, -found.entropy / NATS_PER_BIT
     known = found.bound_bits
@@ -61,7 +73,7 @@ def budget_rows(found: Budget, learned: bool) -> list[dict]:
             continue
         spread = f" ± {errors[name]:.2g}" if name in errors else ""
         role = {"learning": "model", "finite steps": "exact"}.get(name, "noise")
-        rows.append({"label": WORDS[name], "start": at, "end": at + parts[name], "role": role, "words": f"{_signed(parts[name])}{spread}"})
+        rows.append({"label": words[name], "start": at, "end": at + parts[name], "role": role, "words": f"{_signed(parts[name])}{spread}"})
         at += parts[name]
     return [*rows, _level("−h: the data", data, "data")]
 
@@ -78,14 +90,15 @@ def budget_charts(subject: Subject, found: Budget, seed: int) -> None:
     """The waterfall, and what every step holds."""
     dark = st.context.theme.type == "dark"
     st.markdown("**Where every bit goes**, from nothing learned up to all there is to know")
-    st.altair_chart(waterfall(budget_rows(found, subject.model() is not None), "bits per point", dark), key="waterfall")
+    rows = budget_rows(found, subject.model() is not None, _words(subject))
+    st.altair_chart(waterfall(rows, f"bits {_per(subject)}", dark), key="waterfall")
     st.markdown("**Step by step**")
     shown = st.segmented_control(
         "Shown", [EVERYTHING, GAINABLE], default=GAINABLE, key="bits_shown", label_visibility="collapsed", required=True
     )
     parts = {
         "no kernel can remove": (found.irreducible, "noise"),
-        "finite steps, Gaussian form": (found.gaussian, "exact"),
+        "finite steps, bits apart" if subject.bits else "finite steps, Gaussian form": (found.gaussian, "exact"),
         "learning": (found.learning, "model"),
     }
     if shown == GAINABLE:
@@ -102,6 +115,9 @@ def budget_charts(subject: Subject, found: Budget, seed: int) -> None:
 @st.cache_data(max_entries=8, show_spinner=False)
 def stage(subject: Subject, seed: int) -> bytes:
     """The data on their way into noise and the samples on their way back, for the bars to lead."""
+    if isinstance(subject.source, BitSource):
+        steps = min(bit_view.USUAL_STEPS, subject.schedule.T)
+        return bit_work.pair(subject.ref, subject.source, subject.schedule, steps, ROWS, seed, CLOCK)
     assert isinstance(subject.source, controls.PlaneSource)
     how = SamplerConfig("ancestral", None, 0.0, PARTICLES, seed)
     back = reversing.reverse(subject.ref, subject.source, subject.schedule, how).left
@@ -116,7 +132,8 @@ def _at_step(subject: Subject, found: Budget, t: int | None) -> None:
     if t is None:
         st.caption(
             "Click a bar to take its t along. Each term of Eq. 14 is I(X⁽ᵗ⁻¹⁾;X⁽⁰⁾|X⁽ᵗ⁾), which no kernel can remove, plus what the best "
-            "Gaussian loses, plus what the network loses to that."
+            + ("chance of each bit by itself" if subject.bits else "Gaussian")
+            + " loses, plus what the network loses to that."
         )
         return
     values = {"irreducible": found.irreducible, "finite steps": found.gaussian, "learning": found.learning}
@@ -128,8 +145,7 @@ def _at_step(subject: Subject, found: Budget, t: int | None) -> None:
 def image_bits(subject: Subject, found: BoundEstimate) -> None:
     """What is known of a model of images, and a sentence on what is not."""
     spec = subject.source
-    assert isinstance(spec, ImageSpec)
-    pixels = spec.pixels_count
+    pixels = cached.bits(spec).dims if isinstance(spec, BitSource) else spec.pixels_count
     k, error, null = (value / pixels for value in (found.bound_bits, found.standard_error_bits, found.null_bits))
     number_cards.show(
         [

@@ -11,18 +11,22 @@ import torch
 
 from dpm_core import checkpoint, pictures
 from dpm_core.config import ScheduleConfig
+from dpm_core.data.bits import BitDataset
 from dpm_core.data.images import ImageDataset
 from dpm_core.data.toy2d import PlaneDataset
-from dpm_core.diffusion import GaussianDiffusion
+from dpm_core.diffusion import BinomialDiffusion, GaussianDiffusion
 from dpm_core.palette import Role
-from dpm_core.reverse import EmpiricalReverse
+from dpm_core.reverse import EmpiricalBits, EmpiricalReverse
 from dpm_core.samplers import SAMPLERS
 from dpm_core.schedules import make_schedule
 from dpm_core.trajectory import Recording, record
 from pages.shared import stages
+from pages.shared.bit_controls import BitSource
 from pages.shared.controls import PlaneSource
 from pages.shared.image_controls import ImageSource
 from pages.shared.player import Lines, pack
+
+Source = PlaneSource | ImageSource | BitSource
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,36 @@ def images(source: ImageSource) -> ImageDataset:
 def diffusion(config: ScheduleConfig) -> GaussianDiffusion:
     """The diffusion of a schedule."""
     return GaussianDiffusion(make_schedule(config.name, config.T, **dict(config.params)))
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def bits(source: BitSource) -> BitDataset:
+    """The set of bits of a source. Raises DataError where its files are missing: nothing is downloaded here."""
+    return source.dataset()
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def flips(source: BitSource, config: ScheduleConfig) -> BinomialDiffusion:
+    """The binomial diffusion of a source's bits under a schedule."""
+    return BinomialDiffusion(make_schedule(config.name, config.T, **dict(config.params)), bits(source).rate)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def exact_flips(source: BitSource, config: ScheduleConfig) -> EmpiricalBits:
+    """The exact reverse kernel of a source's patterns, of a pool that of the pool."""
+    return bits(source).exact_reverse(flips(source, config))
+
+
+def process(source: Source, config: ScheduleConfig) -> GaussianDiffusion | BinomialDiffusion:
+    """The diffusion that suits a source."""
+    return flips(source, config) if isinstance(source, BitSource) else diffusion(config)
+
+
+def data(source: Source) -> PlaneDataset | ImageDataset | BitDataset:
+    """The data set of any source. Raises DataError."""
+    if isinstance(source, BitSource):
+        return bits(source)
+    return images(source) if isinstance(source, ImageSource) else dataset(source)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

@@ -13,12 +13,13 @@ import streamlit as st
 from dpm_core import checkpoint, image_pictures, pictures
 from dpm_core.checkpoint import CheckpointError
 from dpm_core.config import RunConfig, from_dict
-from dpm_core.data.images import ImageSpec
+from dpm_core.data.bits import BitSpec
+from dpm_core.data.toy2d import PlaneDataset
 from dpm_core.palette import MODEL
 from pages.shared import cached, checkpoint_files, controls, kernel_view, state, training_stage
 from pages.shared.training_controls import NETWORK_TITLES, count
 
-STEPS, POINTS, PICTURES = 30, 1000, 16  # few steps: a picture is a glance, not a measurement
+STEPS, POINTS, PICTURES, ROWS = 30, 1000, 16, 22  # few steps: a picture is a glance, not a measurement
 SIDE = 220  # pixels of a picture
 
 
@@ -88,8 +89,14 @@ def fill(place: Any, shown: Card) -> None:
 def picture(ref: cached.ModelRef, dark: bool) -> bytes:
     """Samples as a PNG. Raises CheckpointError."""
     loaded = cached.model(ref)
-    spec = loaded.dataset if isinstance(loaded.dataset, ImageSpec) else None
-    x = training_stage.sample(loaded.model, loaded.shape, PICTURES if spec else POINTS, STEPS, 3).x[-1]
+    spec = None if isinstance(loaded.dataset, PlaneDataset) else loaded.dataset
+    n = POINTS if spec is None else ROWS if len(loaded.shape) == 1 else PICTURES
+    x = training_stage.sample(loaded.model, loaded.shape, n, STEPS, 3).x[-1]
+    if isinstance(spec, BitSpec):
+        bits = image_pictures.tinted(x if x.ndim == 2 else x[:, 0], MODEL, dark)
+        if x.ndim == 2:  # rows of a raster
+            return pictures.png(bits.repeat(SIDE // len(x), 0).repeat(max(1, SIDE // x.shape[1]), 1))
+        return pictures.png(image_pictures.sheet(bits, 4, SIDE // 4))
     if spec is None:
         return pictures.png(pictures.scatter_image(x, SIDE, MODEL.dark if dark else MODEL.light, limit=2.4))
     return pictures.png(image_pictures.sheet(training_stage.grey(x, spec), 4, SIDE // 4))
@@ -146,12 +153,13 @@ def _words(header: dict[str, Any], config: RunConfig) -> str:
 def _quality(header: dict[str, Any]) -> str:
     """K with its error and yardsticks, in bits per point or per pixel."""
     shape = header["data"].get("shape")
-    divide, unit = (float(np.prod(shape[1:])), "bits per pixel") if shape else (1.0, "bits")
+    per_pixel = shape is not None and len(shape) == 3
+    divide, unit = (float(np.prod(shape[1:])), "bits per pixel") if per_pixel else (1.0, "bits")
     names = ("bound_bits", "bound_standard_error_bits", "null_bits", "best_bound_bits")
     k, error, null, best = (float(header[name]) / divide if header.get(name) is not None else None for name in names)
     if k is None:
         return "K was not measured."
-    digits = 3 if shape else 2  # a picture has many pixels, and K of each a small error
+    digits = 3 if per_pixel else 2  # a picture has many pixels, and K of each a small error
     known = {"best chain": best, "nothing learned": null}
     beside = ", ".join(f"{label} {_number(value, digits)}" for label, value in known.items() if value is not None)
     spread = f" ± {error:.{digits}f}" if error is not None else ""

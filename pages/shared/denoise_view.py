@@ -28,7 +28,7 @@ def settings() -> tuple[cached.ModelRef, DenoiseConfig]:
     found = {}
     for name, path in checkpoint.list_checkpoints().items():
         run, shape = inpaint_controls.described(cached.ModelRef.of(path))
-        if run is not None and len(shape) == 3 and not images.available(run.data.name):
+        if run is not None and run.data.name in images.IMAGE_SETS and not images.available(run.data.name):
             found[name] = (path, run, shape)
     if not found:
         raise DataError("There is no model of images here; train one on the Train page first.")

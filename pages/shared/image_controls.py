@@ -11,10 +11,11 @@ import streamlit as st
 from PIL import Image
 
 from dpm_core.config import DataConfig, Params
-from dpm_core.data import images, textures, uploads
+from dpm_core.data import bits, images, textures, uploads
 from dpm_core.data.fetch import Progress
 from dpm_core.data.toy2d import DataError
-from pages.shared import controls, state
+from pages.shared import bit_controls, controls, state
+from pages.shared.bit_controls import BitSource
 
 IMAGE_TITLES = {name: info.title for name, info in images.IMAGE_SETS.items()} | {
     "textures": "Your own textures",
@@ -58,12 +59,18 @@ class ImageSource:
         return images.ImageSpec("image", self.title, pixels.shape, float(pixels.mean()) + 0.5, scale), pixels
 
 
-def any_source(default: str = "swiss_roll", cuts: bool = True) -> controls.PlaneSource | ImageSource:
-    """The data set, in the plane or of images. ``cuts`` is False where the person's picture is taken whole."""
-    titles = controls.DATA_TITLES | {name: title for name, title in IMAGE_TITLES.items() if name != "textures" or textures.folders()}
+def any_source(default: str = "swiss_roll", cuts: bool = True) -> controls.PlaneSource | ImageSource | BitSource:
+    """The data set, in the plane, of bits or of images. ``cuts`` is False where the person's picture is taken whole."""
+    pictures = {name: title for name, title in IMAGE_TITLES.items() if name != "textures" or textures.folders()}
+    titles = controls.DATA_TITLES | bit_controls.BIT_TITLES | bit_controls.OWN_TITLES | pictures
     name = controls.choose("Data", titles, "data", default)
     if name in controls.DATA_TITLES:
         return controls.plane_source(name)
+    if name in bits.BIT_SETS or name in bit_controls.OWN_TITLES:
+        if sentence := images.available(bits.FROM_IMAGES.get(name, "digits")):
+            _offer(bits.FROM_IMAGES[name], sentence)
+            return bit_controls.BitSource("binary_digits")
+        return bit_controls.source(name)
     if sentence := images.available(name):
         _offer(name, sentence)
         return ImageSource("digits")

@@ -11,11 +11,13 @@ import torch
 from dpm_core import checkpoint
 from dpm_core.bound import NATS_PER_BIT
 from dpm_core.config import RunConfig, ScheduleConfig, from_dict
+from dpm_core.data.bits import BIT_SETS, BitSpec
 from dpm_core.data.images import IMAGE_SETS, ImageSpec
 from dpm_core.data.toy2d import SHAPES
 from dpm_core.figures import kernel_figure
 from dpm_core.trajectory import Recording
-from pages.shared import cached, controls, stages, state
+from pages.shared import bit_controls, cached, controls, stages, state
+from pages.shared.bit_controls import BitSource
 from pages.shared.controls import PlaneSource
 from pages.shared.player import clean_pick, unpack
 from pages.shared.reversing import SamplerConfig
@@ -29,9 +31,11 @@ def model_title(path: Path, modified: float) -> str:
     except (ValueError, KeyError):
         return f"{path.stem} (not readable)"
     name = config.data.name
-    data = SHAPES[name][0] if name in SHAPES else IMAGE_SETS[name].title if name in IMAGE_SETS else path.stem
+    sets = IMAGE_SETS | BIT_SETS
+    data = SHAPES[name][0] if name in SHAPES else sets[name].title if name in sets else path.stem
     units = dict(config.network.params).get("units", 16)
     networks = {"mlp": "MLP", "rbf": f"RBF, {units} units", "unet": "U-Net", "multiscale": "multi-scale"}
+    networks |= {"bit_mlp": "MLP", "sigmoid": "sigmoid layers"}
     network = networks.get(config.network.name, config.network.name)
     own = "" if path.parent == checkpoint.SHIPPED else f" · {path.stem}"
     return f"{data} · {network} · T = {config.schedule.T}{own}"
@@ -46,17 +50,19 @@ def data_name(path: Path, modified: float) -> str:
         return ""
 
 
-def model_parts(name: str, path: Path | None) -> tuple[cached.ModelRef | None, PlaneSource | ImageSpec, ScheduleConfig]:
+def model_parts(name: str, path: Path | None) -> tuple[cached.ModelRef | None, PlaneSource | ImageSpec | BitSource, ScheduleConfig]:
     """What the page needs of the chosen model; without a network, data and schedule come from controls.
 
     Raises CheckpointError.
     """
     if path is None:
-        source = controls.data_source()
-        return None, source, controls.schedule_config(T=5)
+        source = bit_controls.plane_or_bits()
+        return None, source, bit_controls.schedule_config() if isinstance(source, BitSource) else controls.schedule_config(T=5)
     ref = cached.ModelRef.of(path)
     loaded = cached.model(ref)
     config, data = loaded.config, loaded.dataset
+    if isinstance(data, BitSpec):
+        return ref, BitSource.of(loaded), config.schedule
     if isinstance(data, ImageSpec):
         return ref, data, config.schedule
     source = PlaneSource(config.data.name, config.data.noise)

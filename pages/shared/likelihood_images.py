@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,8 +14,8 @@ from torch import Tensor
 
 from dpm_core.bit_figures import ROLES
 from dpm_core.bound import estimate_bound
-from dpm_core.data.images import ImageDataset
 from dpm_core.data.sources import of_checkpoint
+from dpm_core.data.toy2d import PlaneDataset
 from pages.shared import bound_subject, cached, controls, image_view, number_cards
 from pages.shared.bits_work import Subject
 from pages.shared.number_cards import number
@@ -52,26 +53,26 @@ def judged(ref: cached.ModelRef, way: str, seed: int) -> Judged:
     """
     loaded = cached.model(ref)
     dataset = of_checkpoint(loaded.dataset, loaded.config.data)
-    assert isinstance(dataset, ImageDataset)
+    assert not isinstance(dataset, PlaneDataset)
     images = WAYS[way](dataset.pixels(dataset.sample_held_out(IMAGES, torch.Generator().manual_seed(seed))))
     found = []
     for image in images:
         noise = torch.Generator().manual_seed(seed + 1)
         draws = dataset.standardise(image.expand(PAIRS, *image.shape), noise)  # each with its own noise within a level
         found.append(estimate_bound(loaded.model, loaded.diffusion, draws, noise, chunk=PAIRS))
-    bits = np.array([[one.bound_bits, one.standard_error_bits] for one in found]) / dataset.pixels_count
+    bits = np.array([[one.bound_bits, one.standard_error_bits] for one in found]) / math.prod(dataset.shape[1:])
     return Judged(images.numpy(), bits[:, 0], bits[:, 1])
 
 
-def prepare(ref: cached.ModelRef, seed: int) -> None:
+def prepare(subject: Subject, seed: int) -> None:
     """Do the slow work before anything is drawn. Raises DataError."""
     for way in WAYS:
-        judged(ref, way, seed)
+        judged(subject.ref, way, seed)
 
 
-def show(ref: cached.ModelRef, seed: int) -> None:
+def show(subject: Subject, seed: int) -> None:
     """Cards, every image's K in a chart, and the images themselves in its order."""
-    found = {way: judged(ref, way, seed) for way in WAYS}
+    found = {way: judged(subject.ref, way, seed) for way in WAYS}
     own = found["As they are"].bits
     number_cards.show(
         [
@@ -90,7 +91,7 @@ def show(ref: cached.ModelRef, seed: int) -> None:
         image_view.show_row(image_view.row(seen), labels, f"Images with K = {', '.join(labels)} bits per pixel")
     st.caption(
         f"K of each image from {PAIRS} of its steps, ± {float(np.median(errors)):.2g}; it bounds log p of this image from below. "
-        "Plain images with large even areas are likely ones, whatever they show: the likelihood is paid in grey levels."
+        "Plain images with large even areas are likely ones, whatever they show: the likelihood is paid pixel by pixel."
     )
 
 
@@ -119,9 +120,9 @@ def _chart(found: dict[str, Judged]) -> alt.Chart:
     )
 
 
-def table(ref: cached.ModelRef, seed: int) -> tuple[dict[str, np.ndarray], dict[str, list[float]]]:
+def table(subject: Subject, seed: int) -> tuple[dict[str, np.ndarray], dict[str, list[float]]]:
     """K of every image in every way, in bits per pixel; the images themselves in the arrays."""
-    found = {way.lower().replace(" ", "_"): judged(ref, way, seed) for way in WAYS}
+    found = {way.lower().replace(" ", "_"): judged(subject.ref, way, seed) for way in WAYS}
     columns = {f"{way}_bits": one.bits for way, one in found.items()} | {f"{way}_error": one.errors for way, one in found.items()}
     images = {f"{way}_images": one.images for way, one in found.items()}
     return columns | images, {name: values.tolist() for name, values in columns.items()}
@@ -129,6 +130,7 @@ def table(ref: cached.ModelRef, seed: int) -> tuple[dict[str, np.ndarray], dict[
 
 def python(subject: Subject, seed: int) -> str:
     """The Python that makes K of one image."""
+    pixels = math.prod(cached.model(subject.ref).shape[1:])
     return f"""import torch
 from dpm_core import checkpoint
 from dpm_core.bound import estimate_bound
@@ -140,5 +142,5 @@ images = data.pixels(data.sample_held_out({IMAGES}, torch.Generator().manual_see
 for image in images:
     noise = torch.Generator().manual_seed({seed + 1})
     found = estimate_bound(loaded.model, loaded.diffusion, data.standardise(image.expand({PAIRS}, *image.shape), noise), noise)
-    print(found.bound_bits / data.pixels_count, found.standard_error_bits / data.pixels_count)
+    print(found.bound_bits / {pixels}, found.standard_error_bits / {pixels})
 """

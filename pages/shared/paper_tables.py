@@ -26,7 +26,7 @@ def show(title: str, names: list[str], words: str) -> None:
     if not found:
         st.caption("The measured values are not here; `python -m benchmarks.paper_tables` makes them.")
         return
-    for name in names:
+    for name in [name for name in names if name in found["tables"]]:
         columns, rows = found["tables"][name]["columns"], found["tables"][name]["rows"]
         st.dataframe([dict(zip(columns, (cell.replace("-", "−") for cell in row))) for row in rows], hide_index=True, width="stretch")
     st.caption(f"{words} Measured by `{found['command']}` on {found['date']}.")

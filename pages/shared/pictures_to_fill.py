@@ -9,7 +9,7 @@ import numpy as np
 import skimage
 import streamlit as st
 
-from dpm_core.data import images, textures, uploads
+from dpm_core.data import bits, images, textures, uploads
 from dpm_core.data.toy2d import DataError
 from pages.shared import cached, controls, state
 from pages.shared.image_controls import ImageSource
@@ -25,6 +25,7 @@ PHOTOS = {
 }
 TEXTURES = {"brick": "Brick", "grass": "Grass", "gravel": "Gravel"}
 DIGITS = {"digits": "A digit, 8 × 8", "mnist": "A digit, 28 × 28 (MNIST)"}
+DIGITS |= {"binary_digits": "A black and white digit, 8 × 8", "binary_mnist": "A black and white digit, 28 × 28 (MNIST)"}
 OWN = {"own": "Your own picture", "drawn": "Draw a digit"}
 LONGEST = 1024  # pixels of a picture's longer side
 SIDE = 28  # of a drawing, as MNIST has it
@@ -42,7 +43,7 @@ class Picture(NamedTuple):
 def choose() -> Picture | None:
     """The picture, from controls; None where it is drawn on the stage, see :func:`drawn`. A bad file leaves the last good one in place."""
     photos = {name: title for name, title in PHOTOS.items() if _photo_path(name)}
-    digits = {name: title for name, title in DIGITS.items() if not images.available(name)}
+    digits = {name: title for name, title in DIGITS.items() if not images.available(bits.FROM_IMAGES.get(name, name))}
     name = controls.choose("Picture", photos | TEXTURES | digits | OWN, "picture_name", "brick")
     if name in photos:
         return Picture(photo(name), name, photos[name])
@@ -50,8 +51,10 @@ def choose() -> Picture | None:
         return Picture(_texture(name), name, TEXTURES[name])
     if name in digits:
         number = controls.whole("Which one", 0, 999, 3, f"which_{name}")
-        pool = cached.images(ImageSource(name)).held_out
-        return Picture(pool[number % len(pool), 0].numpy(), f"{name}_{number}", f"{digits[name]}, number {number}")
+        pool = cached.images(ImageSource(bits.FROM_IMAGES.get(name, name))).held_out
+        pixels = pool[number % len(pool), 0].numpy()
+        pixels = np.where(pixels > bits.HALF_GREY, 255, 0).astype(np.uint8) if name in bits.FROM_IMAGES else pixels
+        return Picture(pixels, f"{name}_{number}", f"{digits[name]}, number {number}")
     if name == "drawn":
         return None
     return _own()

@@ -10,16 +10,16 @@ import torch
 from dpm_core import cost, jobs, stored_data
 from dpm_core.config import DataConfig, NetworkConfig, RunConfig, TrainConfig
 from dpm_core.data import sources
-from dpm_core.data.images import ImageDataset
-from dpm_core.data.toy2d import PlaneDataset
 from dpm_core.networks import SIZES
 from dpm_core.training import usual_precision
 from pages.shared import cached, controls, image_controls
+from pages.shared.bit_controls import BitSource
+from pages.shared.cached import Source
 from pages.shared.image_controls import ImageSource
 
-Source = controls.PlaneSource | ImageSource
-NETWORKS = {"plane": ("mlp", "rbf"), "images": ("unet", "multiscale")}  # the first is the one proposed
+NETWORKS = {"plane": ("mlp", "rbf"), "images": ("unet", "multiscale"), "bits": ("bit_mlp", "sigmoid", "unet")}
 NETWORK_TITLES = {"mlp": "MLP", "rbf": "Radial basis (the paper's)", "unet": "U-Net", "multiscale": "Multi-scale (the paper's)"}
+NETWORK_TITLES |= {"bit_mlp": "MLP", "sigmoid": "Sigmoid layers (the paper's)"}
 SIZE_TITLES = {"small": "Small", "medium": "Medium", "large": "Large"}
 LOSS_TITLES = {"bound": "The bound, −K", "simple": "Simple (ε)"}
 STOP_TITLES = {"steps": "After so many steps", "seconds": "After a time", "plateau": "When K stops rising", "never": "Never: until stopped"}
@@ -27,8 +27,9 @@ DEVICE_TITLES = {"cpu": "Processor", "cuda": "GPU (CUDA)", "mps": "GPU (Apple)"}
 RATES = [1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 4e-3, 6e-3, 1e-2, 2e-2]
 BATCHES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048]
 UNNAMED = "run"
-WATCH = {"plane": 1000, "images": 16}  # samples in every snapshot
-HELD_OUT = {"plane": 2000, "images": 360}
+WATCH = {"plane": 1000, "images": 16, "bits": 64}  # samples in every snapshot
+SAMPLE_STEPS = {"plane": 20, "images": 20, "bits": 50}
+HELD_OUT = {"plane": 2000, "images": 360, "bits": 1000}
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,14 @@ class Setup:
         return isinstance(self.source, ImageSource)
 
     @property
+    def kind(self) -> str:
+        """ "plane", "images" or "bits"."""
+        return kind_of(self.source)
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one datum."""
-        return stored_data.shape(dataset(self.source))
+        return stored_data.shape(cached.data(self.source))
 
     def named(self, name: str) -> jobs.JobConfig:
         """The job's description under a name. Raises CheckpointError for one that is no file name."""
@@ -68,36 +74,38 @@ def _without_rate(setup: Setup) -> jobs.JobConfig:
     return replace(setup.job, name=UNNAMED, run=replace(setup.run, training=training))
 
 
-def dataset(source: Source) -> PlaneDataset | ImageDataset:
-    """The data set of either kind of source. Raises DataError."""
-    return cached.images(source) if isinstance(source, ImageSource) else cached.dataset(source)
+def kind_of(source: Source) -> str:
+    """ "plane", "images" or "bits"."""
+    return "bits" if isinstance(source, BitSource) else "images" if isinstance(source, ImageSource) else "plane"
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def held_out(source: Source) -> torch.Tensor:
     """Data that no step trains on, by which K is measured."""
     generator = torch.Generator().manual_seed(11)
-    if isinstance(source, ImageSource):
-        return dataset(source).sample_held_out(HELD_OUT["images"], generator)
-    return dataset(source).sample(HELD_OUT["plane"], generator)
+    kind, data = kind_of(source), cached.data(source)
+    return data.sample(HELD_OUT[kind], generator) if kind == "plane" else data.sample_held_out(HELD_OUT[kind], generator)
 
 
 def data_config(source: Source) -> DataConfig:
     """A source as a run's description names it."""
-    if isinstance(source, ImageSource):
+    if kind_of(source) != "plane":
         return source.config()
-    data = dataset(source)
+    data = cached.dataset(source)
     return DataConfig(data.name, data.noise)
 
 
 def setup() -> Setup:
     """The sidebar. Raises DataError, ScheduleError or ConfigError when the data or the numbers make no sense."""
     source = image_controls.any_source("digits")
-    kind = "images" if isinstance(source, ImageSource) else "plane"
-    proposed, best = (make(dataset(source), data_config(source)) for make in (sources.live_run, sources.usual_run))
+    kind, data = kind_of(source), cached.data(source)
+    proposed, best = (make(data, data_config(source)) for make in (sources.live_run, sources.usual_run))
     like, schedules = proposed.training, {run.schedule.name: run.schedule for run in (best, proposed)}
-    own = "" if kind == "plane" else "_images"  # a number for points means nothing for images, so each kind keeps its own
-    network = controls.choose("Network", {name: NETWORK_TITLES[name] for name in NETWORKS[kind] if name in SIZES}, f"network{own}")
+    own = "" if kind == "plane" else f"_{kind}"  # a number for points means nothing for images, so each kind keeps its own
+    shape = stored_data.shape(data)
+    fitting = [name for name in NETWORKS[kind] if name != "unet" or min(shape[1:], default=0) >= sources.SMALLEST_PICTURE]
+    titles = {name: NETWORK_TITLES[name] for name in fitting}
+    network = controls.choose("Network", titles, f"network{own}", proposed.network.name)
     size = controls.linked(
         st.segmented_control, "Size", list(SIZE_TITLES), default="small", format_func=SIZE_TITLES.get, key="net_size", required=True
     )
@@ -137,8 +145,10 @@ def setup() -> Setup:
         decay="cosine" if known else "none", precision=usual_precision(device),
     )  # fmt: skip
     schedule = replace(schedules[name], T=T) if name in schedules else controls.with_points(name, T)
-    run = RunConfig(data_config(source), schedule, NetworkConfig(network, size_params(network, size)), training)
-    return Setup(source, jobs.JobConfig(UNNAMED, run, stop, device, compile=compiled, watch=WATCH[kind]), own_name)
+    run = RunConfig(data_config(source), schedule, NetworkConfig(network, size_params(network, size)), training, proposed.diffusion)
+    watch = WATCH["images"] if len(shape) > 1 else WATCH[kind]
+    config = jobs.JobConfig(UNNAMED, run, stop, device, compile=compiled, watch=watch, sample_steps=SAMPLE_STEPS[kind])
+    return Setup(source, config, own_name)
 
 
 def size_params(network: str, size: str) -> tuple:
@@ -149,9 +159,9 @@ def size_params(network: str, size: str) -> tuple:
 def _device(kind: str) -> str:
     """The device asked for, or the best for this kind of work."""
     there = ["cpu", *(["cuda"] if torch.cuda.is_available() else []), *(["mps"] if torch.backends.mps.is_available() else [])]
-    best = "cpu" if kind == "plane" else next(name for name in ("cuda", "mps", "cpu") if name in there)
+    best = "cpu" if kind != "images" else next(name for name in ("cuda", "mps", "cpu") if name in there)
     titles = {"auto": f"Automatic: {DEVICE_TITLES[best].lower()}"} | {name: DEVICE_TITLES[name] for name in there}
-    chosen = controls.choose("Device", titles, "device", help="Work in the plane is too small for a GPU.")
+    chosen = controls.choose("Device", titles, "device", help="Work on points and short rows of bits is too small for a GPU.")
     return best if chosen == "auto" else chosen
 
 

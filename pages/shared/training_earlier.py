@@ -9,11 +9,13 @@ import streamlit as st
 
 from dpm_core import checkpoint, jobs
 from dpm_core.config import RunConfig, from_dict
+from dpm_core.data.bits import BIT_SETS
 from dpm_core.data.images import IMAGE_SETS
 from dpm_core.data.toy2d import SHAPES, DataError
-from pages.shared import controls, training_runs
+from pages.shared import cached, controls, training_runs
+from pages.shared.bit_controls import BitSource
 from pages.shared.image_controls import ImageSource
-from pages.shared.training_controls import Setup, Source, data_config, dataset, held_out
+from pages.shared.training_controls import Setup, Source, data_config, held_out
 from pages.shared.training_yardstick import Yardstick
 
 NOTHING = ""
@@ -26,7 +28,7 @@ def show(setup: Setup, job: jobs.Job | None) -> None:
     unseen = {f"job {other.id}": other for other in training_runs.known() if other is not job and other.status in training_runs.ALIVE}
     names = {other.config.name for other in training_runs.known() if other.status in training_runs.ALIVE}
     runs = {f"run {info.name}": info for info in found() if info.name not in names and info.status in RESUMABLE}
-    models = {f"model {name}": path for name, path in _models(setup.run.network.name, setup.images).items()}
+    models = {f"model {name}": path for name, path in _models(setup.run.network.name, setup.kind).items()}
     titles = {NOTHING: "Choose …"}
     titles |= {key: f"Watch {other.config.name} · {other.status}" for key, other in unseen.items()}
     titles |= {key: f"Run {info.name} · step {info.step:,} · {info.status}" for key, info in runs.items()}
@@ -83,7 +85,7 @@ def rows(path: Path, modified: float, name: str, divide: float) -> list[dict]:
 
 
 @st.cache_data(ttl=4, show_spinner=False)
-def _models(network: str, images: bool) -> dict[str, Path]:
+def _models(network: str, kind: str) -> dict[str, Path]:
     """Checkpoints of one kind of network and of data."""
     out = {}
     for name, path in checkpoint.list_checkpoints().items():
@@ -91,7 +93,8 @@ def _models(network: str, images: bool) -> dict[str, Path]:
             config = from_dict(RunConfig, checkpoint.read_header(path)["config"])
         except (ValueError, KeyError):
             continue
-        if config.network.name == network and (config.data.name in IMAGE_SETS) == images:
+        of = "images" if config.data.name in IMAGE_SETS else "bits" if config.data.name in BIT_SETS else "plane"
+        if config.network.name == network and of == kind:
             out[name] = path
     return out
 
@@ -101,7 +104,7 @@ def _resume(setup: Setup, info: jobs.RunInfo) -> None:
 
     def make() -> jobs.Job:
         source = source_of(setup, info)
-        return jobs.resume_run(info.folder, dataset(source), held_out(source))
+        return jobs.resume_run(info.folder, cached.data(source), held_out(source))
 
     try:
         made = Setup(source_of(setup, info), info.config, info.name)
@@ -118,6 +121,8 @@ def source_of(setup: Setup, info: jobs.RunInfo) -> Source:
         return controls.PlaneSource(data.name, None if data.noise == SHAPES[data.name][2] else data.noise)
     if data.name in IMAGE_SETS and data.name != "image":
         return ImageSource(data.name, data.params)
+    if data.name in BIT_SETS and data.name != "patterns":
+        return BitSource(data.name, data.params, rate=info.config.run.diffusion.rate)
     if data_config(setup.source) == data:
         return setup.source
     raise DataError(f"The run {info.name} was trained on data of your own; choose that data first.")

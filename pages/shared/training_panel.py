@@ -87,7 +87,7 @@ def _sentence(setup: Setup, made: Setup, job: jobs.Job) -> None:
 
 
 def _use_batch(made: Setup, batch: int) -> None:
-    st.session_state["batch_images" if made.images else "batch"] = batch
+    st.session_state["batch" if made.kind == "plane" else f"batch_{made.kind}"] = batch
     st.session_state["train_changed"] = True
 
 

@@ -13,8 +13,8 @@ from dpm_core.checkpoint import CheckpointError
 from dpm_core.config import ConfigError
 from dpm_core.data.toy2d import DataError
 from dpm_core.training import TrainingError
-from pages.shared import state
-from pages.shared.training_controls import Setup, dataset, held_out
+from pages.shared import cached, state
+from pages.shared.training_controls import Setup, held_out
 
 GONE = "The run that was on this page is no longer in memory; runs on disk are listed below."
 ALIVE = ("queued", "running", "paused")
@@ -73,14 +73,14 @@ def pace(job: jobs.Job | None) -> float | None:
 
 def start(setup: Setup, resume_from: Path | None = None) -> None:
     """Start a run as the controls say; the session and its link look at it from now on."""
-    look_at(setup, lambda: jobs.start(_named(setup), dataset(setup.source), held_out(setup.source), resume_from=resume_from))
+    look_at(setup, lambda: jobs.start(_named(setup), cached.data(setup.source), held_out(setup.source), resume_from=resume_from))
 
 
 def start_by_step(setup: Setup) -> None:
     """Start a run in slow motion: paused, with its first step done."""
 
     def make() -> jobs.Job:
-        job = jobs.start(_named(setup), dataset(setup.source), held_out(setup.source), paused=True)
+        job = jobs.start(_named(setup), cached.data(setup.source), held_out(setup.source), paused=True)
         job.step_once()
         return job
 
@@ -101,7 +101,7 @@ def look_at(setup: Setup, make: Callable[[], jobs.Job]) -> None:
 def go_on(job: jobs.Job) -> None:
     """Take up a run that was stopped on this page, from its folder."""
     made = _set_ups()[job.id]
-    look_at(made, lambda: jobs.resume_run(job.folder, dataset(made.source), held_out(made.source)))
+    look_at(made, lambda: jobs.resume_run(job.folder, cached.data(made.source), held_out(made.source)))
 
 
 def watch(job: jobs.Job) -> None:

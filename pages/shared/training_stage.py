@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -9,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dpm_core.data.bits import BitSpec
 from dpm_core.data.images import ImageSpec
-from dpm_core.diffusion import GaussianDiffusion
+from dpm_core.diffusion import Chain, from_noise, noise_like
 from dpm_core.pictures import PLANE, frame_numbers, grid
 from dpm_core.reverse import ReverseKernel
-from dpm_core.samplers import ddim
-from dpm_core.snapshots import FRAMES
+from dpm_core.snapshots import FRAMES, from_one_noise
 from dpm_core.trajectory import Recording, record
 from pages.shared import stages
 from pages.shared.player import Arrows, Images, Lines, Panel, Stage
@@ -22,6 +23,7 @@ from pages.shared.player import Arrows, Images, Lines, Panel, Stage
 BYTES = 2_600_000  # of one panel's particles or pixels: a message that is sent anew with every snapshot must stay light
 POINTS = 1000
 PICTURES = 16
+ROWS = 64
 ARROWS = 13  # a side: every version brings its own field
 CAPTION = (
     "Drag the training step: every version starts from the same noise, so what changes is what the network has learned. "
@@ -31,6 +33,7 @@ PLANE_CAPTION = (
     "The [contours](contours) are where the data would be; the [drift](drift) is where the network sends a particle, "
     "and it bends from the middle towards the shape."
 )
+BIT_CAPTION = "How many bits are active is learned first; that they must agree with each other comes last, near the middle of the chain."
 IMAGE_CAPTION = "Large shapes are learned first, far up the chain; strokes and grain come last, near t = 0."
 
 
@@ -43,10 +46,10 @@ class Version(NamedTuple):
 
 
 def sample(kernel: ReverseKernel, shape: tuple[int, ...], n: int, steps: int, seed: int) -> Recording:
-    """The samples that a job's snapshots show: DDIM from the same noise, the same frames."""
-    x_T = torch.randn(n, *shape, generator=torch.Generator().manual_seed(seed))
+    """The samples that a job's snapshots show, from the same noise, the same frames."""
     steps = min(steps, kernel.diffusion.T)
-    return record(ddim(kernel, kernel.diffusion, x_T, steps=steps), steps + 1, FRAMES)
+    run = from_one_noise(kernel, kernel.diffusion, kernel.diffusion.start((n, *shape), torch.Generator().manual_seed(seed)), steps, seed)
+    return record(run, steps + 1, FRAMES)
 
 
 def drift(kernel: ReverseKernel, times: Sequence[int]) -> np.ndarray:
@@ -57,16 +60,16 @@ def drift(kernel: ReverseKernel, times: Sequence[int]) -> np.ndarray:
 def build(
     versions: Sequence[Version],
     times: Sequence[int],
-    diffusion: GaussianDiffusion,
+    diffusion: Chain,
     data: Tensor,
-    spec: ImageSpec | None = None,
+    spec: ImageSpec | BitSpec | None = None,
     contours: Lines | None = None,
     label: str = "samples",
 ) -> Stage:
     """Samples at every training step beside real data at the same t.
 
-    ``data`` ``[n, ...]``: standardised, at least as many as there are samples. ``spec``: how images become grey levels;
-    None for particles. ``contours``: the exact density, for particles.
+    ``data`` ``[n, ...]``: standardised, at least as many as there are samples. ``spec``: how images become grey levels, and
+    bits the rows of a raster; None for particles. ``contours``: the exact density, for particles.
     """
     kept, frames, n = _budget(versions, times, spec)
     chosen = [versions[i] for i in kept]
@@ -81,33 +84,45 @@ def build(
         )
     else:
         panels = (
-            Images("samples", label, "model", grey(stack, spec), "same noise"),
-            Images("data", "data", "data", grey(truth, spec), "at the same t"),
+            pictures("samples", label, "model", stack, spec, "same noise"),
+            pictures("data", "data", "data", truth, spec, "at the same t"),
         )
     return Stage(
         panels=panels, times=moments, T=diffusion.T, lo=stages.LO, hi=stages.HI,
-        caption=CAPTION + (PLANE_CAPTION if spec is None else IMAGE_CAPTION),
+        caption=CAPTION + (PLANE_CAPTION if spec is None else BIT_CAPTION if isinstance(spec, BitSpec) else IMAGE_CAPTION),
         on=("contours",) if contours else (), duration=4.0, name="dpm-train", start=0, versions=labels,
     )  # fmt: skip
 
 
-def grey(x: np.ndarray, spec: ImageSpec) -> np.ndarray:
-    """Standardised images ``[..., C, H, W]`` as uint8 ``[..., H, W]``, or ``[..., H, W, 3]`` in colour."""
+def pictures(id: str, label: str, role: str, x: np.ndarray, spec: ImageSpec | BitSpec, note: str) -> Images:
+    """States ``[..., n, *shape]`` as a panel of images, or of bits."""
+    if isinstance(spec, ImageSpec):
+        return Images(id, label, role, grey(x, spec), note)
+    pixels = x.astype(np.uint8)
+    pixels = pixels[..., None, :, :] if len(spec.shape) == 1 else pixels[..., 0, :, :]
+    return Images(id, label, role, pixels, note, bits=True)
+
+
+def grey(x: np.ndarray, spec: ImageSpec | BitSpec) -> np.ndarray:
+    """Standardised images ``[..., C, H, W]`` as uint8 ``[..., H, W]``, or ``[..., H, W, 3]`` in colour; a row of bits is one pixel high."""
+    if isinstance(spec, BitSpec):
+        levels = np.rint(255 * x).astype(np.uint8)
+        return levels[..., None, :] if len(spec.shape) == 1 else levels[..., 0, :, :]
     lead = x.shape[:-3]
     pixels = spec.pixels(torch.from_numpy(np.ascontiguousarray(x)).reshape(-1, *spec.shape)).numpy()
     pixels = pixels[:, 0] if spec.shape[0] == 1 else np.moveaxis(pixels, 1, -1)
     return pixels.reshape(*lead, *pixels.shape[1:])
 
 
-def _budget(versions: Sequence[Version], times: Sequence[int], spec: ImageSpec | None) -> tuple[list[int], list[int], int]:
+def _budget(versions: Sequence[Version], times: Sequence[int], spec: ImageSpec | BitSpec | None) -> tuple[list[int], list[int], int]:
     """Which versions, which frames and how many items fit the message: first fewer frames, then fewer versions."""
     n = min(version.frames.shape[1] for version in versions)
-    n = min(n, POINTS if spec is None else PICTURES)
-    item = 4 if spec is None else int(np.prod(spec.shape))
+    n = min(n, POINTS if spec is None else ROWS if len(spec.shape) == 1 else PICTURES)
+    item = 4 if spec is None else math.prod(spec.shape) / (8 if isinstance(spec, BitSpec) else 1)
     frames = len(times)
     while frames > 6 and frames * n * item * min(len(versions), 20) > BYTES:
         frames = frames // 2 + 1
-    most = max(2, BYTES // (frames * n * item))
+    most = max(2, int(BYTES // (frames * n * item)))
     return frame_numbers(len(versions), most).tolist(), frame_numbers(len(times), frames).tolist(), n
 
 
@@ -121,8 +136,7 @@ def _layers(versions: Sequence[Version], contours: Lines | None) -> tuple:
     return tuple(layers)
 
 
-def _noised(data: Tensor, times: Sequence[int], diffusion: GaussianDiffusion) -> np.ndarray:
+def _noised(data: Tensor, times: Sequence[int], diffusion: Chain) -> np.ndarray:
     """Data at each time, one noise per datum so that it changes smoothly, ``[F, n, ...]``."""
-    noise = torch.randn(data.shape, generator=torch.Generator().manual_seed(5))
-    kernels = [diffusion.q_marginal(data, t) if t else None for t in times]
-    return np.stack([(data if q is None else q.mean + q.stddev * noise).numpy() for q in kernels])
+    noise = noise_like(diffusion.q_marginal(data, diffusion.T), torch.Generator().manual_seed(5))
+    return np.stack([(from_noise(diffusion.q_marginal(data, t), noise) if t else data).numpy() for t in times])

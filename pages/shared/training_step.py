@@ -9,8 +9,8 @@ import streamlit as st
 
 from dpm_core import jobs, pictures
 from dpm_core.palette import DATA, MODEL, NOISE, Role
-from pages.shared import state
-from pages.shared.training_controls import Setup, dataset, held_out
+from pages.shared import cached, state
+from pages.shared.training_controls import Setup, held_out
 from pages.shared.training_stage import grey
 
 _TABLE = """<style>
@@ -33,7 +33,7 @@ def show(made: Setup, job: jobs.Job) -> None:
     clip = job.config.run.training.clip
     cut = f", cut to {clip:g}" if seen.gradient_norm > clip else ""
     st.markdown(f"**Step {seen.step:,} in slow motion**")
-    st.html(_images(seen, made) if made.images else _points(seen, made))
+    st.html(_points(seen, made) if made.kind == "plane" else _images(seen, made))
     st.caption(
         f"Of each batch of {job.config.run.training.batch}, these are {len(seen.t)}. The loss is the mean over the batch, "
         f"{seen.loss:.3g} nats per dimension; its gradient over all weights has length {seen.gradient_norm:.3g}{cut}. "
@@ -42,7 +42,7 @@ def show(made: Setup, job: jobs.Job) -> None:
 
 
 def _images(seen: jobs.SeenStep, made: Setup) -> str:
-    spec = dataset(made.source).spec
+    spec = cached.data(made.source).spec
     rows = {"Data x⁽⁰⁾, the target": seen.x0, "With noise, x⁽ᵗ⁾": seen.xt, "The network’s answer": seen.prediction}
     cells = _head(seen)
     for title, x in rows.items():

@@ -18,10 +18,10 @@ from dpm_core.pictures import frame_numbers
 from dpm_core.snapshots import Snapshot
 from dpm_core.training import build_model
 from pages.shared import cached, number_cards, training_stage
-from pages.shared.image_controls import ImageSource
+from pages.shared.controls import PlaneSource
 from pages.shared.number_cards import number
 from pages.shared.player import pack, player
-from pages.shared.training_controls import Setup, Source, data_config, dataset, held_out
+from pages.shared.training_controls import Setup, Source, data_config, held_out
 from pages.shared.training_stage import Version
 from pages.shared.training_yardstick import Yardstick
 
@@ -46,7 +46,7 @@ def prepare(setup: Setup, job: jobs.Job | None) -> bytes:
 @st.cache_data(max_entries=16, show_spinner=False)
 def _opening(source: Source, schedule: ScheduleConfig, network: NetworkConfig, seed: int, n: int, steps: int, shipped: bool) -> bytes:
     """The fresh network's samples and, where a shipped model is of this data and schedule, what training can reach."""
-    data, process = dataset(source), cached.diffusion(schedule)
+    data, process = cached.data(source), cached.process(source, schedule)
     shape = stored_data.shape(data)
     kernels = {"0": build_model(network, process, shape, seed).eval()}
     for path in checkpoint.list_checkpoints([checkpoint.SHIPPED]).values() if shipped else ():
@@ -62,7 +62,7 @@ def _opening(source: Source, schedule: ScheduleConfig, network: NetworkConfig, s
     for label, kernel in kernels.items():
         recording = training_stage.sample(kernel, shape, n, steps, seed)
         times = recording.times.tolist()
-        versions.append(Version(label, recording.x, training_stage.drift(kernel, times) if len(shape) == 1 else None))
+        versions.append(Version(label, recording.x, training_stage.drift(kernel, times) if isinstance(source, PlaneSource) else None))
     return _stage(source, schedule, versions, times, "before training, and the shipped model" if len(kernels) > 1 else "before training")
 
 
@@ -77,15 +77,15 @@ def _running(id: str, steps: tuple[int, ...], source: Source, schedule: Schedule
 @st.cache_data(max_entries=400, show_spinner=False)
 def _drift(id: str, step: int, _job: jobs.Job, _snapshot: Snapshot) -> np.ndarray | None:
     """The drift field of a snapshot in the plane, where its weights are still there."""
-    if _snapshot.packed.ndim > 3 or _snapshot.weights is None:
+    if _snapshot.packed.dtype != np.float32 or _snapshot.weights is None:  # images are kept in float16, bits as bytes
         return None
     return training_stage.drift(_job.weights(_snapshot), [int(t) for t in _snapshot.times])
 
 
 def _stage(source: Source, schedule: ScheduleConfig, versions: list[Version], times: list[int], label: str) -> bytes:
-    process, images = cached.diffusion(schedule), isinstance(source, ImageSource)
-    contours = None if images else cached.contours(source, schedule, tuple(times))
-    spec = dataset(source).spec if images else None
+    process, plane = cached.process(source, schedule), isinstance(source, PlaneSource)
+    contours = cached.contours(source, schedule, tuple(times)) if plane else None
+    spec = None if plane else cached.data(source).spec
     return pack(training_stage.build(versions, times, process, held_out(source), spec, contours, label))
 
 
@@ -100,11 +100,10 @@ def cards(job: jobs.Job, yard: Yardstick) -> None:
     share = (now.step / stop.steps) if stop.steps else (now.seconds / stop.seconds) if stop.seconds else 0.0
     of = f" of {stop.steps:,}" if stop.steps else ""
     left = f"about {duration(now.eta_seconds)} left" if now.eta_seconds and job.status == "running" else f"after {duration(now.seconds)}"
-    what = "images" if yard.divide > 1 else "points"
     rows = [
         ("What it knows, K", known, spread + against),
         ("Progress", f"{now.step:,}{of}", f'<div class="dpm-bar"><i style="width:{100 * min(1.0, share):.1f}%"></i></div>{left}'),
-        ("Speed", *_speed(now, what)),
+        ("Speed", *_speed(now, yard.noun)),
         ("Gradient norm", _digits(now.gradient_norm), f"loss {_digits(now.loss)} · learning rate {job.learning_rate:g}"),
     ]
     number_cards.show(rows)

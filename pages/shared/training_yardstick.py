@@ -8,11 +8,15 @@ import streamlit as st
 import torch
 
 from dpm_core import checkpoint
-from dpm_core.bound import NATS_PER_BIT, evaluate_bound
+from dpm_core.bound import NATS_PER_BIT, estimate_bound, evaluate_bound
 from dpm_core.config import RunConfig, ScheduleConfig, from_dict
 from pages.shared import cached
+from pages.shared.bit_controls import BitSource
 from pages.shared.image_controls import ImageSource
-from pages.shared.training_controls import Source, data_config, dataset, held_out
+from pages.shared.training_controls import Source, data_config, held_out
+
+PAIRS = 1 << 23  # of a draw and a pattern
+TIMES = 200  # of a chain whose every step is drawn
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,7 @@ class Yardstick:
     unit: str
     divide: float  # bits per datum to bits per unit
     null: float
+    noun: str = "points"  # what the data are
     best: float | None = None
     best_words: str = ""
     times: tuple[tuple[int, ...], tuple[float, ...]] = ()  # t and the best chain's bits there
@@ -44,21 +49,38 @@ class Yardstick:
 def yardstick(source: Source, schedule: ScheduleConfig) -> Yardstick:
     """What is known of a data set before anything is trained on it."""
     x0 = held_out(source)
-    prior = torch.distributions.Normal(0.0, 1.0).log_prob(x0).flatten(1).sum(1)
+    prior = cached.process(source, schedule).prior(tuple(x0.shape)).log_prob(x0).flatten(1).sum(1)
     null = float(prior.mean()) / NATS_PER_BIT
     if isinstance(source, ImageSource):
         return _images(source, null)
+    if isinstance(source, BitSource):
+        return _bits(source, schedule, null)
     best = evaluate_bound(
         cached.exact(source, schedule), cached.diffusion(schedule), x0[: max(200, min(2000, 80_000 // schedule.T))],
         torch.Generator().manual_seed(12),
     )  # fmt: skip
     times = tuple(range(2, schedule.T + 1)), tuple((best.kl_nats / NATS_PER_BIT).tolist())
-    return Yardstick("bits", 1.0, null, best.bound_bits, "best Gaussian chain", times)
+    return Yardstick("bits", 1.0, null, best=best.bound_bits, best_words="best Gaussian chain", times=times)
+
+
+def _bits(source: BitSource, schedule: ScheduleConfig, null: float) -> Yardstick:
+    """The best chain of independent bits, where the patterns can be listed, else nothing but L_null; bits of a picture per pixel."""
+    data, x0 = cached.bits(source), held_out(source)
+    if len(data.shape) > 1 and not data.listed:
+        return Yardstick("bits per pixel", data.dims, null / data.dims, "images")
+    if not data.listed:
+        return Yardstick("bits", 1.0, null, "sequences")
+    kernel, noise = cached.exact_flips(source, schedule), torch.Generator().manual_seed(12)
+    draws = max(100, min(1000, PAIRS // len(data.patterns)))
+    best = estimate_bound(kernel, kernel.diffusion, x0[torch.arange(draws) % len(x0)], noise)
+    t = range(2, schedule.T + 1)
+    times = tuple(t), tuple((best.kl_per_time_nats() / NATS_PER_BIT).tolist())
+    return Yardstick("bits", 1.0, null, "sequences", best.bound_bits, "best chain, bit by bit", times if len(t) <= TIMES else ())
 
 
 def _images(source: ImageSource, null: float) -> Yardstick:
     """The yardstick of images: a shipped model of the same data, as nothing exact is known of them."""
-    pixels = dataset(source).pixels_count
+    pixels = cached.images(source).pixels_count
     known = []
     for name, path in checkpoint.list_checkpoints([checkpoint.SHIPPED]).items():
         try:
@@ -68,4 +90,4 @@ def _images(source: ImageSource, null: float) -> Yardstick:
         except (ValueError, KeyError, TypeError):
             continue  # a file that cannot be read is no yardstick; the Checkpoints page says what is wrong with it
     best, name = max(known, default=(None, ""))
-    return Yardstick("bits per pixel", pixels, null / pixels, best, f"shipped: {name}")
+    return Yardstick("bits per pixel", pixels, null / pixels, "images", best, f"shipped: {name}")

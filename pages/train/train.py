@@ -38,7 +38,7 @@ if job is not None:
     training_runs.follow_rate(setup, job)
     training_step.show(made, job)
     charts = st.container(key="train_charts")
-if not setup.images:
+if setup.kind == "plane":
     with st.expander("Learn the schedule first"):
         learn = st.fragment(schedule_learning.section)
         learn(setup.source, setup.run.training.seed, schedule_learning.train_with, "Train with this schedule")

@@ -8,18 +8,28 @@ import torch
 from dpm_core.data.toy2d import DataError
 from dpm_core.palette import DATA
 from dpm_core.schedules import ScheduleError
-from pages.shared import cached, controls, frame, image_controls, image_view
+from pages.shared import bit_controls, bit_view, cached, controls, frame, image_controls, image_view
 from pages.shared.player import player
 
 frame.open_page("Forward", "Every step shrinks the data a little and adds a little noise, until nothing is left of where it started.")
 with st.sidebar:
     source = image_controls.any_source(cuts=False)
     images = isinstance(source, image_controls.ImageSource)
-    schedule = controls.schedule_config(T=1000 if images else 40)
-    n = image_view.number_of_images(source) if images else controls.particles()
-    seed = controls.seed()
+    try:
+        if isinstance(source, bit_controls.BitSource):
+            schedule, how = bit_controls.schedule_config(), bit_view.settings(source)
+        else:
+            schedule = controls.schedule_config(T=1000 if images else 40)
+            n = image_view.number_of_images(source) if images else controls.particles()
+            seed = controls.seed()
+    except DataError as error:
+        st.error(str(error))
+        st.stop()
 
 try:
+    if isinstance(source, bit_controls.BitSource):
+        bit_view.forward(source, schedule, how)
+        st.stop()
     if images:
         image_view.forward(source, schedule, seed, n)
         st.stop()

@@ -10,7 +10,8 @@ from dpm_core.data.images import ImageSpec
 from dpm_core.data.toy2d import DataError
 from dpm_core.palette import DATA, EXACT, MODEL
 from dpm_core.schedules import ScheduleError
-from pages.shared import cached, controls, frame, image_reverse, kernel_view, reversing, state
+from pages.shared import bit_view, cached, controls, frame, image_reverse, kernel_view, reversing, state
+from pages.shared.bit_controls import BitSource
 from pages.shared.player import player
 
 NO_NETWORK = "exact"
@@ -31,6 +32,8 @@ with st.sidebar:
         ref, source, schedule = None, controls.PlaneSource("swiss_roll"), ScheduleConfig()
     if isinstance(source, ImageSpec):
         view, how = image_reverse.settings(ref)
+    elif isinstance(source, BitSource):
+        how = bit_view.reverse_settings(source, schedule)
     else:
         sampler = controls.choose("Sampler", reversing.SAMPLER_TITLES, "sampler")
         steps, eta = controls.sampler_steps(schedule.T), controls.eta(sampler)
@@ -41,6 +44,9 @@ if isinstance(source, ImageSpec):
     st.stop()
 
 try:
+    if isinstance(source, BitSource):
+        bit_view.reverse(ref, source, schedule, how)
+        st.stop()
     with frame.working("Sampling …"):
         payload, left, right, numbers = reversing.reverse(ref, source, schedule, how)
 except (DataError, ScheduleError) as error:

@@ -39,7 +39,7 @@ def subject(name: str) -> bits_work.Subject:
 def test_the_bound_of_a_roll_and_its_parts():
     """The page's K is the budget's, and its waterfall ends at −h, each part beginning where the last one ended."""
     app = open_page("pages/measure/bound.py", seed="7")
-    found = bits_work.plane(subject("swiss_roll_mlp"), bits_work.points(40), 7)
+    found = bits_work.split(subject("swiss_roll_mlp"), bits_work.points(40), 7)
     assert f"{found.bound_bits:.2f} bits".replace("-", "−") in texts(app) and not app.error
     rows = bound_view.budget_rows(found, True)
     chain = [row for row in rows if row["start"] != row["end"] or row["label"] in bound_view.WORDS.values()]

@@ -39,13 +39,23 @@ function gridFor(panel, width, height, ratio, font) {
       if (value > score) [best, score] = [one, value]
     }
   }
-  const [w, h] = [Math.round(panel.width * best.scale), Math.round(panel.height * best.scale)]
+  let [w, h] = [Math.round(panel.width * best.scale), Math.round(panel.height * best.scale)]
+  if (panel.tint && panel.n === 1) [w, h, best.scale] = stretched(panel, roomX, roomY)
   const [across, down] = [w + gap, h + line + gap]
   return {
     ...best, w, h, across, down, line,
     left: Math.round((width - best.columns * across + gap) / 2),
     top: Math.round(LEGEND_ROOM * ratio + Math.max(0, (roomY - best.rows * down + gap) / 2)),
   }
+}
+
+// Size of a single image whose pixels need not be square, only not much longer than wide,
+// and the smaller magnification.
+function stretched(panel, roomX, roomY) {
+  let [x, y] = [roomX / panel.width, roomY / panel.height]
+  x = magnification(Math.min(x, 4 * y))
+  y = magnification(Math.min(y, 2 * x))
+  return [Math.round(x * panel.width), Math.round(y * panel.height), Math.min(x, y)]
 }
 
 const cornerOf = (grid, image) => [
@@ -67,24 +77,43 @@ function pixelAt(panel, grid, px, py) {
 
 // Values 0..255 of one pixel: one number, or three for colour.
 function pixelValues(panel, frame, { index, x, y }) {
-  const at = (((frame * panel.n + index) * panel.height + y) * panel.width + x) * panel.channels
-  return [...panel.pixels.subarray(at, at + panel.channels)]
+  const at = ((index * panel.height + y) * panel.width + x) * panel.channels
+  const from = panel.pixels.subarray(frame * panel.stride, (frame + 1) * panel.stride)
+  return panel.bits ? [bitAt(from, at)] : [...from.subarray(at, at + panel.channels)]
+}
+
+const bitAt = (bytes, i) => (bytes[i >> 3] >> (7 - (i & 7))) & 1
+
+// The 256 colours from the ground to the role's colour as pixels of an ImageData.
+function tintsOf(panel, palette) {
+  const tints = new Uint32Array(256)
+  const from = mix(palette.ground, palette.ink, 0.06)
+  for (let v = 0; v < 256; v++) {
+    const [r, g, b] = mix(from, palette[panel.role], v / 255)
+    tints[v] = 0xff000000 | (b << 16) | (g << 8) | r
+  }
+  return tints
 }
 
 // The images of a frame as one canvas, below each other.
-function fillAtlas(surface, panel, frame) {
+function fillAtlas(surface, panel, frame, palette) {
   const height = panel.height * panel.n
   if (surface.atlas?.width !== panel.width || surface.atlas.height !== height) {
     surface.atlas = el("canvas", { width: panel.width, height })
     surface.texture = new ImageData(panel.width, height)
     surface.filled = null
   }
-  const size = panel.width * height * panel.channels
-  const from = panel.pixels.subarray(frame * size, (frame + 1) * size)
-  if (surface.filled?.[0] === panel.pixels && surface.filled[1] === frame) return
-  surface.filled = [panel.pixels, frame]
+  const from = panel.pixels.subarray(frame * panel.stride, (frame + 1) * panel.stride)
+  if (surface.filled?.[0] === panel.pixels && surface.filled[1] === frame && surface.filled[2] === palette) return
+  if (surface.filled?.[2] !== palette) surface.tints = panel.tint ? tintsOf(panel, palette) : null
+  surface.filled = [panel.pixels, frame, palette]
   const words = new Uint32Array(surface.texture.data.buffer)
-  if (panel.channels === 1) {
+  const { tints } = surface
+  if (panel.bits) {
+    for (let i = 0; i < words.length; i++) words[i] = tints[255 * bitAt(from, i)]
+  } else if (panel.tint) {
+    for (let i = 0; i < words.length; i++) words[i] = tints[from[i]]
+  } else if (panel.channels === 1) {
     for (let i = 0; i < words.length; i++) words[i] = 0xff000000 | (from[i] * 0x010101)
   } else {
     for (let i = 0, j = 0; i < words.length; i++, j += 3) {
@@ -120,7 +149,7 @@ function drawImages(surface, scene, width, height, ratio) {
   const ctx = canvas.getContext("2d")
   ctx.clearRect(0, 0, w, h)
   if (!on.has(panel.id)) return
-  fillAtlas(surface, panel, Math.min(Math.round(scene.position), stage.times.length - 1))
+  fillAtlas(surface, panel, Math.min(Math.round(scene.position), stage.times.length - 1), palette)
   const grid = gridFor(panel, w, h, ratio, font)
   const whole = Number.isInteger(grid.scale)
   ctx.imageSmoothingEnabled = !whole
@@ -132,6 +161,7 @@ function drawImages(surface, scene, width, height, ratio) {
     if (whole || grid.scale < 1) {
       ctx.drawImage(surface.atlas, 0, i * panel.height, panel.width, panel.height, left, top, grid.w, grid.h)
     } else drawEnlarged(ctx, surface, panel, i, left, top, grid)
+    if (panel.tint && panel.n === 1) drawGaps(ctx, panel, grid, left, top, ratio, palette)
     if (panel.captions.length) {
       ctx.fillStyle = css(palette.quiet)
       ctx.fillText(panel.captions[i], left + grid.w / 2, top + grid.h + 0.72 * grid.line, grid.across - 2 * ratio)
@@ -140,6 +170,16 @@ function drawImages(surface, scene, width, height, ratio) {
   for (const [place, width] of [[scene.hover, 1.25], [scene.marker, 2]]) {
     if (place) drawPixelBox(ctx, scene, grid, place, width * ratio)
   }
+}
+
+// Thin lines of the ground between the cells of a raster, where there is room for them.
+function drawGaps(ctx, panel, grid, left, top, ratio, palette) {
+  const [cellX, cellY] = [grid.w / panel.width, grid.h / panel.height]
+  const line = Math.max(1, Math.round(ratio))
+  if (Math.min(cellX, cellY) < 4 * line) return
+  ctx.fillStyle = css(palette.ground)
+  for (let x = 1; x < panel.width; x++) ctx.fillRect(Math.round(left + x * cellX), top, line, grid.h)
+  for (let y = 1; y < panel.height; y++) ctx.fillRect(left, Math.round(top + y * cellY), grid.w, line)
 }
 
 // A frame around one pixel, never smaller than can be seen.

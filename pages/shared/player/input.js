@@ -85,11 +85,12 @@ function imageTip(p, view) {
   const [left, top] = cornerOf(grid, p.hover.index)
   const values = pixelValues(panel, p.frame, p.hover)
   const caption = panel.captions[p.hover.index]
+  const raster = panel.tint && panel.n === 1 // rows are sequences
   return {
     x: (left + ((p.hover.x + 1) / panel.width) * grid.w) / ratio,
     y: (top + ((p.hover.y + 1) / panel.height) * grid.h) / ratio,
-    name: `Image ${p.hover.index + 1}${caption ? ` · ${caption}` : ""}`,
-    value: `Pixel (${p.hover.x}, ${p.hover.y}): ` +
+    name: `${raster ? `Row ${p.hover.y + 1}` : `Image ${p.hover.index + 1}`}${caption ? ` · ${caption}` : ""}`,
+    value: (raster ? `Place ${p.hover.x + 1}: ` : `Pixel (${p.hover.x}, ${p.hover.y}): `) +
       (values.length > 1 ? values.map((v, i) => `${"RGB"[i]} ${v}`).join(" ") : values[0]),
   }
 }

@@ -4,7 +4,7 @@ Layout: b"DPM1", header length (uint32, little endian), JSON header (UTF-8), bod
 The body holds blocks that start at multiples of four bytes, counted from the start
 of the body. Coordinates are uint16, quantised over three times the visible range,
 because a panel wider than high also shows what lies beside [lo, hi]. Pixels are uint8
-as given, the bars of histograms float32.
+as given, or bits, eight to a byte, the first the highest; the bars of histograms float32.
 """
 
 import json
@@ -208,9 +208,15 @@ def _pack_images(panel: Images, frames: int, versions: int, body: _Body) -> dict
         len(panel.captions) in (0, n),
         f"{what} needs one caption for each of {n} images, not {len(panel.captions)}.",
     )
+    _require(not (colour and (panel.tint or panel.bits)), f"{what} has colours of its own: only grey images take tint or bits.")
+    if panel.bits:
+        _require(int(pixels.max()) <= 1, f"{what} pixels must be 0 and 1 to be sent as bits.")
+        pixels = np.packbits(pixels.reshape(*pixels.shape[: axes - 3], -1), axis=-1)  # each frame begins with a byte of its own
     body.add(f"{panel.id}/pixels", pixels)
     return {
         "kind": "images",
+        "tint": bool(panel.tint or panel.bits),
+        "bits": bool(panel.bits),
         "n": n,
         "height": height,
         "width": width,
@@ -356,7 +362,7 @@ def unpack(payload: bytes) -> tuple:
     """Inverse of `pack`: (header, {block name: array}).
 
     Coordinate blocks come back as float32 [..., 2] with NaN where missing, counts as
-    uint32, pixels as uint8, histograms as float32. Names: "panel/positions",
+    uint32, pixels as uint8 (of bits eight to a byte), histograms as float32. Names: "panel/positions",
     "panel/pixels", "panel/layer/start", "/end", "/points", "/lengths" (points of each
     line) and "/lines" (lines in each frame), "cards/0/counts" and "/curve" of the
     first readout.

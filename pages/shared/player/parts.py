@@ -65,6 +65,9 @@ class Images:
     role: colour of the dot in the legend.
     columns: images per row; None chooses full rows that fill the panel best.
     captions: short plain texts, one under each image, or none.
+    tint: grey images are drawn from the ground (0) to the role's colour (255), and a
+        single one fills the panel: its pixels need not be square.
+    bits: the pixels hold 0 and 1 only; they are sent as bits and drawn with tint.
     """
 
     id: str
@@ -74,6 +77,8 @@ class Images:
     note: str = ""
     columns: int | None = None
     captions: Sequence[str] = ()
+    tint: bool = False
+    bits: bool = False
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,8 @@ function checkStage(stage) {
     panel.block = stage.arrays[`${panel.id}/${images ? "pixels" : "positions"}`]
     const size = images ? panel.height * panel.width * panel.channels : 2
     const all = frames * (panel.versioned ? versions : 1)
-    need(size > 0 && panel.n > 0 && panel.block?.length === all * panel.n * size, broken)
+    panel.stride = panel.bits ? Math.ceil((panel.n * size) / 8) : panel.n * size // of a frame
+    need(size > 0 && panel.n > 0 && panel.block?.length === all * panel.stride, broken)
     for (const layer of panel.layers) {
       const block = (part) => stage.arrays[`${panel.id}/${layer.id}/${part}`]
       need(layer.frames > 0, broken)

@@ -1,0 +1,72 @@
+"""Networks for bits: the paper's heartbeat network, and a modern residual one."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dpm_core.networks.embedding import LogSNREmbedding
+
+
+class SigmoidMLP(nn.Module):
+    """The paper's heartbeat network (App. D.1.2): ``depth`` layers of ``units`` sigmoids shared over all times, a readout for each.
+
+    Shapes as in :mod:`dpm_core.reverse`; the outputs are log odds, F alone, returned twice.
+    """
+
+    def __init__(self, shape: tuple[int, ...], T: int, units: int = 50, depth: int = 3):
+        super().__init__()
+        if not (1 <= units <= 1024 and 1 <= depth <= 8):
+            raise ValueError("The sigmoid network takes 1 to 1,024 units and a depth of 1 to 8.")
+        bits = math.prod(shape)
+        layers = [nn.Linear(bits if i == 0 else units, units) for i in range(depth)]
+        for layer in layers:
+            nn.init.xavier_normal_(layer.weight, gain=4.0)  # the slope of a sigmoid is a quarter: signals keep their size
+        self.layers = nn.ModuleList(layers)
+        self.readout = nn.Parameter(torch.zeros(T + 1, units, bits))
+        self.bias = nn.Parameter(torch.zeros(T + 1, bits))
+
+    def forward(self, x: Tensor, t: Tensor, log_snr: Tensor) -> tuple[Tensor, Tensor]:
+        """(F, F), each shaped as x ``[n, ...]``."""
+        h = x.flatten(1)
+        for layer in self.layers:
+            h = torch.sigmoid(layer(h))
+        h = 2 * h - 1
+        readout, bias = self.readout[t], self.bias[t]
+        out = h @ readout if readout.ndim == 2 else torch.einsum("nu,nuo->no", h, readout)
+        F = (out + bias).view_as(x)
+        return F, F
+
+
+class BitMLP(nn.Module):
+    """Residual MLP over all bits at once, conditioned on the log signal-to-noise ratio: ``width`` units, ``depth`` blocks.
+
+    Shapes as in :mod:`dpm_core.reverse`; the outputs are log odds, F alone, returned twice.
+    """
+
+    def __init__(self, shape: tuple[int, ...], T: int, width: int = 128, depth: int = 3):
+        super().__init__()
+        if not (1 <= width <= 2048 and 1 <= depth <= 16):
+            raise ValueError("The MLP of bits takes a width up to 2,048 and a depth up to 16.")
+        bits = math.prod(shape)
+        self.embed = LogSNREmbedding(width)
+        self.inputs = nn.Linear(bits, width)
+        self.shifts = nn.Linear(width, depth * width)
+        self.blocks = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(depth))
+        self.outputs = nn.Linear(width, bits)
+        nn.init.zeros_(self.outputs.weight)
+        nn.init.zeros_(self.outputs.bias)
+
+    def forward(self, x: Tensor, t: Tensor, log_snr: Tensor) -> tuple[Tensor, Tensor]:
+        """(F, F), each shaped as x ``[n, ...]``."""
+        # a batch holds each time step many times over: embed every level once
+        levels, which = torch.unique(log_snr, return_inverse=True) if log_snr.ndim else (log_snr, slice(None))
+        shifts = self.shifts(self.embed(levels))[which]
+        h = self.inputs(x.flatten(1))
+        for block, shift in zip(self.blocks, shifts.chunk(len(self.blocks), 1)):
+            h = h + functional.silu(block(h) + shift)
+        F = self.outputs(h).view_as(x)
+        return F, F

@@ -1,0 +1,103 @@
+"""The Forward and Reverse pages with bits."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from dpm_core import image_pictures
+from dpm_core.config import ScheduleConfig
+from dpm_core.palette import DATA, EXACT, MODEL, Role
+from dpm_core.pictures import frame_numbers
+from pages.shared import bit_controls, bit_work, cached, controls, frame
+from pages.shared.bit_controls import BitSource
+from pages.shared.player import player
+
+USUAL_STEPS = 50
+ROWS = (8, 16, 32, 64, 100, 200)
+GIF_FRAMES = 61
+
+
+def settings(source: BitSource) -> tuple[int, int, bool]:
+    """(n, seed, whether pulses are aligned), from controls."""
+    sequences = len(cached.bits(source).shape) == 1
+    n = controls.linked(st.select_slider, "Rows" if sequences else "Images", ROWS, 64 if sequences else 16, key=f"rows_{sequences:d}")
+    help = "Turn every row so that the first 1 of its end stands first."
+    align = sequences and controls.linked(st.toggle, "Align first pulse", False, key="align", help=help)
+    return n, controls.seed(), bool(align)
+
+
+def forward(source: BitSource, schedule: ScheduleConfig, how: tuple[int, int, bool]) -> None:
+    """The player and what can be taken along. Raises DataError and ScheduleError."""
+    n, seed, align = how
+    with frame.working("Flipping bits …"):
+        shown = bit_work.forward(source, schedule, n, seed, align)
+    player(shown.payload, key="forward")
+    python = f"""import numpy as np
+import torch
+from dpm_core.data.bits import make_bits
+from dpm_core.diffusion import BinomialDiffusion
+from dpm_core.schedules import make_schedule
+
+data = {bit_controls.python(source)}
+diffusion = BinomialDiffusion({controls.python_schedule(schedule)}, {cached.bits(source).rate:.6g})
+x0 = data.sample({n}, torch.Generator().manual_seed({seed}))
+trajectory = diffusion.forward_trajectory(x0, torch.Generator().manual_seed({seed + 1}))
+print(trajectory.shape, trajectory.mean(-1)[:: max(1, diffusion.T // 5), 0])
+print(diffusion.q_sample(x0, {schedule.T // 2}).shape)  # one jump to the middle
+"""
+    arrays = {"t": shown.times, "x": shown.x}
+    frame.take_along("dpm-forward", python, arrays, shown.numbers, partial(_gif, shown.x, DATA, st.context.theme.type == "dark"))
+
+
+def reverse_settings(source: BitSource, schedule: ScheduleConfig) -> tuple[int, int, int, bool]:
+    """(steps, n, seed, whether pulses are aligned), from controls."""
+    options = sorted({s for s in (10, 20, 50, 100, 250, 500, 1000) if s < schedule.T} | {schedule.T})
+    with st.container(key="steps"):
+        help = "Fewer steps than T jump over times."
+        steps = controls.linked(
+            st.select_slider, "Sampler steps", options, min(USUAL_STEPS, schedule.T), key=f"bit_steps_{schedule.T}", help=help
+        )
+    return (steps, *settings(source))
+
+
+def reverse(ref: cached.ModelRef | None, source: BitSource, schedule: ScheduleConfig, how: tuple[int, int, int, bool]) -> None:
+    """The player and what can be taken along. Raises DataError and ScheduleError."""
+    steps, n, seed, _ = how
+    with frame.working("Sampling …"):
+        shown = bit_work.reverse(ref, source, schedule, *how)
+    player(shown.payload, key="reverse")
+    if ref:
+        made = f"""from dpm_core.checkpoint import load
+from dpm_core.samplers import ancestral
+
+loaded = load({Path(ref.path).stem!r})
+model, shape = loaded.model, loaded.shape"""
+    else:
+        made = f"""from dpm_core.data.bits import make_bits
+from dpm_core.diffusion import BinomialDiffusion
+from dpm_core.samplers import ancestral
+from dpm_core.schedules import make_schedule
+
+data = {bit_controls.python(source)}
+diffusion = BinomialDiffusion({controls.python_schedule(schedule)}, {cached.bits(source).rate:.6g})
+model, shape = data.exact_reverse(diffusion), data.shape"""
+    python = f"""import numpy as np
+import torch
+{made}
+x_T = model.diffusion.start(({n}, *shape), torch.Generator().manual_seed({seed}))
+*_, (t, x) = ancestral(model, model.diffusion, x_T, steps={steps}, generator=torch.Generator().manual_seed({seed + 1}))
+print(x.int())
+"""
+    gif = partial(_gif, shown.x, MODEL if ref else EXACT, st.context.theme.type == "dark")
+    frame.take_along("dpm-reverse", python, {"t": shown.times, "x": shown.x}, shown.numbers, gif)
+
+
+def _gif(x: np.ndarray, role: Role, dark: bool) -> bytes:
+    """Bits ``[F, n, *shape]`` as a GIF in the role's colour."""
+    x = x[frame_numbers(len(x), GIF_FRAMES)]
+    pixels = x[:, None] if x.ndim == 3 else x[:, :, 0]
+    return image_pictures.gif([image_pictures.tinted(pixels, role, dark)], dark)
