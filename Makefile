@@ -6,7 +6,7 @@ PLANE := swiss_roll moons circles eight_gaussians pinwheel checkerboard s_curve 
 IMAGES := --seed 0 --half --threads 1
 MLP := --network mlp --schedule log_snr -T 40 --steps 12000 --lr 0.005 --seed 0
 
-.PHONY: run test lint checkpoints image-checkpoints clean
+.PHONY: run test lint checkpoints image-checkpoints bit-checkpoints clean
 
 run: $(VENV)/.app
 	$(BIN)/streamlit run app.py
@@ -24,6 +24,12 @@ checkpoints: $(VENV)/.app
 	  $(BIN)/python -m dpm_core train --data $$data $(MLP) --name $${data}_mlp --out checkpoints || exit 1; done
 	$(BIN)/python -m dpm_core train --data swiss_roll --network rbf --schedule paper --schedule-param beta_1=0.001 \
 	  -T 40 --steps 40000 --lr 0.01 --seed 0 --name swiss_roll_rbf --out checkpoints
+
+# seven minutes on one processor thread
+bit-checkpoints: $(VENV)/.app
+	$(BIN)/python -m dpm_core train --data heartbeat --steps 8000 --seed 0 --half --name heartbeat_mlp --out checkpoints
+	$(BIN)/python -m dpm_core train --data heartbeat --network sigmoid --steps 20000 --lr 0.01 --seed 0 --half --name heartbeat_sigmoid --out checkpoints
+	$(BIN)/python -m dpm_core train --data binary_digits --steps 4000 $(IMAGES) --name binary_digits_unet --out checkpoints
 
 # two hours on one processor thread; MNIST and CIFAR-10 are downloaded unless they are in $$DPM_DATA
 image-checkpoints: $(VENV)/.app

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dpm_core.diffusion import Chain
+from dpm_core.diffusion import BinomialDiffusion, Chain
 from dpm_core.reverse import LOG_SNR_LIMIT, ReverseKernel
 from dpm_core.schedules import Time
 
@@ -191,9 +191,12 @@ def estimate_bound(
 
 
 def _probabilities(diffusion: Chain) -> Tensor:
-    """How likely each of t = 2..T is to be looked at, float64 ``[T−1]``."""
+    """How likely each of t = 2..T is to be looked at, float64 ``[T−1]``; a KL of bits follows the share drawn anew."""
     log_snr = diffusion.schedule.log_snr(torch.arange(1, diffusion.T + 1)).clamp(-LOG_SNR_LIMIT, LOG_SNR_LIMIT)
     lost = (log_snr[:-1] - log_snr[1:]).clamp(min=0)
+    if isinstance(diffusion, BinomialDiffusion):
+        kept = diffusion.schedule.alpha_bar(torch.arange(1, diffusion.T + 1))
+        lost = kept[:-1] - kept[1:]
     return (1 - EVENLY) * lost / lost.sum() + EVENLY / len(lost)
 
 

@@ -23,6 +23,7 @@ WEIGHT_BYTES = 64 << 20  # of all snapshots' weights together; the oldest go fir
 PLATEAU = 8  # snapshots without a rise of K, at least, that make a plateau
 NEGLIGIBLE = 0.05  # of K's own error: a rise that is real but that nobody would wait for
 IMAGES, POINTS, PAIRS = 256, 500, 2000  # held-out images; points that visit every time; pairs of a point and a time
+SEQUENCES = 50_000  # pairs of a sequence of bits and a time
 LONG = 100  # a longer chain is not visited whole
 
 
@@ -81,7 +82,8 @@ class Watcher:
         if self.whole:
             self.held_out = held_out[:POINTS]
         else:
-            wanted = IMAGES if self.images else PAIRS
+            sequences = isinstance(diffusion, BinomialDiffusion) and not self.images
+            wanted = IMAGES if self.images else SEQUENCES if sequences else PAIRS
             self.held_out = held_out[torch.arange(wanted) % len(held_out)]
         self.x_T = diffusion.start((n, *held_out.shape[1:]), torch.Generator().manual_seed(seed))
 

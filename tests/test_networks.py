@@ -11,7 +11,7 @@ from torch.nn import functional
 import dpm_core.networks.mlp
 from dpm_core.config import NetworkConfig
 from dpm_core.diffusion import GaussianDiffusion
-from dpm_core.networks import IMAGE_NETWORKS, MLP, NETWORKS, PLANE_NETWORKS, RBF, SIZES, MultiScale, UNet
+from dpm_core.networks import BIT_NETWORKS, IMAGE_NETWORKS, MLP, NETWORKS, PLANE_NETWORKS, RBF, SIZES, MultiScale, UNet
 from dpm_core.networks.temporal import temporal_bumps
 from dpm_core.schedules import make_schedule
 from dpm_core.training import build_model
@@ -321,6 +321,31 @@ def test_gradients_reach_every_parameter(name):
         assert float(parameter.grad.abs().max()) > 0, parameter_name
 
 
+@pytest.mark.parametrize("name", BIT_NETWORKS)
+@pytest.mark.parametrize("shape", [(20,), (1, 4, 5)])
+def test_networks_of_bits(name, shape):
+    """Log odds shaped as x, zero before training; gradients reach all that the batch's times use; the body of sigmoids by hand."""
+    network = build_model(NetworkConfig(name), GaussianDiffusion(make_schedule("paper", 12)), shape).network
+    x = torch.randn(6, *shape, generator=torch.Generator().manual_seed(5))
+    t, level = torch.tensor([2, 7, 12, 2, 7, 12]), torch.tensor([3.0, 1.0, -15.0] * 2)
+    F, v = network(x, t, level)
+    assert F.shape == x.shape and torch.equal(F, v) and float(F.abs().max()) == 0
+    network = shaken(network)
+    x, level = x.double(), level.double()
+    F, _ = network(x, t, level)
+    F.square().sum().backward()
+    for parameter_name, parameter in network.named_parameters():
+        assert float(parameter.grad.abs().max()) > 0, parameter_name
+    one_by_one = torch.cat([network(x[i : i + 1], t[i], level[i])[0] for i in range(6)])
+    torch.testing.assert_close(F, one_by_one)
+    if name == "sigmoid":
+        h = x.flatten(1)
+        for layer in network.layers:
+            h = 1 / (1 + torch.exp(-(h @ layer.weight.T + layer.bias)))
+        wanted = torch.stack([(2 * h[i] - 1) @ network.readout[t[i]] + network.bias[t[i]] for i in range(6)])
+        torch.testing.assert_close(F.flatten(1), wanted)
+
+
 @pytest.mark.parametrize(("name", "shape"), SHAPES)
 def test_state_carries_the_whole_network(name, shape):
     """Loaded into a model of another seed, the same function, exactly; before, another one."""
@@ -353,6 +378,8 @@ def test_state_carries_the_whole_network(name, shape):
         ("multiscale", (1, 8, 8), {"bumps": 1}, "2 to 100 temporal bumps"),
         ("multiscale", (1, 8, 8), {"variant": "book"}, "'paper' or 'code', not 'book'"),
         ("multiscale", (1, 8, 8), {"levels": 2}, "does not take these parameters"),
+        ("bit_mlp", (20,), {"depth": 0}, "a depth up to 16"),
+        ("sigmoid", (20,), {"units": 0}, "1 to 1,024 units"),
     ],
 )
 def test_what_cannot_be_built_is_said_in_a_sentence(name, shape, params, sentence):
@@ -366,7 +393,7 @@ def test_what_cannot_be_built_is_said_in_a_sentence(name, shape, params, sentenc
 
 def test_every_network_has_three_growing_sizes():
     """Small < medium < large in parameters, on its own kind of data; the paper's network fits 4 MB in float16 at 28×28."""
-    assert sorted(NETWORKS) == sorted((*PLANE_NETWORKS, *IMAGE_NETWORKS)) == sorted(SIZES)
+    assert sorted(NETWORKS) == sorted((*PLANE_NETWORKS, *IMAGE_NETWORKS, *BIT_NETWORKS)) == sorted(SIZES)
     for name, sizes in SIZES.items():
         assert list(sizes) == ["small", "medium", "large"]
         counts = []

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.shared import frame, inpaint_controls, inpaint_view, pictures_to_fill
+from pages.shared import completing, frame, inpaint_controls, inpaint_view, pictures_to_fill
 from pages.shared.filling import Filling
 from pages.shared.painter import paint
 
@@ -14,7 +14,10 @@ frame.open_page(
 try:
     with st.sidebar:
         picture = pictures_to_fill.choose()
-    if picture is None:
+    if picture == "bits":
+        completing.show()
+        st.stop()
+    if picture == "drawn":
         picture = pictures_to_fill.drawn()
     with st.sidebar:
         name, n, seed, options = inpaint_controls.settings(picture)

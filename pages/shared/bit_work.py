@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from dpm_core.bound import NATS_PER_BIT
 from dpm_core.config import ScheduleConfig
+from dpm_core.diffusion import Step
 from dpm_core.pictures import frame_numbers
 from dpm_core.reverse import EmpiricalBits, ReverseModel
 from dpm_core.samplers import ancestral, timesteps
@@ -47,7 +49,7 @@ def forward(source: BitSource, schedule: ScheduleConfig, n: int, seed: int, alig
     process, data = cached.flips(source, schedule), cached.bits(source)
     x0 = data.sample(n, torch.Generator().manual_seed(seed))
     with torch.inference_mode():
-        steps = _recorded(process.forward_steps(x0, torch.Generator().manual_seed(seed + 1)), process.T + 1)
+        steps = recorded(process.forward_steps(x0, torch.Generator().manual_seed(seed + 1)), process.T + 1)
         times, x = steps.times.tolist(), steps.x.astype(np.uint8)
         offsets = bit_stages.first_pulses(x[0]) if align and x.ndim == 3 else None
         information = None
@@ -68,7 +70,8 @@ def forward(source: BitSource, schedule: ScheduleConfig, n: int, seed: int, alig
     return Shown(pack(stage), steps.times, x, numbers)
 
 
-def _recorded(run, total: int) -> Recording:
+def recorded(run: Iterable[Step], total: int) -> Recording:
+    """At most FRAMES of a run's states."""
     return record(run, total, min(total, FRAMES))
 
 
@@ -97,11 +100,11 @@ def reverse(ref: cached.ModelRef | None, source: BitSource, schedule: ScheduleCo
     kernel = cached.model(ref).model if ref else cached.exact_flips(source, schedule)
     both = ref is not None and exact_at_hand(source)
     with torch.inference_mode():
-        left = _recorded(_run(kernel, cached.bits(source).shape, steps, n, seed), len(timesteps(kernel.diffusion.T, steps)))
+        left = recorded(_run(kernel, cached.bits(source).shape, steps, n, seed), len(timesteps(kernel.diffusion.T, steps)))
         times, x = left.times.tolist(), left.x.astype(np.uint8)
         if both:
             exact = cached.exact_flips(source, schedule)
-            beside = _recorded(_run(exact, cached.bits(source).shape, steps, n, seed), len(times)).x.astype(np.uint8)
+            beside = recorded(_run(exact, cached.bits(source).shape, steps, n, seed), len(times)).x.astype(np.uint8)
         else:
             beside = np.stack([*(_told(kernel, torch.from_numpy(s), t) for s, t in zip(left.x[:-1], times[:-1])), left.x[-1]])
     role = "model" if ref else "exact"
@@ -124,7 +127,7 @@ def pair(ref: cached.ModelRef | None, source: BitSource, schedule: ScheduleConfi
     kernel = cached.model(ref).model if ref else cached.exact_flips(source, schedule)
     data, process = cached.bits(source), kernel.diffusion
     with torch.inference_mode():
-        back = _recorded(_run(kernel, data.shape, steps, n, seed), len(timesteps(process.T, steps)))
+        back = recorded(_run(kernel, data.shape, steps, n, seed), len(timesteps(process.T, steps)))
         x0 = data.sample(n, torch.Generator().manual_seed(seed + 3))
         times = back.times.tolist()
         away = [x0 if t == 0 else process.q_sample(x0, t, torch.Generator().manual_seed(seed + 4)) for t in times]

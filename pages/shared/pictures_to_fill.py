@@ -26,7 +26,7 @@ PHOTOS = {
 TEXTURES = {"brick": "Brick", "grass": "Grass", "gravel": "Gravel"}
 DIGITS = {"digits": "A digit, 8 × 8", "mnist": "A digit, 28 × 28 (MNIST)"}
 DIGITS |= {"binary_digits": "A black and white digit, 8 × 8", "binary_mnist": "A black and white digit, 28 × 28 (MNIST)"}
-OWN = {"own": "Your own picture", "drawn": "Draw a digit"}
+OWN = {"own": "Your own picture", "drawn": "Draw a digit", "bits": "A sequence of bits"}
 LONGEST = 1024  # pixels of a picture's longer side
 SIDE = 28  # of a drawing, as MNIST has it
 SAMPLE_SIDE = 384  # of a sample's: quick to fill, and still a picture
@@ -40,8 +40,8 @@ class Picture(NamedTuple):
     title: str
 
 
-def choose() -> Picture | None:
-    """The picture, from controls; None where it is drawn on the stage, see :func:`drawn`. A bad file leaves the last good one in place."""
+def choose() -> Picture | str:
+    """The picture, from controls; where it is made on the stage, "drawn" (see :func:`drawn`) or "bits". A bad file keeps the last."""
     photos = {name: title for name, title in PHOTOS.items() if _photo_path(name)}
     digits = {name: title for name, title in DIGITS.items() if not images.available(bits.FROM_IMAGES.get(name, name))}
     name = controls.choose("Picture", photos | TEXTURES | digits | OWN, "picture_name", "brick")
@@ -55,8 +55,8 @@ def choose() -> Picture | None:
         pixels = pool[number % len(pool), 0].numpy()
         pixels = np.where(pixels > bits.HALF_GREY, 255, 0).astype(np.uint8) if name in bits.FROM_IMAGES else pixels
         return Picture(pixels, f"{name}_{number}", f"{digits[name]}, number {number}")
-    if name == "drawn":
-        return None
+    if name in ("drawn", "bits"):
+        return name
     return _own()
 
 

@@ -10,7 +10,8 @@ from dpm_core.bound import NATS_PER_BIT
 from dpm_core.config import ScheduleConfig
 from dpm_core.palette import DATA, SCHEDULE_LOOKS, ScheduleLook
 from dpm_core.schedules import Schedule
-from pages.shared import cached, controls, state
+from pages.shared import bit_schedule, cached, controls, state
+from pages.shared.bit_controls import BitSource
 from pages.shared.controls import PlaneSource
 
 
@@ -48,17 +49,32 @@ def keep_points() -> None:
         st.session_state["points_rev"] = st.session_state.get("points_rev", 0) + 1
 
 
-def strips(source: PlaneSource, configs: dict[str, ScheduleConfig], seed: int, dark: bool) -> dict[str, tuple[bytes, list[int]]]:
+def strips(
+    source: PlaneSource | BitSource, configs: dict[str, ScheduleConfig], seed: int, dark: bool
+) -> dict[str, tuple[bytes, list[int]]]:
     """The data at eight times under each schedule: a picture and its times."""
+    if isinstance(source, BitSource):
+        return {name: bit_schedule.strip(source, config, seed, dark) for name, config in configs.items()}
     colour = DATA.dark if dark else DATA.light
     return {name: cached.strip(source, config, seed, colour) for name, config in configs.items()}
 
 
-def show_strips(images: dict[str, tuple[bytes, list[int]]], schedules: dict[str, Schedule]) -> None:
+def left_at_the_end(source: PlaneSource | BitSource, configs: dict[str, ScheduleConfig]) -> dict[str, str]:
+    """KL(q(x⁽ᵀ⁾|x⁽⁰⁾) ‖ π) under each schedule, in words."""
+    out = {}
+    for name, config in configs.items():
+        if isinstance(source, BitSource):
+            kl, unit = bit_schedule.left_bits(source, config), "bits per bit"
+        else:
+            kl, unit = cached.diffusion(config).schedule.terminal_kl_nats() / NATS_PER_BIT, "bits per dimension"
+        out[name] = "exactly nothing" if kl == 0 else f"{'under 0.0001' if kl < 1e-4 else f'{kl:.2g}'} {unit}"
+    return out
+
+
+def show_strips(images: dict[str, tuple[bytes, list[int]]], words: dict[str, str]) -> None:
     """One row per schedule, with its times and what is left at the end."""
     for name, (image, times) in images.items():
-        kl = schedules[name].terminal_kl_nats() / NATS_PER_BIT
-        left = "exactly nothing" if kl == 0 else ("under 0.0001" if kl < 1e-4 else f"{kl:.2g}") + " bits per dimension"
+        left = words[name]
         labels = "".join(f"<span>t = {t}</span>" for t in times)
         st.html(
             f"<div><b>{controls.SCHEDULE_TITLES[name]}</b>"
@@ -70,10 +86,17 @@ def show_strips(images: dict[str, tuple[bytes, list[int]]], schedules: dict[str,
         )
 
 
-def equation(schedules: dict[str, Schedule]) -> str:
-    """The forward marginal, with the numbers of the first schedule half way."""
+def equation(schedules: dict[str, Schedule], rate: float | None = None) -> str:
+    """The forward marginal, of bits when there is a ρ, with the numbers of the first schedule half way."""
     name, schedule = next(iter(schedules.items()))
     t = schedule.T // 2
+    if rate is not None:
+        kept, own = float(schedule.alpha_bar(t)), rate * float(schedule.noise(t))
+        return (
+            r"q(x^{(t)}\mid x^{(0)})=\mathcal B\!\left(\bar\alpha_t\,x^{(0)}+\rho\,(1-\bar\alpha_t)\right),\qquad "
+            rf"q(x^{{({t})}}\mid x^{{(0)}})=\mathcal B\!\left({kept:.3f}\,x^{{(0)}}+{own:.3f}\right)"
+            rf"\ \text{{for “{controls.SCHEDULE_TITLES[name].replace('−', '-')}”}}"
+        )
     signal, noise = float(schedule.alpha_bar(t)) ** 0.5, float(schedule.noise(t))
     return (
         r"q(x^{(t)}\mid x^{(0)})=\mathcal N\!\left(\sqrt{\bar\alpha_t}\,x^{(0)},\,1-\bar\alpha_t\right),\qquad "

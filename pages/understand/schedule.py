@@ -3,9 +3,10 @@
 import streamlit as st
 import torch
 
+from dpm_core.config import BIT_RUN
 from dpm_core.data.toy2d import DataError
 from dpm_core.figures import schedule_chart
-from pages.shared import cached, controls, frame, schedule_learning, schedule_view
+from pages.shared import bit_controls, bit_schedule, cached, controls, frame, schedule_learning, schedule_view
 from pages.shared.curve import curve_editor
 
 MEASURES = {
@@ -14,11 +15,19 @@ MEASURES = {
     "Posterior variance": (lambda s, t: s.posterior_variance(t), "β̃ₜ", True),
 }
 
+
+def plane_charts() -> dict:
+    """By title the curves of every schedule over t = 1..T, their axis and whether it is logarithmic."""
+    t = torch.arange(1, T + 1)
+    return {title: ({name: of(s, t).numpy() for name, s in schedules.items()}, axis, log) for title, (of, axis, log) in MEASURES.items()}
+
+
 frame.open_page("Schedule", "How much noise each step adds decides what every step back has to undo.")
 with st.sidebar:
     names = controls.schedule_names()
-    T = controls.whole("Steps T", 2, 2000, 40, "T")
-    source = controls.data_source()
+    source = bit_controls.plane_or_bits()
+    bits = isinstance(source, bit_controls.BitSource)
+    T = controls.whole("Steps T", 2, 2000, BIT_RUN.schedule.T if bits else 40, "T")
     seed = controls.seed()
 
 configs = {name: controls.with_points(name, T) for name in names}
@@ -34,22 +43,28 @@ if "custom" not in names:
 try:
     with frame.working("Diffusing …"):
         images = schedule_view.strips(source, configs, seed, dark)
-    schedule_view.show_strips(images, schedules)
+        words = schedule_view.left_at_the_end(source, configs)
+        charts = bit_schedule.charts(source, configs) if bits else plane_charts()
+    schedule_view.show_strips(images, words)
 except DataError as problem:
     st.error(str(problem))
+    st.stop()
 
-t = torch.arange(1, T + 1)
 looks = {controls.SCHEDULE_TITLES[name]: schedule_view.look(name) for name in names}
-for column, (title, (measure, axis, log)) in zip(st.columns(3), MEASURES.items()):
-    curves = {controls.SCHEDULE_TITLES[name]: measure(s, t).numpy() for name, s in schedules.items()}
+for column, (title, (curves, axis, log)) in zip(st.columns(3), charts.items()):
     column.markdown(f"**{title}**")
-    column.altair_chart(schedule_chart(curves, axis, looks, dark, log))
+    column.altair_chart(schedule_chart({controls.SCHEDULE_TITLES[name]: curve for name, curve in curves.items()}, axis, looks, dark, log))
 
-st.fragment(schedule_learning.section)(source, seed, schedule_learning.overlay, "Make it my custom schedule")
-st.latex(schedule_view.equation(schedules))
+if not bits:
+    st.fragment(schedule_learning.section)(source, seed, schedule_learning.overlay, "Make it my custom schedule")
+st.latex(schedule_view.equation(schedules, cached.bits(source).rate if bits else None))
 st.markdown(
-    "Look at the first steps: a schedule that starts with a large β spends its noise where the fine structure lives. "
+    "Look at where a row of bits loses its pattern: long before its last bit is drawn anew, and under every schedule at about the same "
+    "signal. The paper's 1/(T−t+1) draws as many bits anew in every step, so each step back has as much to say; what begins or ends "
+    "slowly has steps that do nothing. With ρ as active as the data, the eye sees nothing change but order."
+    if bits
+    else "Look at the first steps: a schedule that starts with a large β spends its noise where the fine structure lives. "
     "A straight line in log-SNR gives every scale of structure the same number of steps. "
     "The paper's 1/(T−t+1) erases the same fraction 1/T of the signal each time, and ends at exactly nothing."
 )
-frame.take_along("dpm-schedule", schedule_view.python(configs), *schedule_view.table(schedules, t))
+frame.take_along("dpm-schedule", schedule_view.python(configs), *schedule_view.table(schedules, torch.arange(1, T + 1)))
