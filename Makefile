@@ -31,10 +31,10 @@ bit-checkpoints: $(VENV)/.app
 	$(BIN)/python -m dpm_core train --data heartbeat --network sigmoid --steps 20000 --lr 0.01 --seed 0 --half --name heartbeat_sigmoid --out checkpoints
 	$(BIN)/python -m dpm_core train --data binary_digits --steps 4000 $(IMAGES) --name binary_digits_unet --out checkpoints
 
-# two hours on one processor thread; MNIST and CIFAR-10 are downloaded unless they are in $$DPM_DATA
+# two and a half hours on one processor thread; MNIST and CIFAR-10 are downloaded unless they are in $$DPM_DATA
 image-checkpoints: $(VENV)/.app
 	$(BIN)/python -m dpm_core train --data digits --steps 6000 $(IMAGES) --name digits_unet --out checkpoints
-	$(BIN)/python -m dpm_core train --data mnist --steps 7000 $(IMAGES) --name mnist_unet --out checkpoints
+	$(BIN)/python -m dpm_core train --data mnist --schedule cosine --loss simple --steps 22000 $(IMAGES) --name mnist_unet --out checkpoints
 	$(BIN)/python -m dpm_core train --data mnist --network multiscale --steps 4000 $(IMAGES) --name mnist_multiscale --out checkpoints
 	$(BIN)/python -m dpm_core train --data dead_leaves --steps 3000 $(IMAGES) --name dead_leaves_unet --out checkpoints
 	$(BIN)/python -m dpm_core train --data brick --steps 2000 $(IMAGES) --name brick_unet --out checkpoints

@@ -24,12 +24,13 @@ from pathlib import Path
 from time import perf_counter
 
 import torch
+from scipy.stats import chisquare
 from torch import Tensor
 
 from benchmarks._image_run import use_threads
 from benchmarks._report import footer, table, verdict
 from dpm_core import checkpoint
-from dpm_core.bound import NATS_PER_BIT, estimate_bound
+from dpm_core.bound import NATS_PER_BIT, estimate_bound, evaluate_bound
 from dpm_core.budget import budget
 from dpm_core.data import toy2d
 from dpm_core.data.images import available, make_images
@@ -44,6 +45,7 @@ from dpm_core.schedules import SCHEDULES, make_schedule
 ROLLS = (0.02, 0.03, 0.05, 0.1)  # noise
 PAPER = {"dead_leaves_unet": (1.489, 3.536), "cifar10_unet": (5.4, 11.5), "brick_unet": (-0.55, 1.5)}
 PARZEN_BITS = 317.0
+BEATS, BEAT_BITS = ("heartbeat_mlp", "heartbeat_sigmoid"), -2.36
 BATCH = 50
 KEPT = Path(__file__).with_suffix(".json")
 
@@ -75,7 +77,7 @@ def plane(n: int) -> Iterator[list[str]]:
     """The budget of every shipped model in the plane."""
     for name in checkpoint.list_checkpoints([checkpoint.SHIPPED]):
         loaded = checkpoint.load(name)
-        if len(loaded.shape) != 1:
+        if not isinstance(loaded.dataset, toy2d.PlaneDataset):
             continue
         process, dataset = loaded.diffusion, loaded.dataset
         found = budget(loaded.model, dataset.exact_reverse(process), process, dataset.sample(n, torch.Generator().manual_seed(1)))
@@ -99,7 +101,36 @@ def images(n: int) -> Iterator[list[str]]:
         )
         K, error, null = (value / pixels for value in (found.bound_bits, found.standard_error_bits, found.null_bits))
         yield [name, signed(K, error), signed(K - null), "unknown", verdict(K, k, 3, at_most=False)]
-    yield ["heartbeat: the paper", "-2.414", "12.024", "-2.322", "needs binomial diffusion"]
+
+
+def heartbeats(n: int) -> Iterator[list[str]]:
+    """The paper's heartbeat at T = 2,000: 20 bits, a 1 every fifth, any phase."""
+    yield ["heartbeat: the paper", "-2.414", "12.024", "-2.322", ""]
+    first = checkpoint.load(BEATS[0])
+    limit = signed(-first.dataset.entropy() / NATS_PER_BIT)
+    models = {"best chain, bit by bit": first.dataset.exact_reverse(first.diffusion)} | {
+        name: checkpoint.load(name).model for name in BEATS
+    }
+    for name, model in models.items():
+        x0 = first.dataset.sample(n, torch.Generator().manual_seed(1))
+        found = evaluate_bound(model, first.diffusion, x0, torch.Generator().manual_seed(2))
+        word = "" if name not in BEATS else verdict(found.bound_bits, BEAT_BITS, 3, at_most=False)
+        yield [name, signed(found.bound_bits, found.standard_error_bits), signed(found.bound_bits - found.null_bits), limit, word]
+
+
+def beats(n: int) -> Iterator[list[str]]:
+    """Samples of the shipped heartbeats: how many are heartbeats, and whether all phases come as often (χ² with 4 degrees of freedom)."""
+    for name in BEATS:
+        loaded = checkpoint.load(name)
+        for count, steps in ((n // 10, loaded.diffusion.T), (n, 50)):
+            began = perf_counter()
+            *_, (_, x) = SAMPLERS["ancestral"](
+                loaded.model, loaded.diffusion, (count, *loaded.shape), steps=steps, generator=torch.Generator().manual_seed(3)
+            )
+            took = perf_counter() - began
+            valid = loaded.dataset.log_prob(x).isfinite()
+            share, p = float(valid.double().mean()), chisquare(x[valid][:, :5].sum(0).numpy()).pvalue
+            yield [name, f"{count:,}", f"{steps:,}", f"{100 * share:.2f} %", f"{p:.2g}", f"{took:.2f} s"]
 
 
 def digits(n: int, tests: int) -> Iterator[list[str]]:
@@ -178,6 +209,8 @@ def main() -> None:
     parts = ["first step", "prior", "finite steps", "learning"]
     tables = {
         "points": (["Table 1, per point", *head], rolls(1000 if quick else 4000)),
+        "bits": (["Table 1, per sequence", "K, bits", "K − L_null", "−H", "≥ −2.36"], heartbeats(200 if quick else 2000)),
+        "beats": (["samples of", "how many", "steps", "heartbeats", "phases alike, p", "took"], beats(1000 if quick else 10_000)),
         "pixels": (["Table 1, per pixel", *head], images(64 if quick else 512)),
         "digits": (["Table 2, MNIST", "bits", "nats", "bandwidth", "target"], digits(samples, tests)),
         "plane": (["plane", "K, bits", "−h", *parts], plane(1000 if quick else 4000)),

@@ -109,13 +109,8 @@ def _rate() -> float | None:
 def _painted() -> BitSource:
     """Rows clicked on a pad; they live in the link."""
     cells = state.linked("cells", lambda text: check(text, ROWS * COLUMNS), FIRST_CELLS)
-    result = bit_pad(cells, COLUMNS, key="pad_of_bits", label="Your patterns")
-    if result.cells is not None:
-        try:
-            cells = check(result.cells, ROWS * COLUMNS)
-        except ValueError as error:
-            state.complain(str(error))
     st.session_state["cells"] = cells
+    bit_pad("cells", cells, COLUMNS, key="pad_of_bits", label="Your patterns")
     state.put_in_link("cells", cells if cells != FIRST_CELLS else None)
     st.caption("Each row is a pattern, as likely as the others. Click or drag.")
     return _of(np.array([int(c) for c in cells], np.uint8).reshape(ROWS, COLUMNS), "Your rows")

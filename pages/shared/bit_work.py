@@ -149,9 +149,9 @@ def _ends(ref, source: BitSource, schedule: ScheduleConfig, steps: int, last: np
     """What is said of the finished samples."""
     data = cached.bits(source)
     out = []
-    if data.listed:
+    if data.listed and len(data.patterns) < 2**data.dims:
         share, floor = (judged(r, source, schedule, steps, seed) for r in (ref, None))
-        note = f"of {JUDGED:,} samples in {steps} steps" + (f" · exact kernel: {100 * floor.valid:.1f} %" if ref else "")
+        note = f"of {share.of:,} samples in {steps} steps" + (f" · exact kernel: {100 * floor.valid:.1f} %" if ref else "")
         out.append(Number("Patterns of the data", [100 * share.valid], 1, "%", note, False, "model" if ref else "exact"))
     active = 100 * float((data.weights * data.patterns.flatten(1).double().mean(1)).sum())
     out.append(Number("Active bits at the end", [100 * float(last.mean())], 1, "%", f"of the data: {active:.1f} %", False, "data"))
@@ -159,18 +159,20 @@ def _ends(ref, source: BitSource, schedule: ScheduleConfig, steps: int, last: np
 
 
 class Judged(NamedTuple):
-    """Of many samples: the share that are patterns of the data, and how often each pattern came ``[N]``."""
+    """Of many samples: the share that are patterns of the data, how often each pattern came ``[N]``, and how many there are."""
 
     valid: float
     counts: np.ndarray
+    of: int
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def judged(ref: cached.ModelRef | None, source: BitSource, schedule: ScheduleConfig, steps: int, seed: int) -> Judged:
     """Samples of a model, or of the exact kernel, held against the list of patterns."""
     kernel, data = cached.model(ref).model if ref else cached.exact_flips(source, schedule), cached.bits(source)
-    *_, last = _run(kernel, data.shape, steps, JUDGED, seed + 5)
+    n = max(64, min(JUDGED, PAIRS // len(data.patterns)))
+    *_, last = _run(kernel, data.shape, steps, n, seed + 5)
     places = {row.tobytes(): i for i, row in enumerate(data.patterns.flatten(1).numpy())}
     found = [places.get(row.tobytes(), -1) for row in last.x.flatten(1).to(torch.uint8).numpy()]
     hits = np.array([i for i in found if i >= 0], dtype=int)
-    return Judged(len(hits) / JUDGED, np.bincount(hits, minlength=len(data.patterns)))
+    return Judged(len(hits) / n, np.bincount(hits, minlength=len(data.patterns)), n)

@@ -129,13 +129,8 @@ def show() -> None:
         cells = check(state.linked("held", str, first), dims, free=True)
     except ValueError:  # a link to another model's bits
         cells = first
-    result = bit_pad(cells, dims, key="held_pad", free=True, label="Bits that are held")
-    if result.cells is not None:
-        try:
-            cells = check(result.cells, dims, free=True)
-        except ValueError as error:
-            st.error(str(error))
     st.session_state["held"] = cells
+    bit_pad("held", cells, dims, key="held_pad", free=True, label="Bits that are held")
     state.put_in_link("held", cells if cells != first else None)
     try:
         with frame.working("Completing …"):

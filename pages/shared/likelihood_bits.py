@@ -18,7 +18,7 @@ from pages.shared.bit_pad import bit_pad, check
 from pages.shared.bits_work import Subject
 from pages.shared.number_cards import number
 
-WORK = 4_000_000  # states visited for one sequence: trajectories times steps
+WORK = 1_500_000  # states visited for one sequence: trajectories times steps
 MOST, LISTED = 2000, 12  # trajectories; patterns of the data that are judged beside
 COUNTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 
@@ -69,13 +69,8 @@ def show(subject: Subject, seed: int) -> None:
     """The bits, what is said of them, and every pattern's log p beside its log q."""
     cells = _cells(subject)
     st.markdown("**Click the bits** whose probability you want to know")
-    result = bit_pad(cells, len(cells), key="bits_pad", label="The sequence")
-    if result.cells is not None and result.cells != cells:
-        try:
-            cells = check(result.cells, len(cells))
-        except ValueError as error:
-            st.error(str(error))
     st.session_state["bits_at"] = cells
+    bit_pad("bits_at", cells, len(cells), key="bits_pad", label="The sequence")
     state.put_in_link("bits_at", cells)
     with st.spinner("Following trajectories …", show_time=True):
         found = estimate(subject.ref, cells, seed)

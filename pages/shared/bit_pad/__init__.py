@@ -1,6 +1,6 @@
 """Rows of bits to click on: patterns of one's own, or the bits of a sequence that are known."""
 
-from collections.abc import Callable
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,19 @@ _COMPONENT = st.components.v2.component(
 )
 
 
-def bit_pad(
-    cells: str, columns: int, key: str, free: bool = False, label: str = "Bits", on_change: Callable[[], None] | None = None
-) -> Any:
+def bit_pad(store: str, cells: str, columns: int, key: str, free: bool = False, label: str = "Bits") -> None:
     """Show cells row by row: "0", "1" and, where ``free``, "." for a bit that may be either.
 
-    Returns the component's state: ``result.cells`` is None before the first click, then a string from the browser, to be
-    passed through :func:`check`. Other cells under the same key replace what is shown.
+    What is clicked stands in the session under ``store`` from the beginning of the run that follows, once it has passed
+    :func:`check`; nonsense from the browser leaves what was there. Other cells under the same key replace what is shown.
     """
+
+    def keep() -> None:
+        with contextlib.suppress(ValueError):
+            st.session_state[store] = check(st.session_state[key].cells, len(cells), free)
+
     data = {"cells": cells, "columns": columns, "free": free, "label": label}
-    return _COMPONENT(key=key, data=data, default={"cells": None}, on_cells_change=on_change or (lambda: None))
+    _COMPONENT(key=key, data=data, default={"cells": None}, on_cells_change=keep)
 
 
 def check(cells: Any, count: int, free: bool = False) -> str:

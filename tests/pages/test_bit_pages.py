@@ -1,0 +1,223 @@
+"""Bits on every page that takes them: each opens with its stage, its numbers are those of the core, nonsense is one sentence."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from dpm_core import checkpoint, jobs
+from dpm_core.config import ScheduleConfig
+from dpm_core.data.bits import make_bits
+from pages.shared import bit_pad, bit_schedule, bit_stages, bit_work, cached, completing, likelihood_bits, state
+from pages.shared.bit_controls import COLUMNS, FIRST_CELLS, ROWS, BitSource
+from pages.shared.player import pack, unpack
+from tests.pages.test_bits import texts
+from tests.pages.test_pages import APP, check
+
+BEAT, PAPER = BitSource("heartbeat", (("jitter", 0), ("length", 20), ("period", 5))), ScheduleConfig("paper", 2000, (("beta_1", 1e-5),))
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path, monkeypatch):
+    """Every test has its own runs and models, and leaves nothing running."""
+    monkeypatch.setenv("DPM_CHECKPOINTS", str(tmp_path / "models"))
+    monkeypatch.setenv("DPM_RUNS", str(tmp_path / "runs"))
+    yield tmp_path
+    for job in jobs.jobs():
+        job.stop()
+        job.join(20)
+
+
+def open_page(path: str, **query: str) -> AppTest:
+    app = AppTest.from_file(str(APP), default_timeout=120)
+    for key, value in query.items():
+        app.query_params[key] = value
+    return check(app.switch_page(f"pages/{path}.py").run())
+
+
+@pytest.mark.parametrize("data", ["heartbeat", "ising", "binary_digits", "painted", "patterns"])
+@pytest.mark.parametrize("page", ["schedule", "forward", "reverse"])
+def test_every_set_on_every_page(page, data):
+    query = {"data": data} | ({"model": "exact"} if page == "reverse" else {}) | ({"spins": "3"} if data == "ising" else {})
+    app = open_page(f"understand/{page}", **query)
+    assert not app.error and "Take it with you" in texts(app)
+
+
+def test_forward_says_what_is_left():
+    """At t = 0 all of log₂ 5 bits are left, at t = T none; the raster's frames are those of the chain, packed."""
+    shown = bit_work.forward(BEAT, PAPER, 30, 7, False)
+    left = shown.numbers["information_bits"]
+    assert left[0] == pytest.approx(np.log2(5), abs=1e-3) and left[-1] == pytest.approx(0, abs=1e-3) and left[0] >= left[50] >= left[-1]
+    header, arrays = unpack(shown.payload)
+    panel = header["panels"][0]
+    assert panel["bits"] and (panel["n"], panel["height"], panel["width"]) == (1, 30, 20)
+    bits = np.unpackbits(arrays["steps/pixels"], axis=-1)[:, : 30 * 20].reshape(len(shown.times), 30, 20)
+    assert np.array_equal(bits, shown.x)
+    told = arrays["told/pixels"].reshape(len(shown.times), 30, 20)
+    assert np.array_equal(told[0], 255 * shown.x[0])
+
+
+def test_aligned_rows_begin_with_their_first_pulse():
+    x = make_bits("heartbeat").sample(12).numpy().astype(np.uint8)
+    films = np.stack([1 - x, x])
+    turned = bit_stages.aligned(films, bit_stages.first_pulses(x))
+    assert (turned[1][:, 0] == 1).all() and np.array_equal(turned.sum(2), films.sum(2))
+    assert np.array_equal(turned[0], 1 - turned[1])
+
+
+def test_the_shipped_heartbeat_draws_heartbeats():
+    """The issue's numbers: K ≥ −2.36 bits; of 10,000 samples in 50 steps at least 99.5 % valid, phases uniform (χ²₄ < 13.3, p > 0.01)."""
+    header = checkpoint.read_header(checkpoint.list_checkpoints()["heartbeat_mlp"])
+    assert header["bound_bits"] - 2 * header["bound_standard_error_bits"] > -2.36
+    loaded = checkpoint.load("heartbeat_mlp")
+    *_, (_, x) = bit_work._run(loaded.model, (20,), 50, 10_000, 0)
+    valid = loaded.dataset.log_prob(x) > -np.inf
+    counts = x[valid][:, :5].sum(0)
+    assert float(valid.double().mean()) >= 0.995
+    assert float(((counts - counts.mean()) ** 2 / counts.mean()).sum()) < 13.3
+
+
+def test_reverse_shows_a_checkpoint_beside_the_exact_kernel():
+    app = open_page("understand/reverse", model="heartbeat_mlp", align="true")
+    assert not app.error
+    ref = cached.ModelRef.of(checkpoint.list_checkpoints()["heartbeat_mlp"])
+    source = BitSource.of(checkpoint.load("heartbeat_mlp"))
+    assert bit_work.judged(ref, source, PAPER, 50, 7).valid > 0.99
+    shown = bit_work.reverse(ref, source, PAPER, 50, 64, 7, False)
+    header, _ = unpack(shown.payload)
+    assert [panel["role"] for panel in header["panels"]] == ["model", "exact"] and shown.numbers["undecided"][-1] == 0
+
+
+def test_train_on_bits_step_by_step_to_a_checkpoint(own_folders):
+    """A run from its first step; what it is kept as opens again with its noise, and can be taken up by name."""
+    app = open_page("train/train", data="heartbeat", T_bits="20", max_steps_bits="30", batch_bits="64", rho="Half of all bits")
+    assert not app.error and "sequences" not in texts(app)
+    app.button(key="first_step").click()
+    check(app.run())
+    assert "in slow motion" in texts(app)
+    (job,) = jobs.jobs()
+    assert job.config.run.diffusion.rate == 0.5 and job.config.run.network.name == "bit_mlp"
+    job.resume()
+    until = time.monotonic() + 60
+    while not job.over and time.monotonic() < until:
+        time.sleep(0.05)
+    check(app.run())
+    assert job.status == "finished" and "best chain, bit by bit" in texts(app)
+    path = job.save("mine")
+    loaded = checkpoint.load(path)
+    assert loaded.diffusion.rate == 0.5 and loaded.dataset.listed and loaded.shape == (20,)
+    assert "--rate 0.5" in loaded.meta["command"] and "--data heartbeat" in loaded.meta["command"]
+    cards = open_page("train/checkpoints")
+    assert not cards.error and "mine" in texts(cards)
+
+
+def test_bound_splits_bits():
+    app = open_page("measure/bound")
+    check(app.selectbox(key="bits_of").set_value("heartbeat_mlp").run())
+    said = texts(app)
+    assert not app.error and "The best bit-by-bit chain" in said and "−14.44 bits" in said and "per datum" in said
+    check(app.selectbox(key="bits_of").set_value("binary_digits_unet").run())
+    assert not app.error and "per pixel" in texts(app)
+
+
+def test_the_likelihood_of_bits(monkeypatch):
+    """Jarzynski's estimate meets log₂ (1/5) within its error for a heartbeat; what is none is said to be none."""
+    monkeypatch.setattr(likelihood_bits, "WORK", 400_000)
+    app = open_page("measure/likelihood", bits_at="10000" * 4)
+    check(app.selectbox(key="likelihood_of").set_value("heartbeat_mlp").run())
+    assert not app.error and "−2.32 bits" in texts(app)
+    ref = cached.ModelRef.of(checkpoint.list_checkpoints()["heartbeat_mlp"])
+    found = likelihood_bits.estimate(ref, "10000" * 4, 7)
+    assert abs(float(found.log_prob[0]) / np.log(2) + np.log2(5)) < 4 * float(found.standard_error[0]) / np.log(2) + 0.05
+    app.session_state["bits_at"] = "11000" * 4
+    check(app.run())
+    assert not app.error and "no pattern of the data" in texts(app)
+
+
+def test_completing_a_sequence():
+    """Held bits stay; the exact completions are the patterns that fit; bits that no pattern has are one sentence, and stay held."""
+    app = open_page("posterior/inpaint", picture_name="bits")
+    assert not app.error and "Distance to the exact posterior" in texts(app)
+    ref = cached.ModelRef.of(checkpoint.list_checkpoints()["heartbeat_mlp"])
+    source = BitSource.of(checkpoint.load("heartbeat_mlp"))
+    cells = "00" + 18 * "."
+    done = completing.complete(ref, source, PAPER, cells, "clean", 20, 7)
+    exact = {row["pattern"]: row["percent"] for row in done.rows if row["whose"] == "exact"}
+    assert len(exact) == 3 and sum(exact.values()) == pytest.approx(100) and all(p.startswith("00") for p in exact)
+    assert done.floor < min(done.distances.values()) < 0.5
+    *_, (_, x) = completing._run(cached.model(ref).model, cells, "noised", 20, 50, 1)
+    assert float(x[:, :2].sum()) == 0
+    app.session_state["held"] = "11" + 18 * "."
+    check(app.run())
+    assert [error.value for error in app.error] == ["No pattern of the data is like this; free some of the bits."]
+    assert app.session_state["held"].startswith("11")
+
+
+@pytest.mark.parametrize("page, query", [
+    ("understand/forward", {"data": "heartbeat"}),
+    ("understand/forward", {"data": "painted"}),
+    ("understand/reverse", {"model": "heartbeat_mlp"}),
+    ("understand/reverse", {"model": "exact", "data": "heartbeat"}),
+    ("measure/bound", {"bits_of": "Heartbeat · MLP · T = 2000"}),
+    ("measure/likelihood", {"likelihood_of": "Heartbeat · MLP · T = 2000"}),
+    ("posterior/inpaint", {"picture_name": "bits"}),
+])  # fmt: skip
+def test_snippets_run(page, query):
+    """The Python that a page offers runs as it stands."""
+    app = open_page(page, **query)
+    done = subprocess.run([sys.executable, "-c", app.code[0].value], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_links_with_nonsense_are_ignored():
+    for query in ({"cells": "01x"}, {"cells": "0" * 3}, {"held": "2222"}, {"bits_at": "01"}):
+        app = open_page("understand/forward", data="painted", **query)
+        assert not app.error and not app.exception
+    assert len(FIRST_CELLS) == ROWS * COLUMNS
+    for cells, free in (("0.", False), ("012", True), (None, True), ("0" * 5, True)):
+        with pytest.raises(ValueError, match="cells"):
+            bit_pad.check(cells, 3, free)
+    assert state is not None
+
+
+def test_flips_and_information_over_t():
+    """Of data as active as the noise step t flips 2ρ(1−ρ)β_t of the bits; the bits destroyed add up to H."""
+    process = cached.flips(BEAT, PAPER)
+    wanted = 100 * 2 * 0.2 * 0.8 * process.schedule.betas.numpy()
+    np.testing.assert_allclose(bit_schedule.flipping(process, 0.2), wanted, rtol=1e-9)
+    x = torch.zeros(1, 1, dtype=torch.float64)
+    half = bit_schedule.flipping(cached.flips(BitSource("heartbeat", rate=0.5), PAPER), 0.0)
+    np.testing.assert_allclose(half[0], 100 * float(cached.flips(BitSource("heartbeat", rate=0.5), PAPER).q_step(x, 1).probs), rtol=1e-9)
+    assert bit_schedule.destroyed(BEAT, PAPER).sum() == pytest.approx(np.log2(5), rel=0.06)
+    short = ScheduleConfig("constant", 2, (("beta", 0.3),))
+    assert bit_schedule.left_bits(BEAT, PAPER) == 0 and bit_schedule.left_bits(BEAT, short) > 0.1
+
+
+def test_a_long_raster_is_small():
+    """200 rows of 64 bits at 500 times take less than a megabyte."""
+    x = (np.random.default_rng(0).random((500, 200, 64)) < 0.3).astype(np.uint8)
+    stage = bit_stages.Stage((bit_stages.panel("left", "bits", "model", x),), range(500), 500)
+    payload = pack(stage)
+    assert len(payload) <= 1_000_000
+    arrays = unpack(payload)[1]
+    assert np.array_equal(np.unpackbits(arrays["left/pixels"], axis=-1)[3, : 200 * 64].reshape(200, 64), x[3])
+
+
+@pytest.mark.parametrize("text, sentence", [(b"0,1,2\n", "Row 1 holds '2'"), (b"011\n01\n", "Row 2 has 2 values"), (b"", "no patterns")])
+def test_a_bad_file_leaves_what_was_there(text, sentence, monkeypatch):
+    from pages.shared import bit_controls
+
+    app = open_page("understand/forward", data="patterns")
+    kept: dict = {}
+    monkeypatch.setattr(bit_controls.st, "session_state", kept)
+    said = bit_controls._read("mine.csv", text)
+    assert said.startswith("mine.csv: ") and re.search(sentence, said) and not kept
+    assert bit_controls._read("good.csv", b"0110\n1001\n") == "" and kept["own_bits"].size == (2, 4)
+    assert not app.error
