@@ -30,12 +30,12 @@ addEventListener("keydown", (event) => event.key === "Enter" && bench.enters.pus
 
 
 @contextmanager
-def server() -> Iterator[str]:
-    """The app in a fresh process on a free port: its address, once the health check answers."""
+def server(script: Path = ROOT / "app.py") -> Iterator[str]:
+    """The app, or another script, in a fresh process on a free port: its address, once the health check answers."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true"]
+    command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.headless", "true"]
     quiet = ["--server.port", str(port), "--server.address", "127.0.0.1", "--server.fileWatcherType", "none"]
     process = subprocess.Popen(command + quiet, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}"

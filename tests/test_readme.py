@@ -22,13 +22,13 @@ def test_library_example_runs():
 
 def test_checkpoint_tables_are_what_the_files_say():
     """Bits per point beside the best chain in the plane, bits per pixel of images; every shipped model has its row."""
-    rows = dict(re.findall(r"^\| (\w+_(?:mlp|rbf|unet|multiscale))[^|]*\| (.*) \|$", README, re.M))
+    rows = dict(re.findall(r"^\| (\w+_(?:mlp|rbf|unet|multiscale|sigmoid))[^|]*\| (.*) \|$", README, re.M))
     shipped = {path.stem: json.loads(path.read_text()) for path in (ROOT / "checkpoints").glob("*.json")}
     assert rows.keys() == shipped.keys()
     for name, row in rows.items():
         meta = shipped[name]
         gain = meta["bound_bits"] - meta["null_bits"]
-        if "shape" in meta["data"]:
+        if len(meta["data"].get("shape", ())) == 3:
             pixels = meta["data"]["shape"][1] * meta["data"]["shape"][2]
             numbers = [meta["bound_bits"] / pixels, gain / pixels]
         else:
@@ -37,4 +37,4 @@ def test_checkpoint_tables_are_what_the_files_say():
         assert all(abs(a - b) < 0.0051 for a, b in zip(numbers, shown)), name
         assert f"--name {name}" in meta["command"]
     sizes = [path.stat().st_size for path in (ROOT / "checkpoints").glob("*.safetensors")]
-    assert max(sizes) < 4_000_000 and sum(sizes) < 25_000_000
+    assert max(sizes) < 4_200_000 and sum(sizes) < 25_000_000

@@ -46,6 +46,9 @@ def stage(case: str, versions: int = S) -> Stage:
         return Stage((lettered, Images("other", "other", "data", pixels(F, 4, 14, 10))), times, F - 1)
     if case == "many":
         return Stage((Images("digits", "digits", "data", pixels(F, 64, 28, 28)),), times, F - 1, readouts=(card,))
+    if case == "bits":
+        raster = Images("raster", "raster", "model", pixels(F, 1, 12, 20) % 2, bits=True)
+        return Stage((raster, Images("digits", "digits", "data", pixels(F, 4, 8, 8) % 2, bits=True)), times, F - 1)
     if case == "fast":
         return Stage((Images("digits", "digits", "data", pixels(80, 64, 28, 28)),), range(80), 79, duration=20)
     if case == "photo":
@@ -160,6 +163,29 @@ def test_colours_and_two_panels(show):
         assert np.array_equal(cell[..., :3], enlarged(image, cell.shape[0] // 14))
     label = player.locator("canvas").first.get_attribute("aria-label")
     assert "6 images of 16 by 16 pixels" in label and "a, b, c" in label
+
+
+def test_bits_arrive_as_they_were_sent(show):
+    """A raster fills its panel, its cells need not be square, ones in the role's colour; lattices are squares; a tip tells the place."""
+    one, player = show("bits")
+    x = stage("bits").panels[0].pixels[0, 0]
+    (seen,) = cells(canvas_pixels(player, 0))
+    height, width = seen.shape[0] / 12, seen.shape[1] / 20
+    middles = seen[(np.arange(12) * height + height / 2).astype(int)][:, (np.arange(20) * width + width / 2).astype(int), :3]
+    ones = np.abs(middles.astype(int) - [0xE4, 0x57, 0x2E]).max(-1) <= 1
+    assert np.array_equal(ones, x == 1) and abs(width - height) > 1
+    assert len(np.unique(middles[x == 0].reshape(-1, 3), axis=0)) == 1
+    squares = cells(canvas_pixels(player, 1))
+    assert len(squares) == 4 and all(square.shape[0] == square.shape[1] for square in squares)
+    canvas = player.locator("canvas").first
+    box, ratio = canvas.bounding_box(), 1.0
+    canvas.hover(position={"x": box["width"] / 2 / ratio, "y": box["height"] / 2})
+    tip = player.locator(".tip").first
+    tip.wait_for(state="visible")
+    found = re.search(r"Row (\d+).*Place (\d+): (\d)", tip.inner_text().replace("\n", " "))
+    row, place, value = map(int, found.groups())
+    assert x[row - 1, place - 1] == value
+    one.check_fit("a raster")
 
 
 def test_a_size_that_is_no_whole_multiple_keeps_every_pixel_readable(show):

@@ -89,6 +89,8 @@ export default function ({ data, parentElement, setStateValue }) {
   p.sent = null
   p.cells = [...data.cells]
   p.root.style.setProperty("--columns", data.columns)
+  p.root.style.setProperty("--half", Math.ceil(data.columns / 2))
+  p.root.classList.toggle("single", data.cells.length === data.columns)
   p.root.setAttribute("aria-label", data.label)
   p.nodes = p.cells.map((_, i) => el("div", { class: "bit", role: "gridcell", tabindex: i ? -1 : 0 }))
   p.root.replaceChildren(...p.nodes)
