@@ -47,8 +47,8 @@ def play(chromium: Browser) -> tuple[float, float, list[float]]:
         shown = root.locator("canvas").first.get_attribute("aria-label") or ""
         if root.get_attribute("data-frames") != f"{T + 1}" or f"{PARTICLES} particles" not in shown.replace(",", ""):
             raise RuntimeError(f"The page did not take its state from the link: it shows {shown!r}.")
-        root.locator(".bar").press("Home")
-        root.locator("button.play").click()
+        root.locator(".bar").first.press("Home")
+        root.locator("button.play").first.click()
         rate = root.evaluate(
             """async (root, seconds) => {
               const [draws, start] = [Number(root.dataset.draws), performance.now()];
@@ -58,7 +58,7 @@ def play(chromium: Browser) -> tuple[float, float, list[float]]:
             }""",
             PLAY_SECONDS,
         )
-        root.locator("button.play").click()
+        root.locator("button.play").first.click()
         delays = []
         for i in range(CHANGES):
             settle(page, root)

@@ -54,8 +54,8 @@ def main() -> None:
             page = new_page(chromium)
             page.goto(address)
             root = player(page)
-            root.locator(".bar").press("Home")
-            root.locator("button.play").click()
+            root.locator(".bar").first.press("Home")
+            root.locator("button.play").first.click()
             rate = root.evaluate(
                 """async (root, seconds) => {
                   const [draws, start] = [Number(root.dataset.draws), performance.now()];

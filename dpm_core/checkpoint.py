@@ -124,6 +124,7 @@ def load(name_or_path: str | Path, folders: list[Path] | None = None) -> Checkpo
         config = from_dict(RunConfig, header["config"])
         if config.schedule.T > MAX_T:
             raise ConfigError(f"T may be at most {MAX_T}.")
+        stored_data.check_kind(config)
         diffusion = make_diffusion(config)
         size = path.stat().st_size
         if size > MAX_BYTES:

@@ -69,9 +69,8 @@ def _write_bits(x: Tensor, path: Path) -> None:
     if path.suffix == ".csv":
         np.savetxt(path, x.numpy(), delimiter=",", fmt="%d")
         return
-    seen = (255 * x).to(torch.uint8).numpy()
-    picture = seen if seen.ndim == 2 else tile(np.repeat(seen.transpose(0, 2, 3, 1), 3, 3))
-    Image.fromarray(picture.repeat(BIT_PIXELS, 0).repeat(BIT_PIXELS, 1)).save(path)
+    large = (255 * x).to(torch.uint8).numpy().repeat(BIT_PIXELS, -1).repeat(BIT_PIXELS, -2)
+    Image.fromarray(large if large.ndim == 2 else tile(np.repeat(large.transpose(0, 2, 3, 1), 3, 3))).save(path)
 
 
 def evaluate(args: argparse.Namespace, argv: list[str]) -> int:

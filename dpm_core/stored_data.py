@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dpm_core.config import DataConfig
+from dpm_core.config import DataConfig, RunConfig
 from dpm_core.data import ising
 from dpm_core.data.bits import BIT_SETS, BitDataset, BitSpec, from_patterns, make_bits
 from dpm_core.data.images import IMAGE_SETS, ImageDataset, ImageSpec
@@ -23,6 +23,12 @@ MAX_SIDE = 256  # of the images a model may be for
 def shape(dataset: Kept) -> tuple[int, ...]:
     """Shape of one datum."""
     return (2,) if isinstance(dataset, PlaneDataset) else dataset.shape
+
+
+def check_kind(run: RunConfig) -> None:
+    """Raises DataError unless the data and the diffusion of a run go together."""
+    if (run.data.name in BIT_SETS) != (run.diffusion.kind == "binomial"):
+        raise DataError("its data and its diffusion do not go together: bits take the binomial one, all others the Gaussian.")
 
 
 def constants(dataset: Kept) -> dict[str, Any]:
