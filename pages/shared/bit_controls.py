@@ -18,6 +18,7 @@ from pages.shared.bit_pad import bit_pad, check
 PAINTED = "painted"
 BIT_TITLES = {name: info.title for name, info in bits.BIT_SETS.items() if name != "patterns"}
 OWN_TITLES = {PAINTED: "Paint rows of bits", "patterns": "Upload rows of bits"}
+TOO_MANY = ("binary_mnist",)
 LATTICES = (3, 4, 8, 16)
 TEMPERATURES = (1.0, 1.5, 2.0, 2.269, 2.5, 3.0, 5.0)
 ROWS, COLUMNS = 4, 12  # of the pad
@@ -64,14 +65,27 @@ class BitSource:
 def source(name: str) -> BitSource:
     """What a name in the menu stands for, with its own controls. Nonsense leaves the last good data in place."""
     own = {PAINTED: _painted, "patterns": _uploaded}
-    found = own[name]() if name in own else BitSource(name, _params(name))
-    return replace(found, rate=_rate())
+    found = replace(own[name]() if name in own else BitSource(name, _params(name)), rate=_rate())
+    try:
+        bits_of(found)
+    except DataError as error:
+        state.complain(str(error))
+        return st.session_state.get("good_bits", BitSource("heartbeat"))
+    st.session_state["good_bits"] = found
+    return found
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def bits_of(found: BitSource) -> BitDataset:
+    """The set of bits of a source. Raises DataError where its files are missing: nothing is downloaded here."""
+    return found.dataset()
 
 
 def plane_or_bits() -> controls.PlaneSource | BitSource:
-    """Data whose own reverse kernel is known: in the plane, or of bits."""
-    name = controls.choose("Data", controls.DATA_TITLES | BIT_TITLES | OWN_TITLES, "data", "swiss_roll")
-    return source(name) if name in BIT_TITLES or name in OWN_TITLES else controls.plane_source(name)
+    """Data whose own reverse kernel can be had: in the plane, or of bits, though not of as many as MNIST has."""
+    titles = {name: title for name, title in BIT_TITLES.items() if name not in TOO_MANY} | OWN_TITLES
+    name = controls.choose("Data", controls.DATA_TITLES | titles, "data", "swiss_roll")
+    return source(name) if name in titles else controls.plane_source(name)
 
 
 def schedule_config() -> ScheduleConfig:

@@ -22,6 +22,7 @@ from pages.shared import cached
 from pages.shared.bit_controls import BitSource
 from pages.shared.controls import PlaneSource
 
+SUMMED = 2048  # patterns at every pair
 PAIRS = 160_000  # of a point and a time, in a budget
 MOST, FEWEST, LIVE = 4000, 200, 400  # points; of a run in training, which is looked at again and again
 IMAGES = 256  # held-out images, one time each
@@ -42,8 +43,11 @@ class Subject:
 
     @property
     def images(self) -> bool:
-        """Whether its data are images, or bits whose probabilities nobody knows."""
-        return isinstance(self.source, ImageSpec) or (self.bits and not cached.bits(self.source).listed)
+        """Whether K is all that is counted: its data are images, or bits with too many patterns to sum over, or to list."""
+        if isinstance(self.source, BitSource):
+            data = cached.bits(self.source)
+            return not data.listed or len(data.patterns) > SUMMED
+        return isinstance(self.source, ImageSpec)
 
     @property
     def bits(self) -> bool:

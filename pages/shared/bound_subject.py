@@ -57,6 +57,10 @@ def image_estimate(subject: Subject, seed: int) -> BoundEstimate:
     """K of a model of images term by term. Raises ValueError, in one sentence, where that is not known."""
     if subject.ref is not None:
         return bits_work.images(subject.ref, seed)
+    if not subject.job:
+        raise ValueError(
+            "Without a network there is only the best chain, and these bits have too many patterns to find it; choose a model."
+        )
     job = training_runs.find(subject.job)
     if job is None or (latest := job.latest()) is None or latest.estimate is None:
         raise ValueError("This run has not been measured yet; its first snapshot comes in a moment.")

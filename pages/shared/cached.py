@@ -22,6 +22,7 @@ from dpm_core.schedules import make_schedule
 from dpm_core.trajectory import Recording, record
 from pages.shared import stages
 from pages.shared.bit_controls import BitSource
+from pages.shared.bit_controls import bits_of as bits
 from pages.shared.controls import PlaneSource
 from pages.shared.image_controls import ImageSource
 from pages.shared.player import Lines, pack
@@ -58,12 +59,6 @@ def images(source: ImageSource) -> ImageDataset:
 def diffusion(config: ScheduleConfig) -> GaussianDiffusion:
     """The diffusion of a schedule."""
     return GaussianDiffusion(make_schedule(config.name, config.T, **dict(config.params)))
-
-
-@st.cache_resource(max_entries=16, show_spinner=False)
-def bits(source: BitSource) -> BitDataset:
-    """The set of bits of a source. Raises DataError where its files are missing: nothing is downloaded here."""
-    return source.dataset()
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)

@@ -53,7 +53,7 @@ def data_name(path: Path, modified: float) -> str:
 def model_parts(name: str, path: Path | None) -> tuple[cached.ModelRef | None, PlaneSource | ImageSpec | BitSource, ScheduleConfig]:
     """What the page needs of the chosen model; without a network, data and schedule come from controls.
 
-    Raises CheckpointError.
+    Raises CheckpointError, and DataError where the bits of a checkpoint are not at hand.
     """
     if path is None:
         source = bit_controls.plane_or_bits()
@@ -62,7 +62,9 @@ def model_parts(name: str, path: Path | None) -> tuple[cached.ModelRef | None, P
     loaded = cached.model(ref)
     config, data = loaded.config, loaded.dataset
     if isinstance(data, BitSpec):
-        return ref, BitSource.of(loaded), config.schedule
+        source = BitSource.of(loaded)
+        cached.bits(source)  # now, while it can be said: a pool may not be on this machine any more
+        return ref, source, config.schedule
     if isinstance(data, ImageSpec):
         return ref, data, config.schedule
     source = PlaneSource(config.data.name, config.data.noise)

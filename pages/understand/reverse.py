@@ -27,7 +27,7 @@ with st.sidebar:
     name = controls.choose("Model", titles, "model", "swiss_roll_mlp" if "swiss_roll_mlp" in found else None)
     try:
         ref, source, schedule = kernel_view.model_parts(name, found.get(name))
-    except (checkpoint.CheckpointError, OSError) as error:
+    except (checkpoint.CheckpointError, DataError, OSError) as error:
         state.complain(str(error))
         ref, source, schedule = None, controls.PlaneSource("swiss_roll"), ScheduleConfig()
     if isinstance(source, ImageSpec):
