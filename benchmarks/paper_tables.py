@@ -3,7 +3,7 @@
 Table 1: K on data that no model was trained on, with its standard error, and K − L_null, in bits per point or pixel. Data are
 scaled to variance 1. Images are grey levels 0..255 plus uniform noise of one level, 32 × 32, in colour three numbers a pixel.
 Swiss rolls with other noise have no network: the best Gaussian chain at T = 40 and −h stand for them. Sets that are not at
-hand are left out and named, as is heartbeat, which needs binomial diffusion.
+hand are left out and named. Heartbeats are sequences of bits under the binomial diffusion, in bits per sequence.
 
 Table 2: MNIST by Parzen windows (Breuleux et al. 2011): as many samples as the table says, in 50 steps, pixels in [0, 1], the
 bandwidth by cross-validation on 1,000 training images, the mean over the test images with its standard error. "Perfect model":

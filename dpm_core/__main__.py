@@ -13,6 +13,7 @@ from torch import distributed
 
 from dpm_core.commands import evaluate, sample
 from dpm_core.data import toy2d
+from dpm_core.data.bits import BIT_SETS
 from dpm_core.data.images import IMAGE_SETS
 from dpm_core.inpaint_command import PATCHES, inpaint
 from dpm_core.inpainting import RULES
@@ -87,20 +88,20 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     p = command(train, "train a model and keep it as a checkpoint")
-    p.add_argument("--data", default="swiss_roll", help=f"{', '.join([*toy2d.SHAPES, *IMAGE_SETS])}, a CSV file, a picture")
+    p.add_argument("--data", default="swiss_roll", help=f"{', '.join([*toy2d.SHAPES, *IMAGE_SETS, *BIT_SETS])}, a CSV file, a picture")
     p.add_argument("--noise", type=float, help="standard deviation of the noise of points, in standardised units")
     p.add_argument("--points", type=int, default=8000, help="training points drawn in the plane (default 8000)")
-    p.add_argument("--data-param", action="append", default=[], metavar="NAME=VALUE", help="of images, for example size=32")
-    p.add_argument("--network", choices=list(NETWORKS), help="default: mlp for points, unet for images")
+    p.add_argument("--data-param", action="append", default=[], metavar="NAME=VALUE", help="of images or bits, for example size=32")
+    p.add_argument("--network", choices=list(NETWORKS), help="default: mlp for points, unet for pictures, bit_mlp for bits")
     p.add_argument("--network-param", action="append", default=[], metavar="NAME=VALUE", help="for example width=64")
-    p.add_argument("--schedule", choices=list(SCHEDULES), help="default: log_snr")
+    p.add_argument("--schedule", choices=list(SCHEDULES), help="default: log_snr, of bits paper")
     p.add_argument("--schedule-param", action="append", default=[], metavar="NAME=VALUE", help="for example beta_1=0.001")
-    p.add_argument("-T", type=int, help="number of diffusion steps (default 40 for points, 1000 for images)")
-    p.add_argument("--loss", choices=["bound", "simple"], help="bound: −K (default); simple: the ε-loss")
+    p.add_argument("-T", type=int, help="number of diffusion steps (default 40 for points, 1000 for images, 2000 for bits)")
+    p.add_argument("--loss", choices=["bound", "simple"], help="bound: −K (default); simple: the ε-loss, of bits the cross entropy")
     p.add_argument("--steps", type=int, help="optimiser steps (default 4000)")
     p.add_argument("--seconds", type=float, help="stop after so much training, if not before")
-    p.add_argument("--batch", type=int, help="data per step and process (default 512 points, 64 images)")
-    p.add_argument("--lr", type=float, help="learning rate (default 0.01 for points, 0.004 for images)")
+    p.add_argument("--batch", type=int, help="data per step and process (default 512 points or sequences, 64 images)")
+    p.add_argument("--lr", type=float, help="learning rate (default 0.01 for points, 0.004 for images and bits)")
     p.add_argument("--warmup", type=int, help="steps over which the learning rate rises")
     p.add_argument("--decay", choices=["cosine", "none"], help="how the learning rate falls (default cosine)")
     p.add_argument("--ema", type=float, help="decay of the weights' moving average (default 0.999)")
@@ -123,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
 
     p = command(evaluate, "report the bound K of a checkpoint and its parts")
     p.add_argument("name")
-    p.add_argument("-n", type=int, help="number of held-out data (default 4000 points, 20000 draws of images)")
+    p.add_argument("-n", type=int, help="number of held-out data (default 4000 points, 2000 sequences of bits, 20000 draws of images)")
     p.add_argument("--data", help="fail unless the checkpoint was trained on this data set")
     p.add_argument("--json", action="store_true", help="all numbers, in bits, as JSON")
 

@@ -92,9 +92,18 @@ class BinomialDiffusion(Chain):
         ones = x0.flatten(1).double().sum(1).cpu()
         return was_one * ones + was_zero * (x0[0].numel() - ones)
 
-    def prior_entropy_nats(self, dimensions: int) -> float:
-        """H_p(X⁽ᵀ⁾), the entropy of π, in nats per datum."""
-        return dimensions * float(_entropy(torch.tensor(self.rate, dtype=torch.float64)))
+    def prior_cost_nats(self, x0: Tensor) -> Tensor:
+        """−E log π(x⁽ᵀ⁾) − log π(x⁽⁰⁾) + E log π(x⁽¹⁾) in nats per datum, float64 ``[n]``, the expectations over q given x⁽⁰⁾.
+
+        That is H_p(X⁽ᵀ⁾) on average over data whose activity is ρ, and for every datum when ρ is ½; for any other ρ it is what
+        keeps K a bound, as the fixed first step is q(x⁽¹⁾|x⁽⁰⁾)π(x⁽⁰⁾)/π(x⁽¹⁾) (App. B.2).
+        """
+        bits, ones = x0[0].numel(), x0.flatten(1).double().sum(1).cpu()
+        log_one, log_zero = torch.log(torch.tensor([self.rate, 1 - self.rate], dtype=torch.float64))
+        kept = self.schedule.alpha_bar(torch.tensor([self.T, 0, 1]))[:, None]
+        active = kept * ones + self.rate * (1 - kept) * bits  # the expected number of ones at t = T, 0 and 1
+        end, start, first = active * log_one + (bits - active) * log_zero
+        return first - start - end
 
     def log_likelihood_weights(self, t: Time) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(a, b, c, d), float64, shaped as t, with log q(x⁽ᵗ⁾|x⁽⁰⁾) = Σ_i a + b x⁽ᵗ⁾_i + c x⁽⁰⁾_i + d x⁽ᵗ⁾_i x⁽⁰⁾_i in nats."""

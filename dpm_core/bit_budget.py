@@ -2,9 +2,9 @@
 
     −H − K = [H_q(X⁽¹⁾) − H] + [H(π) − H_q(X⁽ᵀ⁾)] + Σ_{t≥2} E KL(q(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾) ‖ p(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾)),
 
-and of each KL what the exact probability of every single bit still loses, because it lets bits that belong together flip apart
-(which shorter steps mend), and what learning loses to that. It holds for ρ = ½ and for the data's own mean activity, for which
-the paper's H_p(X⁽ᵀ⁾) is the cross entropy that a bound needs.
+where H(π) stands for the cross entropy that keeps K a bound (:meth:`BinomialDiffusion.prior_cost_nats`), and of each KL what the
+exact probability of every single bit still loses, because it lets bits that belong together flip apart (which shorter steps
+mend), and what learning loses to that.
 """
 
 from __future__ import annotations
@@ -61,10 +61,9 @@ def bit_budget(
             more = _averaged(diffusion, xt.double(), p, model.x0_moments(xt, t)[0].double(), t) - least
         rows = slice(int(times[0]) - 2, int(times[-1]) - 1)
         best[rows], extra[rows] = least.view(-1, n), more.view(-1, n)
-    information, entropy = _information(kernel, x0, generator), -float(_log_weights(kernel).exp().dot(_log_weights(kernel)))
+    information, entropy = _information(kernel, x0, generator), float(torch.special.entr(kernel.probabilities).sum())
     conditional = torch.stack([diffusion.marginal_entropy_nats(x0, t).mean() for t in (1, T)])
     irreducible, root = information[:-1] - information[1:], math.sqrt(n)
-    dims = x0[0].numel()
     return Budget(
         irreducible=irreducible,
         gaussian=best.mean(1) - irreducible,
@@ -73,7 +72,7 @@ def bit_budget(
         learning_error=extra.std(1, unbiased=n > 1) / root,
         entropy=entropy,
         first_step=float(conditional[0] + information[0]) - entropy,
-        prior=diffusion.prior_entropy_nats(dims) - float(conditional[1] + information[-1]),
+        prior=float(diffusion.prior_cost_nats(x0).mean() - conditional[1] - information[-1]),
         null=float(diffusion.prior(tuple(x0.shape[1:])).log_prob(x0).flatten(1).sum(1).mean()),
     )
 
@@ -93,7 +92,3 @@ def _information(kernel: EmpiricalBits, x0: Tensor, generator: torch.Generator |
     found = np.array([float(information_nats(kernel, rows, int(t), generator).mean()) for t in kept])
     falling = np.minimum.accumulate(np.maximum(found, 0.0))
     return torch.from_numpy(PchipInterpolator(kept, falling)(np.arange(1, T + 1))) if len(kept) > 1 else torch.from_numpy(falling)
-
-
-def _log_weights(kernel: EmpiricalBits) -> Tensor:
-    return kernel.log_marginal(kernel.data.double(), 0)

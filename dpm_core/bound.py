@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dpm_core.diffusion import BinomialDiffusion, Chain
+from dpm_core.diffusion import BinomialDiffusion, Chain, GaussianDiffusion
 from dpm_core.reverse import LOG_SNR_LIMIT, ReverseKernel
 from dpm_core.schedules import Time
 
@@ -28,7 +28,7 @@ class Bound:
     kl_standard_error: Tensor
     h_start: float  # H_q(X⁽¹⁾|X⁽⁰⁾)
     h_end: float  # H_q(X⁽ᵀ⁾|X⁽⁰⁾)
-    h_prior: float  # H_p(X⁽ᵀ⁾)
+    h_prior: float  # H_p(X⁽ᵀ⁾); of bits whose activity is not that of the noise: the cross entropy that keeps K a bound
     null_nats: float  # L_null: mean log likelihood of the data under π
     standard_error_nats: float  # of K, over data points (each carries all its terms)
 
@@ -89,16 +89,16 @@ def evaluate_bound(
         kl_standard_error=deviation / root,
         h_start=float(h_start.mean()),
         h_end=float(h_end.mean()),
-        h_prior=h_prior,
+        h_prior=float(h_prior.mean()),
         null_nats=_null_nats(diffusion, x0),
-        standard_error_nats=float((terms.sum(1) - h_end + h_start).std(unbiased=n > 1)) / root,
+        standard_error_nats=float((terms.sum(1) - h_end + h_start + h_prior).std(unbiased=n > 1)) / root,
     )
 
 
-def _entropies(diffusion: Chain, x0: Tensor) -> tuple[Tensor, Tensor, float]:
-    """H_q(X⁽¹⁾|x⁽⁰⁾) and H_q(X⁽ᵀ⁾|x⁽⁰⁾) per datum, and H_p(X⁽ᵀ⁾), in nats."""
+def _entropies(diffusion: Chain, x0: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """H_q(X⁽¹⁾|x⁽⁰⁾), H_q(X⁽ᵀ⁾|x⁽⁰⁾) and what the prior costs, H_p(X⁽ᵀ⁾), in nats per datum."""
     start, end = (diffusion.marginal_entropy_nats(x0, t) for t in (1, diffusion.T))
-    return start, end, diffusion.prior_entropy_nats(x0[0].numel())
+    return start, end, diffusion.prior_cost_nats(x0)
 
 
 def _null_nats(diffusion: Chain, x0: Tensor) -> float:
@@ -187,7 +187,9 @@ def estimate_bound(
     h_start, h_end, h_prior = _entropies(diffusion, x0)
     null = _null_nats(diffusion, x0)
     weight = 1 / probability[t - 2]
-    return BoundEstimate(t, torch.cat(terms).cpu().double(), diffusion.T, float(h_start.mean()), float(h_end.mean()), h_prior, null, weight)
+    return BoundEstimate(
+        t, torch.cat(terms).cpu().double(), diffusion.T, float(h_start.mean()), float(h_end.mean()), float(h_prior.mean()), null, weight
+    )
 
 
 def _probabilities(diffusion: Chain) -> Tensor:
@@ -200,7 +202,7 @@ def _probabilities(diffusion: Chain) -> Tensor:
     return (1 - EVENLY) * lost / lost.sum() + EVENLY / len(lost)
 
 
-def entropy_bounds(diffusion: Chain, dimensions: int) -> tuple[Tensor, Tensor]:
+def entropy_bounds(diffusion: GaussianDiffusion, dimensions: int) -> tuple[Tensor, Tensor]:
     """Lower and upper bound on H_q(X⁽ᵗ⁻¹⁾|X⁽ᵗ⁾) in nats for t = 2..T, each ``[T−1]`` (Eq. 24, App. A).
 
     The upper bound holds for data of at most unit variance, as it needs H_q(X⁽ᵗ⁾) ≥ H_q(X⁽ᵗ⁻¹⁾).

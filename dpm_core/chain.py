@@ -114,8 +114,8 @@ class Chain(ABC):
         """Entropy of q(x⁽ᵗ⁾|x⁽⁰⁾) in nats per datum, float64 ``[n]``."""
 
     @abstractmethod
-    def prior_entropy_nats(self, dimensions: int) -> float:
-        """H_p(X⁽ᵀ⁾), the entropy of π, in nats per datum."""
+    def prior_cost_nats(self, x0: Tensor) -> Tensor:
+        """What π costs a bound, in nats per datum, float64 ``[n]``: H_p(X⁽ᵀ⁾), where the data agree with π in the moments it knows."""
 
     def q_sample(self, x0: Tensor, t: Time, generator: torch.Generator | None = None) -> Tensor:
         """One draw of x⁽ᵗ⁾ given x⁽⁰⁾, shaped as x0."""

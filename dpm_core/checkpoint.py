@@ -60,7 +60,7 @@ class Checkpoint:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of one datum: ``(2,)``, or ``(C, H, W)``."""
+        """Shape of one datum: ``(2,)``, ``(C, H, W)``, or ``(L,)`` of bits."""
         return stored_data.shape(self.dataset)
 
 

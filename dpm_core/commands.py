@@ -30,7 +30,7 @@ IMAGE_DRAWS = 20_000  # pairs of a held-out image and a time
 
 
 def sample(args: argparse.Namespace, argv: list[str]) -> int:
-    """Draw samples and write them, in standardised units, as .npz (array "x"), .csv (points) or as a picture, .png."""
+    """Draw samples and write them as .npz (array "x", in standardised units, bits as 0 and 1), as .csv (points, bits) or .png."""
     if args.output.suffix not in (".npz", ".csv", ".png"):
         raise ValueError(f"The output must end in .npz, .csv or .png, not {args.output.suffix!r}.")
     if args.n < 1:

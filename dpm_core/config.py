@@ -47,8 +47,8 @@ class DiffusionConfig:
     def __post_init__(self) -> None:
         if self.kind not in ("gaussian", "binomial"):
             raise ConfigError(f"The diffusion must be 'gaussian' or 'binomial', not {self.kind!r}.")
-        if not 0 < self.rate < 1:
-            raise ConfigError(f"The mean activity ρ must lie above 0 and below 1, not at {self.rate:g}.")
+        if not 0.001 <= self.rate <= 0.999:
+            raise ConfigError(f"The mean activity ρ must lie above 0 and below 1, from 0.001 to 0.999, not at {self.rate:g}.")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from dpm_core.config import NetworkConfig, TrainConfig
-from dpm_core.diffusion import GaussianDiffusion
+from dpm_core.diffusion import BinomialDiffusion, GaussianDiffusion
 from dpm_core.losses import LOSSES
 from dpm_core.schedules import make_schedule
 from dpm_core.training import Trainer, build_model
@@ -30,9 +30,15 @@ class Cost:
 
 
 def estimate(
-    config: NetworkConfig, shape: tuple[int, ...], training: TrainConfig, T: int, device: str = "cpu", threads: int | None = None
+    config: NetworkConfig,
+    shape: tuple[int, ...],
+    training: TrainConfig,
+    T: int,
+    device: str = "cpu",
+    threads: int | None = None,
+    bits: bool = False,
 ) -> Cost:
-    """The cost of training this network on data of one shape (``(2,)`` or ``(C, H, W)``), in about a second.
+    """The cost of training this network on data of one shape (``(2,)``, ``(C, H, W)`` or ``(L,)``), ``bits`` or not, in about a second.
 
     Parameters are exact. Memory counts the weights, gradients, Adam's moments, the average and all that the
     forward pass keeps for the backward pass. Seconds are those of real steps on a throw-away model, at growing
@@ -41,10 +47,13 @@ def estimate(
 
     Raises ValueError, in one sentence, as :func:`dpm_core.training.build_model`.
     """
-    model = build_model(config, GaussianDiffusion(make_schedule("paper", T)), shape).to(device)
+    schedule = make_schedule("paper", T)
+    diffusion = BinomialDiffusion(schedule) if bits else GaussianDiffusion(schedule)
+    model = build_model(config, diffusion, shape).to(device)
 
     def draw(n: int, generator: torch.Generator) -> Tensor:
-        return torch.randn(n, *shape, generator=generator, device=device)
+        x = torch.randn(n, *shape, generator=generator, device=device)
+        return (x > 0).float() if bits else x
 
     trainer = Trainer(model, draw, training)
 

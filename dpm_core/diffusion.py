@@ -109,9 +109,9 @@ class GaussianDiffusion(Chain):
         """Differential entropy of q(x⁽ᵗ⁾|x⁽⁰⁾) in nats, the same for every datum, float64 ``[n]``."""
         return torch.full((len(x0),), gaussian_entropy_nats(self.schedule.noise(t), x0[0].numel()), dtype=torch.float64)
 
-    def prior_entropy_nats(self, dimensions: int) -> float:
-        """H_p(X⁽ᵀ⁾), the differential entropy of N(0, I), in nats."""
-        return gaussian_entropy_nats(torch.ones(()), dimensions)
+    def prior_cost_nats(self, x0: Tensor) -> Tensor:
+        """H_p(X⁽ᵀ⁾), the differential entropy of N(0, I), in nats per datum, float64 ``[n]``: exact for data of unit variance."""
+        return torch.full((len(x0),), gaussian_entropy_nats(torch.ones(()), x0[0].numel()), dtype=torch.float64)
 
 
 def make_diffusion(run: RunConfig) -> Chain:

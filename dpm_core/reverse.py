@@ -199,6 +199,7 @@ class EmpiricalBits(EmpiricalReverse):
         if noise != 0:
             raise ValueError("Bits have no noise of their own; it is for points.")
         super().__init__(data, diffusion, 0.0, weights)  # type: ignore[arg-type]
+        self._values = self._values[:, : self._keys.shape[0] - 2]  # a bit is its own square
         self._keys[-2] = 1.0  # where a Gaussian has |y|², bits have what does not depend on the pattern
 
     def x0_moments(self, xt: Tensor, t: Time) -> tuple[Tensor, Tensor]:
@@ -206,18 +207,23 @@ class EmpiricalBits(EmpiricalReverse):
         x = xt.flatten(1)
         p = torch.empty_like(x)
         for rows, logits in self._log_joint(x, t):
-            p[rows] = (torch.softmax(logits, 1) @ self._values[:, : x.shape[1]]).clamp(0, 1).to(x.dtype)
+            p[rows] = (torch.softmax(logits, 1) @ self._values).clamp(0, 1).to(x.dtype)
         return p.view_as(xt), (p * (1 - p)).view_as(xt)
 
     def under(self, diffusion: BinomialDiffusion) -> EmpiricalReverse:  # type: ignore[override]
         """The exact reverse kernel of the same patterns under another diffusion."""
         return EmpiricalBits(self.data, diffusion, 0.0, self.weights)
 
+    @property
+    def probabilities(self) -> Tensor:
+        """Of each pattern, float64 ``[N]``."""
+        return self._keys[-1].exp()
+
     def weighed(self, log_r: Tensor) -> EmpiricalBits:
         """The same patterns, each as likely as before times r; ``log_r`` ``[N]`` in nats. Raises ValueError where nothing is left."""
         log_weights = self._keys[-1] + log_r.double()
         if not bool((log_weights > -math.inf).any()):
-            raise ValueError("No pattern of the data is like this; free some of the bits.")
+            raise ValueError("No pattern of the data is like this; fewer bits must be known.")
         kept = log_weights > -math.inf
         return EmpiricalBits(self.data[kept], self.diffusion, 0.0, torch.softmax(log_weights[kept], 0))
 
@@ -237,9 +243,9 @@ class EmpiricalBits(EmpiricalReverse):
         """Blocks of rows with log w_j q(x_i|y_j), float64 ``[rows, N]``: linear in the patterns, so one matrix product."""
         x = x.double()
         if isinstance(t, int) and t == 0:  # nothing has flipped yet; a finite stand-in for log 0
-            a, b, c, d = (torch.full((1, 1), value).double() for value in (0.0, -NEVER, -NEVER, 2 * NEVER))
+            a, b, c, d = (torch.full((1, 1), value).to(x) for value in (0.0, -NEVER, -NEVER, 2 * NEVER))
         else:
-            a, b, c, d = (value.reshape(-1, 1) for value in self.diffusion.log_likelihood_weights(t))
+            a, b, c, d = (value.to(x).reshape(-1, 1) for value in self.diffusion.log_likelihood_weights(t))
         own = (a * x.shape[1] + b * x.sum(1, keepdim=True)).expand(len(x), 1)
         queries = torch.cat([d * x + c, own, torch.ones_like(own)], 1)
         size = max(1, BLOCK_ELEMENTS // self._keys.shape[1])

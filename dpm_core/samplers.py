@@ -161,9 +161,10 @@ def _start(diffusion: Chain, shape_or_xT: tuple[int, ...] | Tensor, generator: t
 
 def _moved(x: Tensor, diffusion: Chain, factor: Factor, generator: torch.Generator | None) -> Tensor:
     """A draw x of π made one of π times the factor; of bits only those are drawn anew that the factor speaks of."""
-    if isinstance(prior := diffusion.prior(tuple(x.shape)), Bernoulli):
-        p = condition(prior, factor, diffusion.T)
-        return torch.where(p.mean == prior.mean, x, draw(p, generator))
+    if isinstance(prior := diffusion.prior(()), Bernoulli):
+        rate = prior.mean.to(x).expand_as(x)
+        p = condition(Bernoulli(rate, validate_args=False), factor, diffusion.T)
+        return torch.where(p.mean == rate, x, draw(p, generator))
     return from_noise(condition(Normal(torch.zeros_like(x), torch.ones_like(x), validate_args=False), factor, diffusion.T), x)
 
 
@@ -172,8 +173,3 @@ SAMPLERS: dict[str, Callable[..., Iterator[Step]]] = {
     "ddim": ddim,
     "probability_flow": probability_flow,
 }
-
-
-def samplers_of(diffusion: Chain) -> tuple[str, ...]:
-    """The names of the samplers that can undo a diffusion."""
-    return tuple(SAMPLERS) if isinstance(diffusion, GaussianDiffusion) else ("ancestral",)

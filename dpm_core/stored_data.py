@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dpm_core.config import DataConfig, RunConfig
 from dpm_core.data import ising
-from dpm_core.data.bits import BIT_SETS, BitDataset, BitSpec, from_patterns, make_bits
+from dpm_core.data.bits import BIT_SETS, BitDataset, BitSpec, from_patterns, make_bits, shape_of
 from dpm_core.data.images import IMAGE_SETS, ImageDataset, ImageSpec
 from dpm_core.data.toy2d import NOISE_RANGE, DataError, PlaneDataset, make_dataset
 
@@ -91,8 +91,10 @@ def _spec(config: DataConfig, constants: Any) -> ImageSpec:
 def _bit_spec(config: DataConfig, constants: Any) -> BitSpec:
     shape, rate = tuple(constants["shape"]), float(constants["rate"])
     whole = all(isinstance(v, int) and not isinstance(v, bool) and v >= 1 for v in shape)
-    if not whole or len(shape) not in (1, 3) or not 1 <= math.prod(shape) <= MAX_BITS or not 0 < rate < 1:
+    if not whole or not 1 <= math.prod(shape) <= MAX_BITS or not 0 < rate < 1:
         raise DataError("its data constants are out of range.")
+    if shape != (shape_of(config.name, config.params) or shape[:1]):
+        raise DataError(f"data of the shape {shape} are not what its data set makes.")
     return BitSpec(config.name, str(constants["title"])[:80], shape, rate)
 
 
@@ -103,15 +105,13 @@ def _bits(config: DataConfig, constants: Any, tensors: dict[str, Tensor]) -> Bit
         rows, weights = tensors["data.patterns"], tensors["data.weights"].double()
         if rows.dtype != torch.uint8 or rows.shape[1:] != spec.shape or weights.shape != rows.shape[:1]:
             raise DataError("its patterns do not fit their description.")
-        if not bool((weights > 0).all() and weights.isfinite().all()):
+        if not bool((weights > 0).all() and weights.sum().isfinite()):
             raise DataError("the weights of its patterns are not positive.")
         found = from_patterns("patterns", spec.title, rows.numpy(), weights.numpy())
     elif config.name == "heartbeat" or (config.name == "ising" and math.prod(spec.shape) <= ising.LISTED**2):
         found = make_bits(config.name, config.params)
     else:
         return spec
-    if found.shape != spec.shape:
-        raise DataError("its patterns do not fit their description.")
     return dataclasses.replace(found, title=spec.title, rate=spec.rate)
 
 

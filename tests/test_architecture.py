@@ -78,7 +78,7 @@ ALLOWED = {
     "data.images": {"data.cifar10", "data.dead_leaves", "data.fetch", "data.idx", "data.textures", "data.toy2d"},
     "data.heartbeat": {"data.toy2d"},
     "data.ising": {"data.toy2d"},
-    "data.bits": {"data", "data.heartbeat", "data.images", "data.ising", "data.toy2d", "diffusion", "reverse", "schedules"},
+    "data.bits": {"data", "data.fetch", "data.heartbeat", "data.images", "data.ising", "data.toy2d", "diffusion", "reverse", "schedules"},
     "data.sources": {"config", "data.bits", "data.fetch", "data.images", "data.toy2d", "data.uploads", "diffusion", "reverse"},
     "stored_data": {"config", "data", "data.bits", "data.images", "data.ising", "data.toy2d"},
     "cost": {"losses", "config", "schedules", "diffusion", "training"},

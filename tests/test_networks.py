@@ -380,6 +380,7 @@ def test_state_carries_the_whole_network(name, shape):
         ("multiscale", (1, 8, 8), {"levels": 2}, "does not take these parameters"),
         ("bit_mlp", (20,), {"depth": 0}, "a depth up to 16"),
         ("sigmoid", (20,), {"units": 0}, "1 to 1,024 units"),
+        ("sigmoid", (1, 200, 300), {}, "fewer units"),
     ],
 )
 def test_what_cannot_be_built_is_said_in_a_sentence(name, shape, params, sentence):

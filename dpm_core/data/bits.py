@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from dpm_core.data import heartbeat, ising
+from dpm_core.data.fetch import Progress
 from dpm_core.data.images import make_images
 from dpm_core.data.toy2d import DataError
 from dpm_core.diffusion import BinomialDiffusion
@@ -23,6 +24,7 @@ from dpm_core.reverse import EmpiricalBits
 from dpm_core.schedules import make_schedule
 
 MAX_PATTERNS = 1 << 16  # that are listed
+MAX_LISTED_BITS = 1 << 22  # in all of them
 RATES = (0.02, 0.98)  # of the noise: data of which nearly all is 0 or 1 still need bits that flip both ways
 HALF_GREY = 127
 HELD_OUT = 512  # lattices of those that were drawn
@@ -123,6 +125,16 @@ class BitDataset(BitSpec):
 _ANY = BinomialDiffusion(make_schedule("constant", 2))  # t = 0 is the data under any schedule
 
 
+def shape_of(name: str, params: Params = ()) -> tuple[int, ...] | None:
+    """The shape of a set's data without making it; None of patterns, which may have any. Raises DataError as :func:`make_bits`."""
+    chosen = _checked(name, params)
+    if name == "heartbeat":
+        return (chosen["length"],)
+    if name == "ising":
+        return (1, chosen["size"], chosen["size"])
+    return {"binary_digits": (1, 8, 8), "binary_mnist": (1, 28, 28)}.get(name)
+
+
 def from_patterns(name: str, title: str, patterns: np.ndarray | Tensor, weights: np.ndarray | None = None) -> BitDataset:
     """The set that these patterns ``[N, ...]`` are, alike unless weighted; the same one twice counts twice.
 
@@ -135,8 +147,9 @@ def from_patterns(name: str, title: str, patterns: np.ndarray | Tensor, weights:
         raise DataError("Patterns hold 0 and 1 only.")
     share = np.full(len(rows), 1 / len(rows)) if weights is None else np.asarray(weights, float) / np.sum(weights)
     distinct, which = np.unique(rows.reshape(len(rows), -1).astype(np.uint8), axis=0, return_inverse=True)
-    if len(distinct) > MAX_PATTERNS:
-        raise DataError(f"These are {len(distinct):,} different patterns; up to {MAX_PATTERNS:,} can be listed.")
+    if len(distinct) > MAX_PATTERNS or distinct.size > MAX_LISTED_BITS:
+        most = min(MAX_PATTERNS, MAX_LISTED_BITS // distinct.shape[1])
+        raise DataError(f"These are {len(distinct):,} different patterns of {distinct.shape[1]} bits; up to {most:,} can be listed.")
     total = np.bincount(which.ravel(), share)
     kept = torch.from_numpy(distinct.reshape(-1, *rows.shape[1:]))
     rate = round(float(np.clip(total @ distinct.mean(1), *RATES)), 4)
@@ -164,10 +177,10 @@ BIT_SETS: dict[str, BitSetInfo] = {
 FROM_IMAGES = {"binary_digits": "digits", "binary_mnist": "mnist"}
 
 
-def make_bits(name: str, params: Params = (), patterns: np.ndarray | None = None) -> BitDataset:
+def make_bits(name: str, params: Params = (), patterns: np.ndarray | None = None, progress: Progress | None = None) -> BitDataset:
     """The data set ``name`` with ``params`` as (name, value) pairs, those of BIT_SETS unless given; "patterns" needs some.
 
-    Raises DataError.
+    Files that are missing are downloaded where that is possible, ``progress`` told. Raises DataError.
     """
     chosen = _checked(name, params)
     title = BIT_SETS[name].title
@@ -182,7 +195,7 @@ def make_bits(name: str, params: Params = (), patterns: np.ndarray | None = None
         rows, weights = ising.lattices(size, float(chosen["temperature"]))
         title = f"{title} {size} × {size}"
         return _pool(name, title, rows[HELD_OUT:], rows[:HELD_OUT]) if weights is None else from_patterns(name, title, rows, weights)
-    images = make_images(FROM_IMAGES[name])
+    images = make_images(FROM_IMAGES[name], progress=progress)
     return _pool(name, title, *((pool.numpy() > HALF_GREY).astype(np.uint8) for pool in (images.train, images.held_out)))
 
 

@@ -32,7 +32,7 @@ def make(name: str, noise: float | None = None, params: Params = (), progress: P
         return make_images("image", params, picture), DataConfig("image", params=params)
     if name in BIT_SETS:
         _no_noise(noise)
-        return make_bits(name, params), DataConfig(name, params=params)
+        return make_bits(name, params, progress=progress), DataConfig(name, params=params)
     if path.suffix.lower() in TABLES and uploads.looks_like_bits(raw := _read(path, uploads.MAX_BYTES)):
         _no_noise(noise)
         found = make_bits("patterns", params, uploads.read_bits(raw))

@@ -1,4 +1,4 @@
-"""Reading what a person brings: two columns of numbers, or a picture."""
+"""Reading what a person brings: two columns of numbers, rows of bits, or a picture."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ def looks_like_bits(raw: bytes) -> bool:
     """Whether a table's first row is one of digits that are not two numbers: bits, not points."""
     first = raw[:4096].decode("utf-8-sig", "replace").strip().split("\n", 1)[0].strip()
     cells = first.translate(_SEPARATORS).split()
-    return len(cells) != 2 and all(set(cell) <= set("01") if len(cells) == 1 else len(cell) == 1 and cell.isdigit() for cell in cells)
+    return len(cells) not in (0, 2) and all(
+        set(cell) <= set("01") if len(cells) == 1 else len(cell) == 1 and cell.isdigit() for cell in cells
+    )
 
 
 def read_bits(raw: bytes) -> np.ndarray:

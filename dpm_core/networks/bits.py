@@ -10,6 +10,8 @@ from torch.nn import functional
 
 from dpm_core.networks.embedding import LogSNREmbedding
 
+MOST = 16_000_000  # numbers in all readouts together: 64 MB
+
 
 class SigmoidMLP(nn.Module):
     """The paper's heartbeat network (App. D.1.2): ``depth`` layers of ``units`` sigmoids shared over all times, a readout for each.
@@ -22,6 +24,9 @@ class SigmoidMLP(nn.Module):
         if not (1 <= units <= 1024 and 1 <= depth <= 8):
             raise ValueError("The sigmoid network takes 1 to 1,024 units and a depth of 1 to 8.")
         bits = math.prod(shape)
+        if (T + 1) * units * bits > MOST:
+            readouts = f"{(T + 1) * units * bits / 1e6:,.0f} million numbers"
+            raise ValueError(f"A readout for each of {T:,} steps would hold {readouts}; use the MLP, fewer steps or fewer units.")
         layers = [nn.Linear(bits if i == 0 else units, units) for i in range(depth)]
         for layer in layers:
             nn.init.xavier_normal_(layer.weight, gain=4.0)  # the slope of a sigmoid is a quarter: signals keep their size

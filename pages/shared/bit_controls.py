@@ -22,13 +22,15 @@ TOO_MANY = ("binary_mnist",)
 LATTICES = (3, 4, 8, 16)
 TEMPERATURES = (1.0, 1.5, 2.0, 2.269, 2.5, 3.0, 5.0)
 ROWS, COLUMNS = 4, 12  # of the pad
+WRITTEN_OUT = 40  # rows that a snippet holds
 FIRST_CELLS = "110000110000001100001100000011000011101010101010"
 RATES = {"data": "As active as the data", "half": "Half of all bits"}
 
 
 @dataclass(frozen=True)
 class BitSource:
-    """Where bits come from: a set by name with its parameters, or the person's own patterns as uint8 bytes ``[N, L]``.
+    """Where bits come from: a set by name with its parameters, or the person's own patterns as uint8 bytes ``[N, L]``, with
+    float64 ``weights`` ``[N]`` unless all are alike.
 
     ``rate``: ρ, the mean activity of the noise; None is that of the data.
     """
@@ -39,6 +41,7 @@ class BitSource:
     size: tuple[int, ...] = ()
     title: str = ""
     rate: float | None = None
+    weights: bytes = b""
 
     def config(self) -> DataConfig:
         """The description that checkpoints and the command line use; it does not hold a person's own patterns."""
@@ -49,7 +52,10 @@ class BitSource:
         if (images_of := bits.FROM_IMAGES.get(self.name)) and (sentence := images.available(images_of)):
             raise DataError(sentence)
         rows = np.frombuffer(self.patterns, np.uint8).reshape(self.size) if self.size else None
-        made = bits.make_bits(self.name, self.params, rows)
+        if rows is not None and self.weights:
+            made = bits.from_patterns(self.name, self.title, rows, np.frombuffer(self.weights))
+        else:
+            made = bits.make_bits(self.name, self.params, rows)
         return replace(made, title=self.title or made.title, rate=self.rate or made.rate)
 
     @classmethod
@@ -57,8 +63,8 @@ class BitSource:
         """What a checkpoint was trained on, with its noise."""
         data, rate = loaded.config.data, loaded.config.diffusion.rate
         if data.name == "patterns":
-            rows = loaded.dataset.patterns.numpy()
-            return cls(data.name, (), rows.tobytes(), rows.shape, loaded.dataset.title, rate)
+            rows, weights = loaded.dataset.patterns.numpy(), loaded.dataset.weights.numpy()
+            return cls(data.name, (), rows.tobytes(), rows.shape, loaded.dataset.title, rate, weights.tobytes())
         return cls(data.name, data.params, rate=rate)
 
 
@@ -162,5 +168,7 @@ def python(found: BitSource) -> str:
     """The source as the Python that makes it."""
     if found.size:
         rows = np.frombuffer(found.patterns, np.uint8).reshape(found.size)
+        if len(rows) > WRITTEN_OUT:
+            return f'make_bits("patterns", patterns=uploads.read_bits(open({found.title!r}, "rb").read()))'
         return f'make_bits("patterns", patterns=np.array({rows.tolist()}))'
     return f"make_bits({found.name!r}, {found.params!r})"

@@ -41,7 +41,8 @@ def left_bits(source: BitSource, config: ScheduleConfig) -> float:
     if float(process.schedule.alpha_bar(process.T)) == 0:
         return 0.0
     x0 = data.sample(500, torch.Generator().manual_seed(3))
-    nats = process.prior_entropy_nats(data.dims) - float(process.marginal_entropy_nats(x0, process.T).mean())
+    p = process.q_marginal(x0.double(), process.T)
+    nats = float(torch.distributions.kl_divergence(p, process.prior(tuple(x0.shape))).flatten(1).sum(1).mean())
     return max(0.0, nats) / NATS_PER_BIT / data.dims
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from dpm_core.binomial import BinomialDiffusion
+from dpm_core.schedules import Schedule
 from pages.shared.player.pack import Formula, Images, Number, Stage
 
 
@@ -71,10 +72,19 @@ def forward_stage(
             if panels[1].id == "told"
             else "Beside it, [one jump](told) from the start: the same law. "
         )
-        + "With β<sub>t</sub> = 1/(T−t+1) the same number of bits is lost in every step, and at t = T exactly none is left."
+        + _pace(schedule)
     )
     start = list(times)[int(np.abs(schedule.noise(t).numpy() - 0.4).argmin())]
     return Stage(panels, list(times), schedule.T, readouts=(*readouts, kernel), caption=caption, name="dpm-forward", start=start)
+
+
+def _pace(schedule: Schedule) -> str:
+    """What the schedule does to the signal, in a sentence."""
+    lost = -np.diff(schedule.alpha_bar(torch.arange(schedule.T + 1)).numpy())
+    if lost[1:].max() < 1.01 * lost[1:].min():
+        return "The same share of all bits is lost in every step, and at t = T exactly nothing is left."
+    t = int(lost.argmax()) + 1
+    return f"This schedule loses most of the signal around t = {t:,}."
 
 
 def reverse_stage(

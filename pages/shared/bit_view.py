@@ -19,6 +19,7 @@ from pages.shared.player import player
 USUAL_STEPS = 50
 ROWS = (8, 16, 32, 64, 100, 200)
 GIF_FRAMES = 61
+MOST_STEPS = 1 << 23  # steps times patterns
 
 
 def settings(source: BitSource) -> tuple[int, int, bool]:
@@ -38,6 +39,7 @@ def forward(source: BitSource, schedule: ScheduleConfig, how: tuple[int, int, bo
     player(shown.payload, key="forward")
     python = f"""import numpy as np
 import torch
+from dpm_core.data import uploads
 from dpm_core.data.bits import make_bits
 from dpm_core.diffusion import BinomialDiffusion
 from dpm_core.schedules import make_schedule
@@ -56,10 +58,17 @@ print(diffusion.q_sample(x0, {schedule.T // 2}).shape)  # one jump to the middle
 def reverse_settings(source: BitSource, schedule: ScheduleConfig) -> tuple[int, int, int, bool]:
     """(steps, n, seed, whether pulses are aligned), from controls."""
     options = sorted({s for s in (10, 20, 50, 100, 250, 500, 1000) if s < schedule.T} | {schedule.T})
+    if bit_work.exact_at_hand(source):  # so many states times so many patterns can be waited for
+        options = [s for s in options if s * len(cached.bits(source).patterns) <= MOST_STEPS] or options[:1]
     with st.container(key="steps"):
         help = "Fewer steps than T jump over times."
         steps = controls.linked(
-            st.select_slider, "Sampler steps", options, min(USUAL_STEPS, schedule.T), key=f"bit_steps_{schedule.T}", help=help
+            st.select_slider,
+            "Sampler steps",
+            options,
+            min(USUAL_STEPS, options[-1]),
+            key=f"bit_steps_{schedule.T}_{len(options)}",
+            help=help,
         )
     return (steps, *settings(source))
 
@@ -77,7 +86,8 @@ from dpm_core.samplers import ancestral
 loaded = load({Path(ref.path).stem!r})
 model, shape = loaded.model, loaded.shape"""
     else:
-        made = f"""from dpm_core.data.bits import make_bits
+        made = f"""from dpm_core.data import uploads
+from dpm_core.data.bits import make_bits
 from dpm_core.diffusion import BinomialDiffusion
 from dpm_core.samplers import ancestral
 from dpm_core.schedules import make_schedule

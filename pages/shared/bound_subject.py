@@ -93,6 +93,8 @@ def table(subject: Subject, seed: int) -> tuple[dict[str, np.ndarray], dict[str,
 
 def python(subject: Subject, seed: int) -> str:
     """The Python that makes the budget."""
+    if subject.images and subject.ref is None and not subject.job:
+        return "# These bits have too many patterns for a best chain without a network: choose a model."
     if subject.images or subject.job:
         name = subject.title if subject.job else file_name(subject)
         return f"""import torch
@@ -138,6 +140,7 @@ model = None"""
 import torch
 from dpm_core import checkpoint
 from dpm_core.bit_budget import bit_budget
+from dpm_core.data import uploads
 from dpm_core.data.bits import make_bits
 from dpm_core.diffusion import BinomialDiffusion
 from dpm_core.schedules import make_schedule

@@ -61,7 +61,7 @@ def _exact(source: BitSource, schedule: ScheduleConfig, cells: str):
 def complete(ref: cached.ModelRef, source: BitSource, schedule: ScheduleConfig, cells: str, rule: str, steps: int, seed: int) -> Completed:
     """Completions by a model, beside exact ones. Raises ValueError where no pattern of the data fits."""
     model, exact = cached.model(ref).model, _exact(source, schedule, cells)
-    fitting, wanted = exact.data, exact.log_marginal(exact.data.double(), 0).exp().numpy()
+    fitting, wanted = exact.data, exact.probabilities.numpy()
     shares, draws = {}, np.random.default_rng(seed)
     for each in RULES:
         *_, (_, last) = _run(model, cells, each, steps, JUDGED, seed + 5)

@@ -28,6 +28,7 @@ LEAVE = 1.0  # seconds for which an older filling is waited for
 def models(picture: Picture) -> tuple[dict[str, str], str]:
     """What can fill the picture, by name, and a sentence on what cannot."""
     found, others = [], []
+    black_and_white = bool(np.isin(picture.pixels, (0, 255)).all())
     for name, path in checkpoint.list_checkpoints().items():
         run, shape = described(cached.ModelRef.of(path))
         if run is None or len(shape) != 3:
@@ -35,8 +36,9 @@ def models(picture: Picture) -> tuple[dict[str, str], str]:
         if misfit(run, shape, picture.pixels):
             others.append(f"{shape[2]} × {shape[1]}")
         else:
-            found.append((run.network.name != "unet", name, kernel_view.model_title(path, path.stat().st_mtime)))
-    trained = {name: title for _, name, title in sorted(found)}  # U-Nets first
+            other_kind = (run.diffusion.kind == "binomial") != black_and_white
+            found.append((run.network.name != "unet" or other_kind, name, kernel_view.model_title(path, path.stat().st_mtime)))
+    trained = {name: title for _, name, title in sorted(found)}  # U-Nets of such pictures first
     fits = {PATCHES: "Its own patches: nothing to train"} | LEARNED_HERE | trained
     sizes = ", ".join(dict.fromkeys(others))
     return fits, f"Trained models at hand that do not fit this picture make {sizes} pixels." if sizes and not trained else ""

@@ -122,7 +122,8 @@ def setup() -> Setup:
         name = controls.choose("Schedule", controls.SCHEDULE_TITLES, "schedule", proposed.schedule.name)
         T = controls.whole("Steps T of the chain", 2, 2000, proposed.schedule.T, f"T{own}")
         batch = controls.linked(st.select_slider, "Batch", BATCHES, like.batch, key=f"batch{own}")
-        loss = controls.choose("Loss", LOSS_TITLES, f"loss{own}", like.loss)
+        losses = LOSS_TITLES | ({"simple": "Simple (cross entropy)"} if kind == "bits" else {})
+        loss = controls.choose("Loss", losses, f"loss{own}", like.loss)
         ema = controls.linked(
             st.select_slider, "Average of the weights (EMA)", [0.0, 0.9, 0.99, 0.999, 0.9999], 0.999, key="ema",
             help="Samples and K come from a moving average of the weights, which is steadier than the weights.",
@@ -167,15 +168,23 @@ def _device(kind: str) -> str:
 
 def cost_in_words(setup: Setup) -> str:
     """What a run will take, before it is started. Raises ValueError where the network does not fit the data."""
-    guess = _cost(setup.run.network, setup.shape, setup.run.training.loss, setup.run.training.batch, setup.run.schedule.T, setup.job.device)
+    guess = _cost(
+        setup.run.network,
+        setup.shape,
+        setup.run.training.loss,
+        setup.run.training.batch,
+        setup.run.schedule.T,
+        setup.job.device,
+        setup.kind == "bits",
+    )
     pace = f"{guess.seconds_per_step:.2f} s" if guess.seconds_per_step >= 0.1 else f"{1000 * guess.seconds_per_step:.0f} ms"
     return f"{count(guess.parameters)} parameters, about {guess.memory_bytes / 1e6:,.0f} MB and {pace} per step"
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _cost(network: NetworkConfig, shape: tuple[int, ...], loss: str, batch: int, T: int, device: str) -> cost.Cost:
+def _cost(network: NetworkConfig, shape: tuple[int, ...], loss: str, batch: int, T: int, device: str, bits: bool) -> cost.Cost:
     """Measured once: it takes about a second."""
-    return cost.estimate(network, shape, TrainConfig(loss=loss, batch=batch), T, device)
+    return cost.estimate(network, shape, TrainConfig(loss=loss, batch=batch), T, device, bits=bits)
 
 
 def count(n: int) -> str:

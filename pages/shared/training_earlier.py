@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import streamlit as st
@@ -122,7 +123,8 @@ def source_of(setup: Setup, info: jobs.RunInfo) -> Source:
     if data.name in IMAGE_SETS and data.name != "image":
         return ImageSource(data.name, data.params)
     if data.name in BIT_SETS and data.name != "patterns":
-        return BitSource(data.name, data.params, rate=info.config.run.diffusion.rate)
+        source, rate = BitSource(data.name, data.params), info.config.run.diffusion.rate
+        return source if cached.bits(source).rate == rate else replace(source, rate=rate)  # as the controls have it
     if data_config(setup.source) == data:
         return setup.source
     raise DataError(f"The run {info.name} was trained on data of your own; choose that data first.")

@@ -30,7 +30,7 @@ with st.sidebar:
     T = controls.whole("Steps T", 2, 2000, BIT_RUN.schedule.T if bits else 40, "T")
     seed = controls.seed()
 
-configs = {name: controls.with_points(name, T) for name in names}
+configs = {name: bit_controls.flipping(config) if bits else config for name in names for config in [controls.with_points(name, T)]}
 schedules = {name: cached.diffusion(config).schedule for name, config in configs.items()}
 dark = st.context.theme.type == "dark"
 

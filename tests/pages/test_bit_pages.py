@@ -13,9 +13,10 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from dpm_core import checkpoint, jobs
+from dpm_core.__main__ import main
 from dpm_core.config import ScheduleConfig
 from dpm_core.data.bits import make_bits
-from pages.shared import bit_pad, bit_schedule, bit_stages, bit_work, cached, completing, likelihood_bits, state
+from pages.shared import bit_pad, bit_schedule, bit_stages, bit_work, cached, completing, likelihood_bits, training_earlier, training_runs
 from pages.shared.bit_controls import COLUMNS, FIRST_CELLS, ROWS, BitSource
 from pages.shared.player import pack, unpack
 from tests.pages.test_bits import texts
@@ -118,6 +119,47 @@ def test_train_on_bits_step_by_step_to_a_checkpoint(own_folders):
     assert not cards.error and "mine" in texts(cards)
 
 
+def test_a_persons_own_rows_keep_their_weights(own_folders):
+    """A row given twice is twice as likely, on the pages as in the checkpoint."""
+    (own_folders / "mine.csv").write_text("0,1,1,0\n0,1,1,0\n1,0,0,1\n")
+    tiny = ["-T", "10", "--steps", "3", "--batch", "8", "--network-param", "width=8"]
+    assert main(["train", "--data", str(own_folders / "mine.csv"), *tiny, "--name", "twice"]) == 0
+    source = BitSource.of(checkpoint.load("twice"))
+    assert cached.bits(source).weights.tolist() == pytest.approx([2 / 3, 1 / 3])
+    app = open_page("measure/bound")
+    check(app.selectbox(key="bits_of").set_value("twice").run())
+    assert not app.error and f"{-0.918:.2f} bits".replace("-", "−") in texts(app)
+    assert not open_page("understand/reverse", model="twice").error
+
+
+def test_bits_that_cannot_be_had_are_said_in_a_sentence():
+    for page, query in {"understand/reverse": {"model": "exact"}, "measure/bound": {"bits_of": "exact"}, "understand/forward": {}}.items():
+        app = open_page(page, data="heartbeat", jitter="3", **query)
+        assert [error.value for error in app.error] == [
+            "Beats may come early or late by less than half a period, so that none overtakes another."
+        ]
+    app = open_page("measure/bound", bits_of="exact", data="binary_digits")
+    assert "too many patterns" in app.error[0].value
+
+
+def test_a_run_of_bits_taken_up_again_is_the_controls_run(own_folders):
+    app = open_page("train/train", data="heartbeat", T_bits="10", max_steps_bits="20", batch_bits="32")
+    app.button(key="start").click()
+    check(app.run())
+    (job,) = jobs.jobs() or [training_runs.known()[0]]
+    assert job.join(60)
+    (info,) = jobs.runs()
+    setup = training_runs.set_up(job)
+    assert training_earlier.source_of(setup, info) == setup.source
+
+
+def test_black_and_white_digits_do_not_fill_grey_ones():
+    grey = open_page("posterior/inpaint", picture_name="digits")
+    assert grey.selectbox(key="filler_small").value == "digits_unet"
+    bits = open_page("posterior/inpaint", picture_name="binary_digits")
+    assert bits.selectbox(key="filler_small").value == "binary_digits_unet"
+
+
 def test_bound_splits_bits():
     app = open_page("measure/bound")
     check(app.selectbox(key="bits_of").set_value("heartbeat_mlp").run())
@@ -156,7 +198,7 @@ def test_completing_a_sequence():
     assert float(x[:, :2].sum()) == 0
     app.session_state["held"] = "11" + 18 * "."
     check(app.run())
-    assert [error.value for error in app.error] == ["No pattern of the data is like this; free some of the bits."]
+    assert [error.value for error in app.error] == ["No pattern of the data is like this; fewer bits must be known."]
     assert app.session_state["held"].startswith("11")
 
 
@@ -177,14 +219,17 @@ def test_snippets_run(page, query):
 
 
 def test_links_with_nonsense_are_ignored():
-    for query in ({"cells": "01x"}, {"cells": "0" * 3}, {"held": "2222"}, {"bits_at": "01"}):
-        app = open_page("understand/forward", data="painted", **query)
-        assert not app.error and not app.exception
+    for cells in ("01x", "0" * 3):
+        app = open_page("understand/forward", data="painted", cells=cells)
+        assert not app.error and app.session_state["cells"] == FIRST_CELLS
+    app = open_page("posterior/inpaint", picture_name="bits", held="2222")
+    assert not app.error and app.session_state["held"] == "00" + 18 * "."
+    app = open_page("measure/likelihood", likelihood_of="Heartbeat · MLP · T = 2000", bits_at="01")
+    assert not app.error and len(app.session_state["bits_at"]) == 20
     assert len(FIRST_CELLS) == ROWS * COLUMNS
     for cells, free in (("0.", False), ("012", True), (None, True), ("0" * 5, True)):
         with pytest.raises(ValueError, match="cells"):
             bit_pad.check(cells, 3, free)
-    assert state is not None
 
 
 def test_flips_and_information_over_t():

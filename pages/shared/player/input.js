@@ -83,7 +83,8 @@ function imageTip(p, view) {
   const grid = imageGrid(p, view)
   const ratio = pixelRatio(panel)
   const [left, top] = cornerOf(grid, p.hover.index)
-  const values = pixelValues(panel, p.frame, p.hover)
+  const shares = panel.tint && !panel.bits // 0..255 stands for a probability
+  const values = pixelValues(panel, p.frame, p.hover).map((v) => (shares ? (v / 255).toFixed(2) : v))
   const caption = panel.captions[p.hover.index]
   const raster = panel.tint && panel.n === 1 // rows are sequences
   return {
