@@ -10,6 +10,7 @@ import streamlit as st
 import torch
 from torch import Tensor
 
+from dpm_core.bit_budget import information_nats
 from dpm_core.bound import NATS_PER_BIT
 from dpm_core.config import ScheduleConfig
 from dpm_core.diffusion import Step
@@ -81,17 +82,10 @@ def _told(kernel: EmpiricalBits | ReverseModel, x: Tensor, t: int) -> np.ndarray
 
 
 def _information(kernel: EmpiricalBits, x0: Tensor, times: list[int]) -> list[float]:
-    """I(X⁽⁰⁾;X⁽ᵗ⁾) in bits per datum: the mean of log q(x⁽ᵗ⁾|x⁽⁰⁾) − log q(x⁽ᵗ⁾), the same noise at every time; linear in between."""
-    kept, out = [times[i] for i in frame_numbers(len(times), KEYFRAMES)], []
-    for t in kept:
-        draws = torch.Generator().manual_seed(22)
-        if t == 0:
-            out.append(-float(kernel.log_marginal(x0, 0).mean()) / NATS_PER_BIT)
-            continue
-        xt = kernel.diffusion.q_sample(x0, t, draws)
-        gain = kernel.diffusion.q_marginal(x0.double(), t).log_prob(xt.double()).flatten(1).sum(1) - kernel.log_marginal(xt, t)
-        out.append(max(0.0, float(gain.mean()) / NATS_PER_BIT))
-    return np.interp(times, kept, out).tolist()
+    """I(X⁽⁰⁾;X⁽ᵗ⁾) in bits per datum, with the same noise at every time that is looked at, linear in between."""
+    kept = [times[i] for i in frame_numbers(len(times), KEYFRAMES)]
+    left = [float(information_nats(kernel, x0, t, torch.Generator().manual_seed(22)).mean()) / NATS_PER_BIT for t in kept]
+    return np.interp(times, kept, np.maximum(left, 0.0)).tolist()
 
 
 @st.cache_data(max_entries=16, show_spinner=False)

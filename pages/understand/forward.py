@@ -11,20 +11,18 @@ from dpm_core.schedules import ScheduleError
 from pages.shared import bit_controls, bit_view, cached, controls, frame, image_controls, image_view
 from pages.shared.player import player
 
-frame.open_page("Forward", "Every step shrinks the data a little and adds a little noise, until nothing is left of where it started.")
+frame.open_page(
+    "Forward", "Every step takes a little of the data away and puts noise in its place, until nothing is left of where it started."
+)
 with st.sidebar:
     source = image_controls.any_source(cuts=False)
     images = isinstance(source, image_controls.ImageSource)
-    try:
-        if isinstance(source, bit_controls.BitSource):
-            schedule, how = bit_controls.schedule_config(), bit_view.settings(source)
-        else:
-            schedule = controls.schedule_config(T=1000 if images else 40)
-            n = image_view.number_of_images(source) if images else controls.particles()
-            seed = controls.seed()
-    except DataError as error:
-        st.error(str(error))
-        st.stop()
+    if isinstance(source, bit_controls.BitSource):
+        schedule, how = bit_controls.schedule_config(), bit_view.settings(source)
+    else:
+        schedule = controls.schedule_config(T=1000 if images else 40)
+        n = image_view.number_of_images(source) if images else controls.particles()
+        seed = controls.seed()
 
 try:
     if isinstance(source, bit_controls.BitSource):

@@ -13,7 +13,10 @@ CARDS = {
         "Watch it come back",
         "A learned network beside the exact answer, from the same noise. Click a particle to see where it came from.",
     ),
-    "train/train": ("Train one live", "Digits or a swiss roll, from noise to shape before your eyes, one step at a time if you like."),
+    "train/train": (
+        "Train one live",
+        "Digits, a swiss roll or heartbeats, from noise to shape before your eyes, one step at a time if you like.",
+    ),
     "posterior/inpaint": (
         "Fill a hole",
         "Paint over a part of a photograph of yours and see it filled from its own patches, with nothing to train.",

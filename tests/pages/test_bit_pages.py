@@ -23,17 +23,7 @@ from tests.pages.test_bits import texts
 from tests.pages.test_pages import APP, check
 
 BEAT, PAPER = BitSource("heartbeat", (("jitter", 0), ("length", 20), ("period", 5))), ScheduleConfig("paper", 2000, (("beta_1", 1e-5),))
-
-
-@pytest.fixture(autouse=True)
-def own_folders(tmp_path, monkeypatch):
-    """Every test has its own runs and models, and leaves nothing running."""
-    monkeypatch.setenv("DPM_CHECKPOINTS", str(tmp_path / "models"))
-    monkeypatch.setenv("DPM_RUNS", str(tmp_path / "runs"))
-    yield tmp_path
-    for job in jobs.jobs():
-        job.stop()
-        job.join(20)
+pytestmark = pytest.mark.usefixtures("own_folders")
 
 
 def open_page(path: str, **query: str) -> AppTest:

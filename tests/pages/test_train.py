@@ -25,17 +25,7 @@ from pages.shared.training_yardstick import Yardstick
 from tests.pages.test_pages import APP, check
 
 TINY = {"data": "Digits 8 × 8", "T_images": "20", "batch_images": "16", "max_steps_images": "12"}
-
-
-@pytest.fixture(autouse=True)
-def own_folders(tmp_path, monkeypatch):
-    """Every test has its own runs and models, and leaves nothing running."""
-    monkeypatch.setenv("DPM_CHECKPOINTS", str(tmp_path / "models"))
-    monkeypatch.setenv("DPM_RUNS", str(tmp_path / "runs"))
-    yield tmp_path
-    for job in jobs.jobs():
-        job.stop()
-        job.join(20)
+pytestmark = pytest.mark.usefixtures("own_folders")
 
 
 def open_train(**query: str) -> AppTest:
