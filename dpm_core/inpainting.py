@@ -88,7 +88,8 @@ def fitting(loaded: Checkpoint, picture: np.ndarray) -> ImageSpec | BitSpec:
     """What the model knows of its images. Raises HoleError, in one sentence, where it cannot fill this picture."""
     spec = loaded.dataset
     if isinstance(spec, PlaneDataset) or len(spec.shape) != 3:
-        raise HoleError(f"{loaded.name} does not make pictures; choose a model of images.")
+        made = "points in the plane" if isinstance(spec, PlaneDataset) else "sequences of bits"
+        raise HoleError(f"{loaded.name} makes {made}; choose a model of images.")
     if why := misfit(loaded.config, spec.shape, picture):
         raise HoleError(f"{loaded.name} does not fit. {why}")
     return spec

@@ -159,7 +159,7 @@ def test_black_and_white_pictures_are_inpainted():
         filled = last.guess.reshape(3, 8, 8)
         assert np.array_equal(filled[:, ~missing], np.repeat(picture[None], 3, 0)[:, ~missing])
         assert set(np.unique(filled)) <= {0, 255}
-    with pytest.raises(HoleError, match="does not make pictures"):
+    with pytest.raises(HoleError, match="makes sequences of bits"):
         fill_by_model(checkpoint.load("beats"), picture, missing).__next__()
 
 

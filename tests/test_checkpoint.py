@@ -125,7 +125,7 @@ def test_found_by_name_by_path_and_in_order(tmp_path, monkeypatch):
 def test_every_shipped_checkpoint_loads_and_keeps_its_promise(monkeypatch, tmp_path):
     """K of each on 400 fresh data lies within 5 standard errors (of both) plus 0.01 bits of the number in its JSON.
 
-    Those of images that are not here are only loaded.
+    Those of images that are not here are only loaded; where the data's distribution is known, none is better than the best chain.
     """
     monkeypatch.setenv("DPM_DATA", str(tmp_path))
     found = list_checkpoints([checkpoint.SHIPPED])
@@ -138,7 +138,7 @@ def test_every_shipped_checkpoint_loads_and_keeps_its_promise(monkeypatch, tmp_p
         bound = held_out_bound(loaded.model, sources.of_checkpoint(loaded.dataset, loaded.config.data), 5, 400)
         error = np.hypot(bound.standard_error_bits, loaded.meta["bound_standard_error_bits"])
         assert abs(bound.bound_bits - loaded.meta["bound_bits"]) < 5 * error + 0.01, path.name
-        if name not in IMAGE_SETS:
+        if "best_bound_bits" in loaded.meta:
             assert loaded.meta["bound_bits"] < loaded.meta["best_bound_bits"] + 5 * error
 
 

@@ -37,8 +37,8 @@ def models(picture: Picture) -> tuple[dict[str, str], str]:
             others.append(f"{shape[2]} × {shape[1]}")
         else:
             other_kind = (run.diffusion.kind == "binomial") != black_and_white
-            found.append((run.network.name != "unet" or other_kind, name, kernel_view.model_title(path, path.stat().st_mtime)))
-    trained = {name: title for _, name, title in sorted(found)}  # U-Nets of such pictures first
+            found.append((other_kind, run.network.name != "unet", name, kernel_view.model_title(path, path.stat().st_mtime)))
+    trained = {name: title for *_, name, title in sorted(found)}  # U-Nets of such pictures first
     fits = {PATCHES: "Its own patches: nothing to train"} | LEARNED_HERE | trained
     sizes = ", ".join(dict.fromkeys(others))
     return fits, f"Trained models at hand that do not fit this picture make {sizes} pixels." if sizes and not trained else ""
