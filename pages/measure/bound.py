@@ -22,7 +22,7 @@ def bits() -> None:
     now = bound_subject.as_it_is_now(subject)
     try:
         if now.images:
-            bound_view.image_bits(now, bound_subject.image_estimate(now, seed))
+            bound_view.whole_bits(now, bound_subject.image_estimate(now, seed))
             return
         found = bound_subject.split(now, seed)
     except ValueError as error:

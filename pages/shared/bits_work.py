@@ -25,7 +25,7 @@ from pages.shared.controls import PlaneSource
 SUMMED = 2048  # patterns at every pair
 PAIRS = 160_000  # of a point and a time, in a budget
 MOST, FEWEST, LIVE = 4000, 200, 400  # points; of a run in training, which is looked at again and again
-IMAGES = 256  # held-out images, one time each
+IMAGES, SEQUENCES = 256, 8000  # held-out images, or sequences of bits, one time each
 TRAJECTORIES = 10_000
 LONGEST = 100  # steps of a chain that is carried down on a grid
 
@@ -86,6 +86,17 @@ def images(ref: cached.ModelRef, seed: int) -> BoundEstimate:
     loaded = cached.model(ref)
     held_out = of_checkpoint(loaded.dataset, loaded.config.data).sample_held_out(IMAGES, torch.Generator().manual_seed(seed))  # type: ignore[union-attr]
     return estimate_bound(loaded.model, loaded.diffusion, held_out, torch.Generator().manual_seed(seed), chunk=32)
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def flipped(subject: Subject, seed: int) -> BoundEstimate:
+    """K of a run on bits as it is at its step, term by term, on data that it was not trained on. Raises ValueError where it is gone."""
+    assert isinstance(subject.source, BitSource)
+    if (model := subject.model()) is None:
+        raise ValueError("This run is no longer in memory; choose another.")
+    data, noise = cached.bits(subject.source), torch.Generator().manual_seed(seed)
+    n = SEQUENCES if len(data.shape) == 1 else IMAGES
+    return estimate_bound(model, model.diffusion, data.sample_held_out(n, torch.Generator().manual_seed(seed + 1)), noise)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

@@ -61,6 +61,8 @@ def image_estimate(subject: Subject, seed: int) -> BoundEstimate:
         raise ValueError(
             "Without a network there is only the best chain, and these bits have too many patterns to find it; choose a model."
         )
+    if subject.bits:
+        return bits_work.flipped(subject, seed)
     job = training_runs.find(subject.job)
     if job is None or (latest := job.latest()) is None or latest.estimate is None:
         raise ValueError("This run has not been measured yet; its first snapshot comes in a moment.")

@@ -142,28 +142,30 @@ def _at_step(subject: Subject, found: Budget, t: int | None) -> None:
     st.markdown(f"Step t = {t}, in bits: {words}. See it on [Forward](/forward?t={t}) or [Reverse](/reverse?t={t}{model}).")
 
 
-def image_bits(subject: Subject, found: BoundEstimate) -> None:
-    """What is known of a model of images, and a sentence on what is not."""
-    spec = subject.source
-    pixels = cached.bits(spec).dims if isinstance(spec, BitSource) else spec.pixels_count
+def whole_bits(subject: Subject, found: BoundEstimate) -> None:
+    """K alone, of images and of bits with too many patterns, and a sentence on what is not known."""
+    spec, sequences = subject.source, False
+    if isinstance(spec, BitSource):
+        data = cached.bits(spec)
+        sequences, pixels = len(data.shape) == 1, 1 if len(data.shape) == 1 else data.dims
+        unknown = "These are too many patterns of bits to sum over" if data.listed else "Nobody knows how likely each of these patterns is"
+    else:
+        pixels, unknown = spec.pixels_count, "Nobody knows the density of these images"
+    per = "per datum" if sequences else "per pixel"
     k, error, null = (value / pixels for value in (found.bound_bits, found.standard_error_bits, found.null_bits))
     number_cards.show(
         [
-            (
-                "What it knows, K",
-                f"{number(k, 3)} bits",
-                f"± {error:.2g}, " + (f"at step {subject.step:,}" if subject.job else "per pixel"),
-            ),
+            ("What it knows, K", f"{number(k, 3)} bits", f"± {error:.2g}, " + (f"at step {subject.step:,}" if subject.job else per)),
             ("Nothing learned, L_null", f"{number(null, 3)} bits", "the data under π"),
-            ("Learned, K − L_null", f"{number(k - null, 3)} bits", "per pixel"),
+            ("Learned, K − L_null", f"{number(k - null, 3)} bits", per),
         ]
     )
     st.caption(
-        "Nobody knows the density of these images, so −h and the best chain are not known, and a term cannot be split into what no kernel "
-        f"removes and what better learning would. What every step holds is: from {len(found.t)} pairs of a held-out image and a time."
+        f"{unknown}, so −h and the best chain are not known, and a term cannot be split into what no kernel removes and what better "
+        f"learning would. What every step holds is: from {len(found.t):,} pairs of a held-out datum and a time."
     )
     bits = (found.kl_per_time_nats() / NATS_PER_BIT / pixels).numpy()
-    step_bars({"KL of the step": (bits, "model")}, subject.schedule.T, "bits per pixel", "", key="image_bars")
+    step_bars({"KL of the step": (bits, "model")}, subject.schedule.T, f"bits {per}", "", key="image_bars")
 
 
 def entropy_section(source: controls.PlaneSource, schedule: ScheduleConfig) -> None:

@@ -122,6 +122,18 @@ def test_a_persons_own_rows_keep_their_weights(own_folders):
     assert not open_page("understand/reverse", model="twice").error
 
 
+def test_bound_of_a_run_with_too_many_patterns_to_sum_over(own_folders):
+    """K per sequence alone, and a sentence why; the job trains on."""
+    app = open_page("train/train", data="heartbeat", period="3", jitter="1", T_bits="10", max_steps_bits="20", batch_bits="32")
+    app.button(key="start").click()
+    check(app.run())
+    job = training_runs.known()[0]
+    assert job.join(60)
+    check(app.switch_page("pages/measure/bound.py").run())
+    check(app.selectbox(key="bits_of").set_value(f"run {job.id}").run())
+    assert "too many patterns of bits to sum over" in texts(app) and "per datum" in texts(app) and not app.error
+
+
 def test_bits_that_cannot_be_had_are_said_in_a_sentence():
     for page, query in {"understand/reverse": {"model": "exact"}, "measure/bound": {"bits_of": "exact"}, "understand/forward": {}}.items():
         app = open_page(page, data="heartbeat", jitter="3", **query)
