@@ -9,8 +9,6 @@ mend), and what learning loses to that.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 from scipy.interpolate import PchipInterpolator
@@ -63,14 +61,11 @@ def bit_budget(
         best[rows], extra[rows] = least.view(-1, n), more.view(-1, n)
     information, entropy = _information(kernel, x0, generator), float(torch.special.entr(kernel.probabilities).sum())
     conditional = torch.stack([diffusion.marginal_entropy_nats(x0, t).mean() for t in (1, T)])
-    irreducible, root = information[:-1] - information[1:], math.sqrt(n)
-    return Budget(
-        irreducible=irreducible,
-        gaussian=best.mean(1) - irreducible,
-        learning=extra.mean(1),
-        gaussian_error=best.std(1, unbiased=n > 1) / root,
-        learning_error=extra.std(1, unbiased=n > 1) / root,
-        entropy=entropy,
+    return Budget.of(
+        best,
+        extra,
+        information[:-1] - information[1:],
+        entropy,
         first_step=float(conditional[0] + information[0]) - entropy,
         prior=float(diffusion.prior_cost_nats(x0).mean() - conditional[1] - information[-1]),
         null=float(diffusion.prior(tuple(x0.shape[1:])).log_prob(x0).flatten(1).sum(1).mean()),

@@ -90,6 +90,13 @@ class Budget:
     prior: float  # H(π) − H_q(X⁽ᵀ⁾)
     null: float  # L_null, the mean log likelihood of the data under π
 
+    @classmethod
+    def of(cls, best: Tensor, extra: Tensor, irreducible: Tensor, entropy: float, first_step: float, prior: float, null: float) -> Budget:
+        """From what the best kernel of its form costs at each t for each of n draws, float64 ``[T−1, n]``, and the model beyond it."""
+        n = best.shape[1]
+        form, learned = (cost.std(1, unbiased=n > 1) / math.sqrt(n) for cost in (best, extra))
+        return cls(irreducible, best.mean(1) - irreducible, extra.mean(1), form, learned, entropy, first_step, prior, null)
+
     @property
     def best_bits(self) -> float:
         """The K of the best diagonal-Gaussian chain at this T and schedule, in bits per datum."""
@@ -152,14 +159,11 @@ def budget(
     entropy, normal = marginal_entropy_nats(kernel, 0), gaussian_entropy_nats(torch.ones(()), 2)
     noise = schedule.noise(torch.arange(1, T + 1)).log()  # H_q(X⁽ᵗ⁾|X⁽⁰⁾) is its sum over both coordinates, halved, up to a constant
     irreducible = (noise[1:] - noise[:-1]) + entropies[:-1] - entropies[1:]
-    root = math.sqrt(n)
-    return Budget(
-        irreducible=irreducible,
-        gaussian=best.mean(1) - irreducible,
-        learning=extra.mean(1),
-        gaussian_error=best.std(1, unbiased=n > 1) / root,
-        learning_error=extra.std(1, unbiased=n > 1) / root,
-        entropy=entropy,
+    return Budget.of(
+        best,
+        extra,
+        irreducible,
+        entropy,
         first_step=float(entropies[0]) - entropy,
         prior=normal - float(entropies[-1]),
         null=float(-0.5 * (x0.double().square().sum(1) + 2 * math.log(2 * math.pi)).mean()),

@@ -16,6 +16,7 @@ from dpm_core.data.bits import from_patterns, make_bits
 from dpm_core.diffusion import BinomialDiffusion, GaussianDiffusion, draw
 from dpm_core.estimators import jarzynski
 from dpm_core.factors import Annealed, BitOdds, FactorError, GaussianObservation, Inpaint, Potential, Product, condition
+from dpm_core.losses import simple_loss
 from dpm_core.reverse import EmpiricalBits, EmpiricalReverse, ReverseModel
 from dpm_core.samplers import ancestral, ddim, probability_flow
 from dpm_core.schedules import SCHEDULES, make_schedule
@@ -235,6 +236,19 @@ def test_an_untrained_network_says_only_what_the_bit_itself_does(network, genera
         mixed = model.reverse(x, times).probs
         torch.testing.assert_close(mixed[::2], d.q_step(x, 1).probs[::2])
         torch.testing.assert_close(mixed[1::2], model.reverse(x, 2).probs[1::2])
+
+
+def test_the_simple_loss_of_bits_is_their_cross_entropy():
+    """−log of the probability given to each bit of x⁽⁰⁾, averaged over bits, at x⁽ᵗ⁾ made from the given noise; by hand."""
+    d = process("paper", 6, 0.3)
+    model = build_model(NetworkConfig("bit_mlp", (("width", 8),)), d, (4,))
+    torch.nn.init.normal_(model.network.outputs.weight, generator=torch.Generator().manual_seed(0))
+    x0, t = PATTERNS.float(), torch.tensor([2, 4, 6])
+    noise = torch.rand(3, 4, generator=torch.Generator().manual_seed(1))
+    xt = (noise < d.q_marginal(x0, t).probs).float()
+    p = model.x0_moments(xt, t)[0]
+    wanted = -torch.where(x0 == 1, p, 1 - p).log().mean(1)
+    torch.testing.assert_close(simple_loss(model, x0, t, noise), wanted)
 
 
 def test_detailed_balance():
