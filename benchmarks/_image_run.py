@@ -12,10 +12,10 @@ import torch
 from dpm_core.config import IMAGE_RUN, DataConfig, RunConfig
 from dpm_core.data import sources
 from dpm_core.data.images import ImageDataset
-from dpm_core.diffusion import GaussianDiffusion
-from dpm_core.reverse import ReverseModel
+from dpm_core.process import GaussianDiffusion
+from dpm_core.reverse import ReverseModel, build_model
 from dpm_core.schedules import make_schedule
-from dpm_core.training import Trainer, build_model
+from dpm_core.training import Trainer
 
 THREADS = 2
 

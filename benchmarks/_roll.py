@@ -9,10 +9,10 @@ from torch import Tensor
 
 from dpm_core.config import NetworkConfig, ScheduleConfig, TrainConfig
 from dpm_core.data import toy2d
-from dpm_core.diffusion import GaussianDiffusion
-from dpm_core.reverse import ReverseModel
+from dpm_core.process import GaussianDiffusion
+from dpm_core.reverse import ReverseModel, build_model
 from dpm_core.schedules import make_schedule
-from dpm_core.training import build_model, train_steps
+from dpm_core.training import train_steps
 
 POINTS = 8000
 ROLL = toy2d.make_dataset("swiss_roll", 0.03)

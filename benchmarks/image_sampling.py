@@ -17,7 +17,7 @@ import torch
 from benchmarks import _image_peers
 from benchmarks._image_run import fresh_model, use_threads
 from benchmarks._report import footer, table, verdict
-from dpm_core.checkpoint import SHIPPED, list_checkpoints, load
+from dpm_core.checkpoints import SHIPPED, list_checkpoints, load
 from dpm_core.reverse import LOG_SNR_LIMIT, ReverseModel
 from dpm_core.samplers import SAMPLERS, timesteps
 

@@ -32,10 +32,10 @@ from benchmarks import _image_peers
 from benchmarks._digits import Judge
 from benchmarks._image_run import fresh_trainer, train, use_threads
 from benchmarks._report import footer, spread, table, verdict
-from dpm_core.bound import estimate_bound
 from dpm_core.config import IMAGE_RUN
 from dpm_core.data.images import ImageDataset, make_images
-from dpm_core.pictures import png, tile
+from dpm_core.figures.rasters import png, tile
+from dpm_core.measure.bound import estimate_bound
 from dpm_core.reverse import ReverseModel
 from dpm_core.samplers import SAMPLERS
 

@@ -36,12 +36,12 @@ from skimage.restoration import inpaint_biharmonic
 from benchmarks._digits import Judge, frechet
 from benchmarks._image_run import use_threads
 from benchmarks._report import footer, table, verdict
-from dpm_core import checkpoint
+from dpm_core import checkpoints
 from dpm_core.data.fetch import data_folder
 from dpm_core.data.images import make_images
 from dpm_core.data.uploads import read_image
-from dpm_core.inpainting import fill_by_model
-from dpm_core.patch_inpainting import fill_by_patches
+from dpm_core.inpainting.model_filling import fill_by_model
+from dpm_core.inpainting.patch_filling import fill_by_patches
 
 SIDE, HOLE = 256, 64
 FIRST, WHOLE, MEMORY, HALF_SECONDS, READ = 2.0, 20.0, 2000.0, 2.0, 90.0  # targets: s, s, MB, s, %
@@ -52,7 +52,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from benchmarks.inpainting import middle_hole, middle, pictures, SIDE, HOLE
-from dpm_core.patch_inpainting import fill_by_patches
+from dpm_core.inpainting.patch_filling import fill_by_patches
 torch.set_num_threads(2)
 def peak():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) / 1000
@@ -190,7 +190,7 @@ def quality(rounds: int) -> tuple[list[list[str]], list[np.ndarray]]:
 
 def digits(n: int) -> Iterator[list[str]]:
     """Rows of the third table."""
-    dataset, loaded = make_images("mnist"), checkpoint.load("mnist_unet")
+    dataset, loaded = make_images("mnist"), checkpoints.load("mnist_unet")
     left, quarter = np.zeros((28, 28), bool), np.zeros((28, 28), bool)
     left[:, :14] = True
     quarter[14:, 14:] = True

@@ -23,9 +23,9 @@ from torch import Tensor
 from benchmarks import _smalldiffusion
 from benchmarks._report import footer, spread, table, verdict
 from benchmarks._roll import POINTS, ROLL, Run, diffusion, generator, points, train
-from dpm_core.bound import NATS_PER_BIT, bound_terms, evaluate_bound
 from dpm_core.config import NetworkConfig, ScheduleConfig
-from dpm_core.metrics import sliced_wasserstein
+from dpm_core.measure.bound import NATS_PER_BIT, bound_terms, evaluate_bound
+from dpm_core.measure.distances import sliced_wasserstein
 from dpm_core.reverse import ReverseModel
 from dpm_core.samplers import ancestral
 

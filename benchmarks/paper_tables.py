@@ -29,18 +29,18 @@ from torch import Tensor
 
 from benchmarks._image_run import use_threads
 from benchmarks._report import footer, table, verdict
-from dpm_core import checkpoint
-from dpm_core.bound import NATS_PER_BIT, estimate_bound, evaluate_bound
-from dpm_core.budget import budget
+from dpm_core import checkpoints
 from dpm_core.data import toy2d
 from dpm_core.data.images import available, make_images
 from dpm_core.data.sources import of_checkpoint
-from dpm_core.diffusion import GaussianDiffusion
-from dpm_core.estimators import jarzynski, parzen
-from dpm_core.learned_schedule import learn
-from dpm_core.model_density import exact_log_prob, first_marginal
+from dpm_core.measure.bound import NATS_PER_BIT, estimate_bound, evaluate_bound
+from dpm_core.measure.budget import budget
+from dpm_core.measure.estimators import jarzynski, parzen
+from dpm_core.measure.model_density import exact_log_prob, first_marginal
+from dpm_core.process import GaussianDiffusion
 from dpm_core.samplers import SAMPLERS
 from dpm_core.schedules import SCHEDULES, make_schedule
+from dpm_core.training.learned_schedule import learn
 
 ROLLS = (0.02, 0.03, 0.05, 0.1)  # noise
 PAPER = {"dead_leaves_unet": (1.489, 3.536), "cifar10_unet": (5.4, 11.5), "brick_unet": (-0.55, 1.5)}
@@ -65,7 +65,7 @@ def rolls(n: int) -> Iterator[list[str]]:
         gain = signed(found.best_bits - found.null / NATS_PER_BIT)
         yield [f"σ = {noise:g}, best chain", best, gain, signed(-found.entropy / NATS_PER_BIT), ""]
     for name in ("swiss_roll_mlp", "swiss_roll_rbf"):
-        loaded = checkpoint.load(name)
+        loaded = checkpoints.load(name)
         process, x0 = loaded.diffusion, loaded.dataset.sample(n, torch.Generator().manual_seed(1))
         found = budget(loaded.model, loaded.dataset.exact_reverse(process), process, x0)
         error = sum(e**2 for e in found.errors_bits.values()) ** 0.5
@@ -75,8 +75,8 @@ def rolls(n: int) -> Iterator[list[str]]:
 
 def plane(n: int) -> Iterator[list[str]]:
     """The budget of every shipped model in the plane."""
-    for name in checkpoint.list_checkpoints([checkpoint.SHIPPED]):
-        loaded = checkpoint.load(name)
+    for name in checkpoints.list_checkpoints([checkpoints.SHIPPED]):
+        loaded = checkpoints.load(name)
         if not isinstance(loaded.dataset, toy2d.PlaneDataset):
             continue
         process, dataset = loaded.diffusion, loaded.dataset
@@ -90,7 +90,7 @@ def images(n: int) -> Iterator[list[str]]:
     """Shipped models of images on held-out ones."""
     for name, (k, gain) in PAPER.items():
         yield [f"{name.removesuffix('_unet')}: the paper" + (" (bark)" if "brick" in name else ""), signed(k), signed(gain), "", ""]
-        loaded = checkpoint.load(name)
+        loaded = checkpoints.load(name)
         if why := available(loaded.config.data.name):
             yield [name, "not measured", "", "", why]
             continue
@@ -106,10 +106,10 @@ def images(n: int) -> Iterator[list[str]]:
 def heartbeats(n: int) -> Iterator[list[str]]:
     """The paper's heartbeat at T = 2,000: 20 bits, a 1 every fifth, any phase."""
     yield ["heartbeat: the paper", "-2.414", "12.024", "-2.322", ""]
-    first = checkpoint.load(BEATS[0])
+    first = checkpoints.load(BEATS[0])
     limit = signed(-first.dataset.entropy() / NATS_PER_BIT)
     models = {"best chain, bit by bit": first.dataset.exact_reverse(first.diffusion)} | {
-        name: checkpoint.load(name).model for name in BEATS
+        name: checkpoints.load(name).model for name in BEATS
     }
     for name, model in models.items():
         x0 = first.dataset.sample(n, torch.Generator().manual_seed(1))
@@ -121,7 +121,7 @@ def heartbeats(n: int) -> Iterator[list[str]]:
 def beats(n: int) -> Iterator[list[str]]:
     """Samples of the shipped heartbeats: how many are heartbeats, and whether all phases come as often (χ² with 4 degrees of freedom)."""
     for name in BEATS:
-        loaded = checkpoint.load(name)
+        loaded = checkpoints.load(name)
         for count, steps in ((n // 10, loaded.diffusion.T), (n, 50)):
             began = perf_counter()
             *_, (_, x) = SAMPLERS["ancestral"](
@@ -138,7 +138,7 @@ def digits(n: int, tests: int) -> Iterator[list[str]]:
     if why := available("mnist"):
         yield ["mnist_unet", why, "", "", ""]
         return
-    dataset, loaded = make_images("mnist"), checkpoint.load("mnist_unet")
+    dataset, loaded = make_images("mnist"), checkpoints.load("mnist_unet")
     shuffled = dataset.train[torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(0))]
     validation, test = shuffled[-1000:].float() / 255, dataset.held_out[:tests].float() / 255
     yield ["the paper", "317 ± 2.7", "220", "", ""]
@@ -150,7 +150,7 @@ def digits(n: int, tests: int) -> Iterator[list[str]]:
         yield [name, signed(bits, error, 1), f"{nats:.1f}", f"{found.bandwidth:.3f}", target]
 
 
-def drawn(loaded: checkpoint.Checkpoint, n: int) -> Tensor:
+def drawn(loaded: checkpoints.Checkpoint, n: int) -> Tensor:
     """n samples as grey levels, uint8, by ancestral sampling in 50 steps."""
     out, generator = [], torch.Generator().manual_seed(4)
     for start in range(0, n, BATCH):
@@ -182,7 +182,7 @@ def schedules(lengths: tuple[int, ...], n: int) -> Iterator[list[str]]:
 
 def trajectories(N: int) -> Iterator[list[str]]:
     """Jarzynski's estimate at held-out points of the roll against the model's exact density."""
-    loaded = checkpoint.load("swiss_roll_mlp")
+    loaded = checkpoints.load("swiss_roll_mlp")
     x0 = loaded.dataset.sample(20, torch.Generator().manual_seed(5))
     exact = exact_log_prob(loaded.model, first_marginal(loaded.model, loaded.diffusion), x0)
     found = jarzynski(loaded.model, loaded.diffusion, x0, N, torch.Generator().manual_seed(1))

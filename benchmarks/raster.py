@@ -33,7 +33,7 @@ def payload() -> bytes:
     import torch
 
     from dpm_core.data.bits import make_bits
-    from dpm_core.diffusion import BinomialDiffusion
+    from dpm_core.process import BinomialDiffusion
     from dpm_core.schedules import make_schedule
     from pages.shared import bit_stages
     from pages.shared.player import Stage, pack

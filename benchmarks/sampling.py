@@ -17,11 +17,10 @@ from torch import Tensor
 
 from benchmarks._report import footer, table, verdict
 from dpm_core.config import NetworkConfig
-from dpm_core.diffusion import GaussianDiffusion
-from dpm_core.reverse import ReverseModel
+from dpm_core.process import GaussianDiffusion
+from dpm_core.reverse import ReverseModel, build_model
 from dpm_core.samplers import ancestral
 from dpm_core.schedules import make_schedule
-from dpm_core.training import build_model
 
 PARTICLES, T, REPEATS, TARGET = 5000, 40, 31, 1.7
 

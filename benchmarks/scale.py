@@ -36,11 +36,10 @@ def case(kind: str, n: int, T: int) -> dict[str, float]:
 
     from dpm_core.config import NetworkConfig
     from dpm_core.data import toy2d
-    from dpm_core.diffusion import GaussianDiffusion
-    from dpm_core.samplers import ancestral
+    from dpm_core.process import GaussianDiffusion
+    from dpm_core.reverse import build_model
+    from dpm_core.samplers import ancestral, record
     from dpm_core.schedules import make_schedule
-    from dpm_core.training import build_model
-    from dpm_core.trajectory import record
 
     torch.set_num_threads(1)
     roll = toy2d.make_dataset("swiss_roll")

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Normal
 
-from dpm_core.diffusion import Chain, Kernel
+from dpm_core.process import Chain, Kernel
 
 
 class FactorError(ValueError):

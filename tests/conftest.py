@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.distributions import Normal
 
-from dpm_core.diffusion import GaussianDiffusion
+from dpm_core.process import GaussianDiffusion
 
 torch.set_num_threads(1)
 

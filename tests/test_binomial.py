@@ -10,17 +10,16 @@ import pytest
 import torch
 from torch.distributions import Bernoulli
 
-from dpm_core.bound import bound_terms, estimate_bound, evaluate_bound, step_kl_nats
 from dpm_core.config import NetworkConfig
 from dpm_core.data.bits import from_patterns, make_bits
-from dpm_core.diffusion import BinomialDiffusion, GaussianDiffusion, draw
-from dpm_core.estimators import jarzynski
 from dpm_core.factors import Annealed, BitOdds, FactorError, GaussianObservation, Inpaint, Potential, Product, condition
-from dpm_core.losses import simple_loss
-from dpm_core.reverse import EmpiricalBits, EmpiricalReverse, ReverseModel
+from dpm_core.measure.bound import bound_terms, estimate_bound, evaluate_bound, step_kl_nats
+from dpm_core.measure.estimators import jarzynski
+from dpm_core.process import BinomialDiffusion, GaussianDiffusion, draw
+from dpm_core.reverse import EmpiricalBits, EmpiricalReverse, ReverseModel, build_model, empirical_reverse
 from dpm_core.samplers import ancestral, ddim, probability_flow
 from dpm_core.schedules import SCHEDULES, make_schedule
-from dpm_core.training import build_model
+from dpm_core.training.losses import simple_loss
 
 PATTERNS = torch.tensor([[0, 1, 1, 0], [1, 1, 0, 0], [1, 0, 1, 1]], dtype=torch.float64)
 WEIGHTS = torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64)
@@ -102,7 +101,7 @@ def test_the_exact_reverse_is_enumeration(rate, length, generator):
     weights = torch.rand(5, generator=generator, dtype=torch.float64) + 0.1
     weights /= weights.sum()
     d = process("paper", 5, rate)
-    kernel, states = EmpiricalReverse(patterns, d, weights=weights), every(length)
+    kernel, states = empirical_reverse(patterns, d, weights=weights), every(length)
     m, betas = matrices(d), d.schedule.betas.tolist()
     for t in (2, 4, 5):
         xt = states[::7]
@@ -118,16 +117,16 @@ def test_the_exact_reverse_is_enumeration(rate, length, generator):
 
 
 def test_the_exact_kernel_at_t_0_knows_its_patterns():
-    kernel = EmpiricalReverse(PATTERNS, process(), weights=WEIGHTS)
+    kernel = empirical_reverse(PATTERNS, process(), weights=WEIGHTS)
     np.testing.assert_allclose(kernel.log_marginal(PATTERNS.float(), 0), WEIGHTS.log(), atol=1e-6)
     assert float(kernel.log_marginal(torch.ones(1, 4), 0)) == -math.inf
     with pytest.raises(ValueError, match="0 and 1 only"):
-        EmpiricalReverse(PATTERNS + 0.5, process())
+        empirical_reverse(PATTERNS + 0.5, process())
     with pytest.raises(ValueError, match="no noise"):
-        EmpiricalReverse(PATTERNS, process(), 0.1)
+        empirical_reverse(PATTERNS, process(), 0.1)
     with pytest.raises(TypeError):
         kernel.marginal_on_grid(torch.zeros(3), 1)
-    assert type(EmpiricalReverse(PATTERNS, GaussianDiffusion(make_schedule("paper", 6)))) is EmpiricalReverse
+    assert type(empirical_reverse(PATTERNS, GaussianDiffusion(make_schedule("paper", 6)))) is EmpiricalReverse
 
 
 @pytest.mark.parametrize("name", ["paper", "cosine"])
@@ -152,7 +151,7 @@ def test_kl_terms_are_those_of_bernoullis(name, rate, dtype, tolerance):
 def test_the_bound_is_its_terms_enumerated():
     """K of the exact kernel with every x⁽⁰⁾ and x⁽ᵗ⁾ summed over, 1e-5, entropies and L_null too; Monte Carlo agrees within its error."""
     d = process("paper", 5, 0.3)
-    kernel, states, m = EmpiricalReverse(PATTERNS, d, weights=WEIGHTS), every(4), matrices(d)
+    kernel, states, m = empirical_reverse(PATTERNS, d, weights=WEIGHTS), every(4), matrices(d)
 
     def h(p):
         p = np.array([p, 1 - p])
@@ -276,7 +275,7 @@ def test_the_forward_chain_has_its_marginals(generator):
 def test_ancestral_samples_are_the_data(generator):
     """Exact kernel, T = 200: 98 of 100 are patterns of the data (single bits go apart in the others), each as often as it should be."""
     d = process("paper", 200, 0.5, beta_1=1e-6)
-    kernel = EmpiricalReverse(PATTERNS, d, weights=WEIGHTS)
+    kernel = empirical_reverse(PATTERNS, d, weights=WEIGHTS)
     *_, last = ancestral(kernel, d, (20_000, 4), generator=generator)
     hits = (last.x[:, None, :] == PATTERNS.float()).all(-1)
     assert float(hits.any(1).float().mean()) > 0.98
@@ -315,7 +314,7 @@ def test_perturbed_flip_rates_are_products():
 def test_clamped_bits_complete_a_sequence(generator):
     """Two bits held, exact kernel: what comes out are the patterns that fit, as often as Bayes says."""
     d = process("paper", 200, 0.5, beta_1=1e-6)
-    kernel = EmpiricalReverse(PATTERNS, d, weights=WEIGHTS)
+    kernel = empirical_reverse(PATTERNS, d, weights=WEIGHTS)
     known = torch.tensor([1.0, 0.0, 0.0, 0.0])
     factor = Inpaint(torch.tensor([False, True, True, True]), known, d)  # the first bit is a 1: the second or third pattern
     *_, last = ancestral(kernel, d, (8000, 4), factor=factor, generator=generator)

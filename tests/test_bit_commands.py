@@ -12,14 +12,14 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from dpm_core import checkpoint, jobs
-from dpm_core.__main__ import main
+from dpm_core import checkpoints, jobs
+from dpm_core.cli.main import main
 from dpm_core.config import TrainConfig
 from dpm_core.data.bits import BitSpec, make_bits
 from dpm_core.data.sources import make, usual_run
-from dpm_core.inpainting import HoleError, fill_by_model
+from dpm_core.inpainting.model_filling import HoleError, fill_by_model
 from dpm_core.jobs import JobConfig, Stop
-from dpm_core.snapshots import Watcher
+from dpm_core.training.snapshots import Watcher
 
 TINY = ["-T", "12", "--steps", "5", "--batch", "16"]
 
@@ -49,7 +49,7 @@ def there(place, capsys):
 
 
 def test_checkpoints_of_bits_rebuild_themselves(place):
-    beats, own, digits = (checkpoint.load(name) for name in ("beats", "own", "digits"))
+    beats, own, digits = (checkpoints.load(name) for name in ("beats", "own", "digits"))
     assert beats.diffusion.rate == 0.5 and beats.dataset.listed and beats.shape == (10,)
     assert own.diffusion.rate == own.dataset.rate == pytest.approx(0.5333, abs=1e-3)
     assert own.dataset.patterns.tolist() == [[0, 1, 1, 0, 1], [1, 0, 0, 1, 0]]
@@ -67,8 +67,8 @@ def test_evaluate_reports_bits_that_add_up(capsys, name, unit):
     h = lambda p: -p * math.log2(p) - (1 - p) * math.log2(1 - p)  # noqa: E731
     priors = {
         "beats": 10.0,
-        "own": 5 * h(checkpoint.load("own").diffusion.rate),
-        "digits": 64 * h(checkpoint.load("digits").diffusion.rate),
+        "own": 5 * h(checkpoints.load("own").diffusion.rate),
+        "digits": 64 * h(checkpoints.load("digits").diffusion.rate),
     }
     assert r["h_prior"] == pytest.approx(priors[name], rel=0.03)  # the activity of held-out data is not quite that of the noise
     entropies = {"beats": pytest.approx(math.log2(5)), "own": pytest.approx(h(1 / 3)), "digits": None}
@@ -144,13 +144,13 @@ def damaged(place, tmp_path, name, header=None, tensors=None):
     ],
 )
 def test_hostile_checkpoints_are_refused_in_a_sentence(place, tmp_path, name, header, tensors, sentence):
-    with pytest.raises(checkpoint.CheckpointError, match=sentence):
-        checkpoint.load(damaged(place, tmp_path, name, header, tensors))
+    with pytest.raises(checkpoints.CheckpointError, match=sentence):
+        checkpoints.load(damaged(place, tmp_path, name, header, tensors))
 
 
 def test_black_and_white_pictures_are_inpainted():
     """Known bits stay as they were; what is filled is black or white; a grey picture counts as white above half grey."""
-    loaded = checkpoint.load("digits")
+    loaded = checkpoints.load("digits")
     picture = 255 * make_bits("binary_digits").held_out[0, 0].numpy()
     missing = np.zeros((8, 8), bool)
     missing[2:6, 2:6] = True
@@ -160,7 +160,7 @@ def test_black_and_white_pictures_are_inpainted():
         assert np.array_equal(filled[:, ~missing], np.repeat(picture[None], 3, 0)[:, ~missing])
         assert set(np.unique(filled)) <= {0, 255}
     with pytest.raises(HoleError, match="makes sequences of bits"):
-        fill_by_model(checkpoint.load("beats"), picture, missing).__next__()
+        fill_by_model(checkpoints.load("beats"), picture, missing).__next__()
 
 
 def test_a_job_on_bits_stops_and_goes_on_exactly(tmp_path):
@@ -181,7 +181,7 @@ def test_a_job_on_bits_stops_and_goes_on_exactly(tmp_path):
     assert again.join(60) and again.step == 40
     for a, b in zip(whole.weights().state_dict().values(), again.weights().state_dict().values()):
         assert torch.equal(a, b)
-    kept = checkpoint.load(whole.save("kept", tmp_path))
+    kept = checkpoints.load(whole.save("kept", tmp_path))
     assert kept.dataset.listed and "--rate 0.2" in kept.meta["command"]
 
 
@@ -189,8 +189,8 @@ def test_the_watcher_measures_sequences_on_many_pairs():
     """K of the exact kernel as the watcher estimates it is that of the whole chain, within 4 standard errors of less than 0.1 bits."""
     data = make_bits("heartbeat")
     run = usual_run(data, make("heartbeat")[1])
-    from dpm_core.bound import evaluate_bound
-    from dpm_core.diffusion import make_diffusion
+    from dpm_core.measure.bound import evaluate_bound
+    from dpm_core.process import make_diffusion
 
     diffusion = make_diffusion(run)
     kernel = data.exact_reverse(diffusion)

@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 import torch
 
-from dpm_core.bit_budget import bit_budget, information_nats
-from dpm_core.bound import evaluate_bound
 from dpm_core.config import NetworkConfig
 from dpm_core.data import ising, uploads
 from dpm_core.data.bits import BIT_SETS, RATES, from_patterns, make_bits
 from dpm_core.data.sources import make, usual_run
 from dpm_core.data.toy2d import DataError
-from dpm_core.diffusion import BinomialDiffusion, make_diffusion
 from dpm_core.factors import BitOdds, Inpaint
+from dpm_core.measure.bit_budget import bit_budget, information_nats
+from dpm_core.measure.bound import evaluate_bound
 from dpm_core.posterior import tilted
+from dpm_core.process import BinomialDiffusion, make_diffusion
+from dpm_core.reverse import build_model
 from dpm_core.schedules import make_schedule
-from dpm_core.training import build_model
 
 
 def test_the_papers_heartbeat():

@@ -10,13 +10,12 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from dpm_core.bound import Bound, BoundEstimate, bound_terms, entropy_bounds, estimate_bound, evaluate_bound, step_kl_nats
 from dpm_core.config import NetworkConfig
 from dpm_core.data import toy2d
-from dpm_core.diffusion import GaussianDiffusion
-from dpm_core.reverse import EmpiricalReverse, ReverseModel
+from dpm_core.measure.bound import Bound, BoundEstimate, bound_terms, entropy_bounds, estimate_bound, evaluate_bound, step_kl_nats
+from dpm_core.process import GaussianDiffusion
+from dpm_core.reverse import EmpiricalReverse, ReverseModel, build_model
 from dpm_core.schedules import SCHEDULES, make_schedule
-from dpm_core.training import build_model
 
 NORMAL_ENTROPY = 0.5 * math.log(2 * math.pi * math.e)
 

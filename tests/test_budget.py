@@ -8,11 +8,11 @@ from itertools import pairwise
 import pytest
 import torch
 
-from dpm_core import checkpoint
-from dpm_core.bound import NATS_PER_BIT, entropy_bounds, evaluate_bound
-from dpm_core.budget import budget, marginal_entropies_nats, marginal_entropy_nats, reverse_entropies_nats
+from dpm_core import checkpoints
 from dpm_core.data import toy2d
-from dpm_core.diffusion import GaussianDiffusion
+from dpm_core.measure.bound import NATS_PER_BIT, entropy_bounds, evaluate_bound
+from dpm_core.measure.budget import budget, marginal_entropies_nats, marginal_entropy_nats, reverse_entropies_nats
+from dpm_core.process import GaussianDiffusion
 from dpm_core.reverse import EmpiricalReverse
 from dpm_core.schedules import make_schedule
 
@@ -100,7 +100,7 @@ def test_finite_steps_vanish_as_there_are_more_of_them():
 
 def test_a_worse_model_costs_what_its_bound_says():
     """The shipped RBF network: K by the budget and by Monte Carlo agree, and what it lost to learning is positive."""
-    loaded = checkpoint.load("swiss_roll_rbf")
+    loaded = checkpoints.load("swiss_roll_rbf")
     x0 = loaded.dataset.sample(4000, torch.Generator().manual_seed(1))
     kernel = loaded.dataset.exact_reverse(loaded.diffusion)
     found = budget(loaded.model, kernel, loaded.diffusion, x0, torch.Generator().manual_seed(2))
@@ -112,7 +112,7 @@ def test_a_worse_model_costs_what_its_bound_says():
 
 def test_the_shipped_roll_has_learned_nearly_all_there_is():
     """Learning loss of the swiss roll's MLP at T = 40: at most 0.1 bits."""
-    loaded = checkpoint.load("swiss_roll_mlp")
+    loaded = checkpoints.load("swiss_roll_mlp")
     x0 = loaded.dataset.sample(2000, torch.Generator().manual_seed(1))
     kernel = loaded.dataset.exact_reverse(loaded.diffusion)
     found = budget(loaded.model, kernel, loaded.diffusion, x0, torch.Generator().manual_seed(2))

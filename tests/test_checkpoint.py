@@ -14,18 +14,19 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from dpm_core import checkpoint
-from dpm_core.bound import estimate_bound
-from dpm_core.checkpoint import Checkpoint, CheckpointError, delete, list_checkpoints, load, rename, save, save_upload
-from dpm_core.commands import held_out_bound
+from dpm_core import checkpoints
+from dpm_core.checkpoints import Checkpoint, CheckpointError, delete, list_checkpoints, load, rename, save, save_upload
+from dpm_core.cli.commands import held_out_bound
 from dpm_core.config import DataConfig, NetworkConfig, RunConfig, ScheduleConfig, TrainConfig
 from dpm_core.data import sources
 from dpm_core.data.images import IMAGE_SETS, ImageSpec, available, make_images
 from dpm_core.data.toy2d import from_points, make_dataset
-from dpm_core.diffusion import GaussianDiffusion
+from dpm_core.measure.bound import estimate_bound
+from dpm_core.process import GaussianDiffusion
+from dpm_core.reverse import build_model
 from dpm_core.samplers import ancestral, ddim
 from dpm_core.schedules import make_schedule
-from dpm_core.training import build_model, train_steps
+from dpm_core.training import train_steps
 
 NETWORKS = {
     "mlp": NetworkConfig("mlp", (("depth", 1), ("features", 3), ("width", 8))),
@@ -114,7 +115,7 @@ def test_found_by_name_by_path_and_in_order(tmp_path, monkeypatch):
     assert load("small", [shipped, mine]).config.network.name == "mlp"
     assert load("small", [mine, shipped]).config.network.name == "rbf"
     monkeypatch.setenv("DPM_CHECKPOINTS", str(mine))
-    monkeypatch.setattr(checkpoint, "SHIPPED", tmp_path / "none")
+    monkeypatch.setattr(checkpoints.files, "SHIPPED", tmp_path / "none")
     assert set(list_checkpoints()) == {"small", "other"}
     assert save(trained(name="third")) == mine / "third.safetensors" and "third" in list_checkpoints()
     for unknown in ("fourth", str(tmp_path / "fourth.safetensors"), "", "../a/small"):
@@ -128,7 +129,7 @@ def test_every_shipped_checkpoint_loads_and_keeps_its_promise(monkeypatch, tmp_p
     Those of images that are not here are only loaded; where the data's distribution is known, none is better than the best chain.
     """
     monkeypatch.setenv("DPM_DATA", str(tmp_path))
-    found = list_checkpoints([checkpoint.SHIPPED])
+    found = list_checkpoints([checkpoints.files.SHIPPED])
     assert len(found) >= 8
     for path in found.values():
         loaded = load(path)
@@ -173,9 +174,9 @@ def test_cut_off_tensors_are_refused(saved, keep):
 
 
 def test_files_over_the_limit_are_refused_unread(saved, monkeypatch):
-    monkeypatch.setattr(checkpoint, "MAX_BYTES", saved.stat().st_size - 1)
-    monkeypatch.setattr(checkpoint, "load_file", lambda path: pytest.fail("read before its size was checked"))
-    assert refused(saved) == f"The checkpoint small.safetensors is larger than {checkpoint.MAX_BYTES >> 20} MB."
+    monkeypatch.setattr(checkpoints.files, "MAX_BYTES", saved.stat().st_size - 1)
+    monkeypatch.setattr(checkpoints.files, "load_file", lambda path: pytest.fail("read before its size was checked"))
+    assert refused(saved) == f"The checkpoint small.safetensors is larger than {checkpoints.files.MAX_BYTES >> 20} MB."
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", '"text"', "{}", '{"format": "other"}', '{"format": ["dpm-checkpoint-1"]}'])
@@ -343,7 +344,7 @@ def test_a_failing_write_leaves_the_old_files_alone(saved, monkeypatch):
         path.write_bytes(b"half")
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(checkpoint, "save_file", half)
+    monkeypatch.setattr(checkpoints.files, "save_file", half)
     other = dataclasses.replace(trained("rbf"), meta={"steps": 99})
     with pytest.raises(OSError, match="No space"):
         save(other, saved.parent)
@@ -361,7 +362,7 @@ def test_a_failing_rename_leaves_no_temporary_file(saved, monkeypatch):
     def refuse(source, target):
         raise PermissionError("Read-only file system")
 
-    monkeypatch.setattr(checkpoint.os, "replace", refuse)
+    monkeypatch.setattr(checkpoints.files.os, "replace", refuse)
     with pytest.raises(PermissionError):
         save(trained("rbf"), saved.parent)
     assert {p.name: p.read_bytes() for p in saved.parent.iterdir()} == before
@@ -510,7 +511,7 @@ def test_image_constants_are_checked_before_any_tensor_is_read(tmp_path, key, va
 )
 def test_an_image_description_that_is_none_is_refused_unread(tmp_path, data, monkeypatch):
     path = save(imaged(), tmp_path)
-    monkeypatch.setattr(checkpoint, "load_file", lambda path: pytest.fail("read before its description was checked"))
+    monkeypatch.setattr(checkpoints.files, "load_file", lambda path: pytest.fail("read before its description was checked"))
     header = json.loads(path.with_suffix(".json").read_text())
     path.with_suffix(".json").write_text(json.dumps(header | {"data": data}))
     refused(path)
@@ -563,9 +564,9 @@ def test_weights_for_other_images_are_refused(tmp_path):
 def test_what_would_be_too_large_to_load_is_not_written(tmp_path, monkeypatch):
     """At the size of its file plus a header's it is, one byte below it is not; nothing is left."""
     size = sum(v.nbytes for v in load_file(save(imaged("image"), tmp_path)).values())
-    monkeypatch.setattr(checkpoint, "MAX_BYTES", size + checkpoint.MAX_HEADER_BYTES)
+    monkeypatch.setattr(checkpoints.files, "MAX_BYTES", size + checkpoints.files.MAX_HEADER_BYTES)
     assert load(save(imaged("image"), tmp_path)).name == "image"
-    monkeypatch.setattr(checkpoint, "MAX_BYTES", size + checkpoint.MAX_HEADER_BYTES - 1)
+    monkeypatch.setattr(checkpoints.files, "MAX_BYTES", size + checkpoints.files.MAX_HEADER_BYTES - 1)
     with pytest.raises(CheckpointError, match=r"smaller network or picture\.$"):
         save(imaged("image"), tmp_path / "new")
     assert not any((tmp_path / "new").iterdir())
@@ -579,7 +580,7 @@ def test_a_disk_that_fills_leaves_an_image_checkpoint_alone(tmp_path, monkeypatc
     def full(handle):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    monkeypatch.setattr(checkpoints.files.os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         save(dataclasses.replace(imaged("digits"), name="image"), tmp_path)
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
@@ -608,7 +609,7 @@ def shipped(tmp_path, monkeypatch):
     """A folder of shipped checkpoints with "small" in it."""
     folder = (tmp_path / "shipped").resolve()
     save(trained(), folder)
-    monkeypatch.setattr(checkpoint, "SHIPPED", folder)
+    monkeypatch.setattr(checkpoints.files, "SHIPPED", folder)
     return folder
 
 
@@ -676,8 +677,8 @@ def test_an_upload_needs_a_plain_name_that_is_free(tmp_path, mine, shipped, name
 @pytest.mark.parametrize("limit", ["MAX_BYTES", "MAX_HEADER_BYTES"])
 def test_an_upload_over_the_limit_is_not_written(tmp_path, mine, shipped, monkeypatch, limit):
     tensors, header = both(save(trained(), tmp_path / "there"))
-    monkeypatch.setattr(checkpoint, limit, len(tensors if limit == "MAX_BYTES" else header) - 1)
-    monkeypatch.setattr(checkpoint, "load", lambda path: pytest.fail("unpacked before its size was checked"))
+    monkeypatch.setattr(checkpoints.files, limit, len(tensors if limit == "MAX_BYTES" else header) - 1)
+    monkeypatch.setattr(checkpoints.files, "load", lambda path: pytest.fail("unpacked before its size was checked"))
     before = files(mine)
     with pytest.raises(CheckpointError, match="MB"):
         save_upload(tensors, header, "new", mine)
@@ -709,7 +710,7 @@ def refuse_replace(monkeypatch, at):
 
         return acting
 
-    for module, name in ((checkpoint.shutil, "copy2"), (checkpoint.os, "replace")):
+    for module, name in ((checkpoints.files.shutil, "copy2"), (checkpoints.files.os, "replace")):
         monkeypatch.setattr(module, name, sometimes(getattr(module, name)))
 
 
@@ -763,14 +764,14 @@ def test_a_description_of_a_huge_network_is_refused_before_it_is_built(saved, mo
     header["config"]["network"]["params"] = {"width": 1024, "depth": 16}
     saved.with_suffix(".json").write_text(json.dumps(header))
     built = []
-    build = checkpoint.build_model
+    build = checkpoints.files.build_model
 
     def watched(*args, **options):
         model = build(*args, **options)
         built.append(next(model.parameters()).device.type)
         return model
 
-    monkeypatch.setattr(checkpoint, "build_model", watched)
+    monkeypatch.setattr(checkpoints.files, "build_model", watched)
     with pytest.raises(CheckpointError, match="does not fit its own description"):
         load(saved)
     assert built == ["meta"]
@@ -798,8 +799,8 @@ def test_a_checkpoint_that_is_renamed_is_whole_under_one_name_at_every_instant(s
 
         return acting
 
-    for module, name in ((checkpoint.shutil, "copy2"), (checkpoint.os, "replace")):
+    for module, name in ((checkpoints.files.shutil, "copy2"), (checkpoints.files.os, "replace")):
         monkeypatch.setattr(module, name, whole(getattr(module, name)))
-    checkpoint.rename(saved, "new")
+    checkpoints.rename(saved, "new")
     assert all(names in (["small"], ["new"]) for names in seen) and seen[-1] == ["new"]
     assert load(tmp_path / "new.safetensors").name == "new"

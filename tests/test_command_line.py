@@ -17,17 +17,18 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-import dpm_core.commands as commands
-from dpm_core import checkpoint
-from dpm_core.__main__ import main
+import dpm_core.cli.commands as commands
+from dpm_core import checkpoints
+from dpm_core.cli.main import main
 from dpm_core.config import DataConfig, NetworkConfig
 from dpm_core.data import sources
 from dpm_core.data.images import make_images
-from dpm_core.palette import GROUND, MODEL
-from dpm_core.pictures import scatter_image, tile
+from dpm_core.figures.palette import GROUND, MODEL
+from dpm_core.figures.rasters import scatter_image, tile
+from dpm_core.reverse import build_model
 from dpm_core.samplers import ancestral, ddim, probability_flow
 from dpm_core.schedules import make_schedule
-from dpm_core.training import build_model, train_steps
+from dpm_core.training import train_steps
 
 POINTS = [(i % 7, (i * i) % 5 + 0.25 * i) for i in range(30)]
 SMALL = ["--points", "200", "--steps", "4", "--batch", "32", "-T", "5", "--network-param", "width=8", "--network-param", "depth=1"]
@@ -43,7 +44,7 @@ def place(tmp_path_factory):
     (folder / "mine.csv").write_text("x,y\n" + "".join(f"{a},{b}\n" for a, b in POINTS))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(commands, "HELD_OUT", 300)
-        patch.setattr(checkpoint, "SHIPPED", folder / "none")
+        patch.setattr(checkpoints.files, "SHIPPED", folder / "none")
         patch.setenv("DPM_CHECKPOINTS", str(folder / "kept"))
         own = ["train", "--data", str(folder / "mine.csv"), "--noise", "0.2", *SMALL, "--schedule", "paper", "--seed", "3"]
         assert main([*own, "--schedule-param", "beta_1=0.01", "--name", "own"]) == 0
@@ -89,7 +90,7 @@ def test_evaluate_says_what_the_data_are(capsys):
     """Eight distant Gaussians: h = 3 + log₂(2πe 0.12²) bits; L_null = −log₂ 2π − log₂(e)·E|x|²/2, E|x|² = 2, to 5 deviations."""
     r = report(capsys, "eight", "-n", "2000")
     assert r["data_entropy_bits"] == pytest.approx(3 + math.log2(2 * math.pi * math.e * 0.12**2), abs=1e-3)
-    x = checkpoint.load("eight").dataset.sample(20_000, torch.Generator().manual_seed(0))
+    x = checkpoints.load("eight").dataset.sample(20_000, torch.Generator().manual_seed(0))
     spread = float(x.square().sum(1).std()) / 2 / math.log(2)
     assert abs(r["null_bits"] + math.log2(2 * math.pi) + 1 / math.log(2)) < 5 * spread / math.sqrt(2000)
 
@@ -113,24 +114,24 @@ def test_evaluate_in_words_says_the_same(capsys):
 
 def test_the_checkpoint_holds_what_was_asked_for(place):
     """Config as typed, a person's own points, the true number of weights, and K of the averaged weights."""
-    loaded = checkpoint.load("own")
+    loaded = checkpoints.load("own")
     raw = loaded.dataset.points.numpy() * loaded.dataset.scale + loaded.dataset.mean
     np.testing.assert_allclose(raw, POINTS, atol=1e-9)
     config = loaded.config
     assert (config.schedule.name, config.schedule.T, dict(config.schedule.params)) == ("paper", 5, {"beta_1": 0.01})
     assert (config.data.name, config.data.noise, loaded.dataset.title) == ("own", 0.2, "mine")
     assert (config.training.steps, config.training.batch, config.training.seed, config.training.loss) == (4, 32, 3, "bound")
-    assert checkpoint.load("eight").config.training.loss == "simple"
+    assert checkpoints.load("eight").config.training.loss == "simple"
     # MLP, width 8, depth 1: inputs (2+32)·8+8, condition 33·64+64 and 64·8+8, block 8·8, outputs 8·4+4
     assert loaded.meta["parameters"] == 280 + 2176 + 520 + 64 + 36
     # RBF, 4 units: centres 8, widths 4, readout (T+1)·4·4
-    assert checkpoint.load("eight").meta["parameters"] == 8 + 4 + 5 * 16
+    assert checkpoints.load("eight").meta["parameters"] == 8 + 4 + 5 * 16
     assert loaded.meta["bound_bits"] <= loaded.meta["best_bound_bits"]
 
 
 def test_the_weights_kept_are_the_average_and_the_bound_is_theirs(place, capsys):
     """The library's own training from the same seed gives the tensors; evaluate from that seed gives the K in the JSON."""
-    loaded = checkpoint.load("own")
+    loaded = checkpoints.load("own")
     model = build_model(loaded.config.network, loaded.diffusion, seed=3)
     data = loaded.dataset.sample(200, torch.Generator().manual_seed(3))
     *_, step = train_steps(model, data, loaded.config.training)
@@ -144,7 +145,7 @@ def test_the_weights_kept_are_the_average_and_the_bound_is_theirs(place, capsys)
 
 def test_the_recorded_command_makes_the_same_weights(place, tmp_path):
     """Run what the JSON says, into another folder: tensors bit for bit, notes equal but for the time."""
-    words = shlex.split(checkpoint.load("own").meta["command"])
+    words = shlex.split(checkpoints.load("own").meta["command"])
     assert words[:3] == ["python", "-m", "dpm_core"]
     assert main([*words[3:], "--out", str(tmp_path)]) == 0
     again, first = (load_file(folder / "own.safetensors") for folder in (tmp_path, place / "kept"))
@@ -162,7 +163,7 @@ def test_a_list_on_the_command_line_is_a_schedules_control_points(place, tmp_pat
     points = "points=[[0, 0.01], [1, 1]]"
     argv = ["train", "--data", "eight_gaussians", *SMALL, "--schedule", "custom", "--schedule-param", points, "--name", "curve"]
     assert main([*argv, "--out", str(tmp_path)]) == 0
-    loaded = checkpoint.load(tmp_path / "curve.safetensors")
+    loaded = checkpoints.load(tmp_path / "curve.safetensors")
     np.testing.assert_allclose(loaded.diffusion.schedule.betas, 10 ** (-2 + 2 * np.arange(5) / 4), rtol=1e-12)
     assert dict(loaded.config.schedule.params) == {"points": ((0, 0.01), (1, 1))}
     assert isinstance(hash(loaded.config), int)
@@ -175,7 +176,7 @@ def draw(folder, *argv, name="x.npz"):
 
 def test_samples_are_the_librarys(tmp_path):
     """npz, array "x": equal to running the named sampler on the loaded model from the seed's own x⁽ᵀ⁾."""
-    loaded = checkpoint.load("own")
+    loaded = checkpoints.load("own")
     start = torch.randn(40, 2, generator=torch.Generator().manual_seed(9))
     for name, sampler, options in (("ddim", ddim, {}), ("probability_flow", probability_flow, {}), ("ddim", ddim, {"steps": 2})):
         extra = ["--steps", "2"] if options else []
@@ -205,7 +206,7 @@ def test_training_that_diverges_ends_with_code_1_and_no_checkpoint(place, capsys
     assert main(["train", "--data", "eight_gaussians", *SMALL, "--lr", "inf", "--name", "burst"]) == 1
     line = capsys.readouterr().err.splitlines()[-1]
     assert line.startswith("error: The loss stopped being finite at step 2")
-    assert "burst" not in checkpoint.list_checkpoints()
+    assert "burst" not in checkpoints.list_checkpoints()
 
 
 # --- images ---
@@ -213,7 +214,7 @@ def test_training_that_diverges_ends_with_code_1_and_no_checkpoint(place, capsys
 
 def test_an_image_checkpoint_holds_what_was_asked_for(place):
     """Config as typed and the usual for images elsewhere; the true number of weights; K of the averaged weights on held-out images."""
-    loaded, digits = checkpoint.load("digits"), make_images("digits")
+    loaded, digits = checkpoints.load("digits"), make_images("digits")
     usual = sources.usual_run(digits, DataConfig("digits"))
     asked = replace(usual.training, steps=4, batch=8, seed=2)
     schedule = replace(usual.schedule, T=20)
@@ -227,13 +228,13 @@ def test_an_image_checkpoint_holds_what_was_asked_for(place):
 @pytest.mark.parametrize("name, seed", [("digits", "2"), ("photo", "0")])
 def test_the_bits_in_a_checkpoint_are_those_that_evaluate_finds(capsys, name, seed):
     """The same held-out images and noise from the same seed; in float32, whatever the network was trained in."""
-    r, meta = report(capsys, name, "--seed", seed), checkpoint.load(name).meta
+    r, meta = report(capsys, name, "--seed", seed), checkpoints.load(name).meta
     for key in ("bound_bits", "bound_standard_error_bits", "null_bits"):
         assert r[key] == pytest.approx(meta[key], abs=1e-3)
 
 
 def test_the_weights_of_images_are_the_average_of_the_librarys_own_training(place):
-    loaded, digits = checkpoint.load("digits"), make_images("digits")
+    loaded, digits = checkpoints.load("digits"), make_images("digits")
     model = build_model(loaded.config.network, loaded.diffusion, digits.shape, seed=2)
     *_, step = train_steps(model, digits.batches(), loaded.config.training)
     average = step.average.network.state_dict()
@@ -256,7 +257,7 @@ def test_the_reported_bits_of_images_add_up(capsys, name, pixels, dims):
     assert len(r["kl_bits"]) == 19 and min(r["kl_bits"]) > 0
     gap = r["bound_bits"] + sum(r["kl_bits"]) - r["h_end"] + r["h_start"] + r["h_prior"]
     assert abs(gap) < 0.01 * sum(r["kl_bits"])
-    schedule = checkpoint.load(name).diffusion.schedule
+    schedule = checkpoints.load(name).diffusion.schedule
     normal = dims * math.log2(2 * math.pi * math.e) / 2
     assert r["h_prior"] == pytest.approx(normal, rel=1e-6)
     assert r["h_start"] == pytest.approx(normal + dims * math.log2(float(schedule.betas[0])) / 2, rel=1e-6)
@@ -284,7 +285,7 @@ def test_evaluating_images_in_words_is_per_pixel(capsys):
 @pytest.mark.parametrize("name, shape", [("digits", (1, 8, 8)), ("photo", (3, 16, 16))])
 def test_sampled_images_are_the_librarys(capsys, tmp_path, name, shape):
     """npz: the named sampler on the loaded model; png: their grey levels or colours as tiles."""
-    loaded = checkpoint.load(name)
+    loaded = checkpoints.load(name)
     start = torch.randn(5, *shape, generator=torch.Generator().manual_seed(9))
     *_, last = ddim(loaded.model, loaded.diffusion, start, steps=6)
     words = ["sample", name, "-n", "5", "--seed", "9", "--sampler", "ddim", "--steps", "6", "--device", "cpu", "-o"]
@@ -300,7 +301,7 @@ def test_sampled_images_are_the_librarys(capsys, tmp_path, name, shape):
 
 def test_a_picture_is_trained_on_and_kept(place, capsys):
     """Its pools are in the checkpoint, so that it is evaluated without the file; bfloat16 is in its config alone."""
-    loaded = checkpoint.load("photo")
+    loaded = checkpoints.load("photo")
     whole = make_images("image", (("size", 16),), PICTURE)
     assert torch.equal(loaded.dataset.train, whole.train) and torch.equal(loaded.dataset.held_out, whole.held_out)
     assert loaded.config.data == DataConfig("image", params=(("size", 16),))
@@ -313,7 +314,7 @@ def test_a_picture_is_trained_on_and_kept(place, capsys):
 
 def test_half_precision_weights(place, tmp_path, capsys):
     """The recorded command and --half: float16 in the file, K within 0.005 bits per pixel of the one in float32."""
-    words = shlex.split(checkpoint.load("digits").meta["command"])[3:]
+    words = shlex.split(checkpoints.load("digits").meta["command"])[3:]
     output(capsys, [*words, "--half", "--out", str(tmp_path)])
     tensors = load_file(tmp_path / "digits.safetensors")
     assert {v.dtype for v in tensors.values()} == {torch.float16}
@@ -326,8 +327,8 @@ def test_training_goes_on_from_a_checkpoints_weights(place, tmp_path, capsys):
     again = [*IMAGES, "--data", "digits", "--steps", "1", "--lr", "1e-9", "--out", str(tmp_path)]
     output(capsys, [*again, "--resume", "digits", "--name", "more"])
     output(capsys, [*again, "--seed", "2", "--name", "fresh"])
-    before = checkpoint.load("digits").model.state_dict()
-    more, fresh = (checkpoint.load(tmp_path / f"{name}.safetensors").model.state_dict() for name in ("more", "fresh"))
+    before = checkpoints.load("digits").model.state_dict()
+    more, fresh = (checkpoints.load(tmp_path / f"{name}.safetensors").model.state_dict() for name in ("more", "fresh"))
     assert all(torch.allclose(more[k], before[k], atol=1e-6) for k in before)
     assert not all(torch.allclose(fresh[k], before[k], atol=1e-4) for k in before)
 
@@ -338,7 +339,7 @@ def test_training_for_some_seconds(place, tmp_path, capsys):
     argv = [*IMAGES, "--data", "digits", "--seconds", "0.5", "--steps", "1000000", "--decay", "none", "--name", "short"]
     output(capsys, [*argv, "--out", str(tmp_path)])
     assert time.monotonic() - began < 60
-    meta = checkpoint.load(tmp_path / "short.safetensors").meta
+    meta = checkpoints.load(tmp_path / "short.safetensors").meta
     assert 1 <= meta["steps"] < 100_000
 
 
@@ -352,7 +353,7 @@ def test_a_compiled_network_learns_the_same(place, tmp_path, capsys, monkeypatch
 
     monkeypatch.setattr(torch.nn.Module, "compile", eager)
     output(capsys, [*IMAGES, "--data", "digits", "--seed", "2", "--compile", "--name", "compiled", "--out", str(tmp_path)])
-    compiled, plain = checkpoint.load(tmp_path / "compiled.safetensors"), checkpoint.load("digits")
+    compiled, plain = checkpoints.load(tmp_path / "compiled.safetensors"), checkpoints.load("digits")
     assert backends == ["UNet"]
     for key, value in compiled.model.state_dict().items():
         torch.testing.assert_close(value, plain.model.state_dict()[key], rtol=0, atol=1e-5)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-import dpm_core.cost
+import dpm_core.training.cost
 from dpm_core.config import NetworkConfig, TrainConfig
-from dpm_core.cost import estimate
-from dpm_core.diffusion import GaussianDiffusion
+from dpm_core.process import GaussianDiffusion
+from dpm_core.reverse import build_model
 from dpm_core.schedules import make_schedule
-from dpm_core.training import build_model
+from dpm_core.training.cost import estimate
 
 SMALL = NetworkConfig("multiscale", (("dense", 8), ("layers", 1), ("width", 4)))
 
@@ -21,7 +21,7 @@ class Clock:
     def __init__(self, monkeypatch, fixed, each):
         self.now, self.fixed, self.each, self.batches = 0.0, fixed, each, []
         for name in ("perf_counter", "thread_time"):
-            monkeypatch.setattr(dpm_core.cost, name, lambda: self.now)
+            monkeypatch.setattr(dpm_core.training.cost, name, lambda: self.now)
 
     def step(self, n):
         self.batches.append(n)
@@ -30,15 +30,15 @@ class Clock:
 
 @pytest.fixture(autouse=True)
 def little_time(monkeypatch):
-    monkeypatch.setattr(dpm_core.cost, "BUDGET", 0.02)
+    monkeypatch.setattr(dpm_core.training.cost, "BUDGET", 0.02)
 
 
 @pytest.mark.parametrize(("fixed", "each"), [(0.004, 1e-5), (0.0, 0.002), (0.003, 0.0005), (0.001, 0.0)])
 def test_seconds_follow_the_line_through_the_largest_batches(fixed, each, monkeypatch):
     """Steps of fixed + each·n seconds: exactly that at the full batch, without spending much more than the budget."""
-    monkeypatch.setattr(dpm_core.cost, "BUDGET", 0.1)
+    monkeypatch.setattr(dpm_core.training.cost, "BUDGET", 0.1)
     clock = Clock(monkeypatch, fixed, each)
-    assert dpm_core.cost._seconds(clock.step, 1000) == pytest.approx(fixed + 1000 * each, rel=1e-9)
+    assert dpm_core.training.cost._seconds(clock.step, 1000) == pytest.approx(fixed + 1000 * each, rel=1e-9)
     assert clock.now < 0.1 + fixed + 4 * each + 1e-9  # the warm-up is on top
     assert clock.batches[:2] == [4, 4]
     assert max(clock.batches) <= 1000
@@ -47,19 +47,19 @@ def test_seconds_follow_the_line_through_the_largest_batches(fixed, each, monkey
 def test_a_small_batch_is_measured_itself(monkeypatch):
     """No step is ever larger than the batch asked for, and where that one fits the budget its own time is the answer."""
     clock = Clock(monkeypatch, 0.0, 1e-4)
-    assert dpm_core.cost._seconds(clock.step, 3) == pytest.approx(3e-4)
+    assert dpm_core.training.cost._seconds(clock.step, 3) == pytest.approx(3e-4)
     assert set(clock.batches) == {3}
 
 
 def test_a_noisy_reading_does_not_tilt_the_line(monkeypatch):
     """Where the larger batch happened to take less time, seconds are in proportion to it: neither negative nor falling."""
-    monkeypatch.setattr(dpm_core.cost, "BUDGET", 0.047)
+    monkeypatch.setattr(dpm_core.training.cost, "BUDGET", 0.047)
     clock = Clock(monkeypatch, 0.0, 0.0)
 
     def step(n):
         clock.now += {4: 0.004, 8: 0.006, 16: 0.005}[n]
 
-    assert dpm_core.cost._seconds(step, 800) == pytest.approx(0.005 * 800 / 16)
+    assert dpm_core.training.cost._seconds(step, 800) == pytest.approx(0.005 * 800 / 16)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_nothing_is_left_behind(monkeypatch):
         seen.append(torch.get_num_threads())
         raise MemoryError
 
-    monkeypatch.setattr(dpm_core.cost, "_seconds", broken)
+    monkeypatch.setattr(dpm_core.training.cost, "_seconds", broken)
     with pytest.raises(MemoryError):
         estimate(SMALL, (1, 8, 8), TrainConfig(batch=4), 10, threads=threads + 1)
     assert seen == [threads + 1]
@@ -129,15 +129,15 @@ def test_nothing_is_left_behind(monkeypatch):
 
 def test_steps_are_real_ones_at_the_batch_that_is_tried(monkeypatch):
     """Optimiser steps of the run's own kind with 4 data, then 8, never more than the batch of the run."""
-    taken, step = [], dpm_core.cost.Trainer.step
+    taken, step = [], dpm_core.training.cost.Trainer.step
 
     def noted(trainer):
         out = step(trainer)
         taken.append((trainer.config.loss, len(out.losses)))
         return out
 
-    monkeypatch.setattr(dpm_core.cost, "BUDGET", 60.0)
-    monkeypatch.setattr(dpm_core.cost.Trainer, "step", noted)
+    monkeypatch.setattr(dpm_core.training.cost, "BUDGET", 60.0)
+    monkeypatch.setattr(dpm_core.training.cost.Trainer, "step", noted)
     estimate(SMALL, (1, 8, 8), TrainConfig(batch=11, loss="simple"), 10)
     assert taken == [("simple", n) for n in (4, 4, 4, 8, 8, 11, 11)]
 

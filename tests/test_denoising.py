@@ -8,10 +8,10 @@ from collections import deque
 import pytest
 import torch
 
-from dpm_core import checkpoint
+from dpm_core import checkpoints
 from dpm_core.data.images import make_images
-from dpm_core.denoising import RULES, corrupt, denoise, matching_time
-from dpm_core.diffusion import GaussianDiffusion
+from dpm_core.posterior.denoising import RULES, corrupt, denoise, matching_time
+from dpm_core.process import GaussianDiffusion
 from dpm_core.reverse import EmpiricalReverse
 from dpm_core.schedules import make_schedule
 
@@ -62,7 +62,7 @@ def test_the_matching_time(sigma):
 
 def test_digits_come_nearer_to_the_truth():
     """SNR 1, thirty digits: the mean of the samples has less than half of the noise's error; shares rise to 1; seeds decide."""
-    loaded, digits = checkpoint.load("digits_unet"), make_images("digits")
+    loaded, digits = checkpoints.load("digits_unet"), make_images("digits")
     x0 = digits.spec.standardise(digits.held_out[:30])
     y, sigma = corrupt(x0, 1.0, torch.Generator().manual_seed(0))
     errors = []

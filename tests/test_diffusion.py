@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from dpm_core.diffusion import GaussianDiffusion, expand, gaussian_entropy_nats
+from dpm_core.process import GaussianDiffusion, expand, gaussian_entropy_nats
 from dpm_core.schedules import SCHEDULES, Schedule, make_schedule
 
 ALL = list(SCHEDULES)

@@ -12,15 +12,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dpm_core import checkpoint
-from dpm_core.__main__ import main
-from dpm_core.commands import held_out_bound
+from dpm_core import checkpoints
+from dpm_core.cli.commands import held_out_bound
+from dpm_core.cli.main import main
 from dpm_core.config import NetworkConfig
 from dpm_core.data.images import make_images
-from dpm_core.diffusion import GaussianDiffusion
-from dpm_core.losses import LOSSES
+from dpm_core.process import GaussianDiffusion
+from dpm_core.reverse import build_model
 from dpm_core.schedules import make_schedule
-from dpm_core.training import build_model
+from dpm_core.training.losses import LOSSES
 
 ROOT = Path(__file__).resolve().parent.parent
 NETWORK = NetworkConfig("unet", (("width", 8),))
@@ -36,12 +36,13 @@ import torch
 from safetensors.torch import save_file
 from torch import distributed
 
-from dpm_core import train_command
+from dpm_core.cli import train as train_command
 from dpm_core.config import NetworkConfig, TrainConfig
-from dpm_core.diffusion import GaussianDiffusion
+from dpm_core.process import GaussianDiffusion
 from dpm_core.schedules import make_schedule
-from dpm_core.losses import LOSSES
-from dpm_core.training import OutOfMemory, Trainer, TrainingError, build_model
+from dpm_core.training.losses import LOSSES
+from dpm_core.training import OutOfMemory, Trainer, TrainingError
+from dpm_core.reverse import build_model
 
 torch.set_num_threads(1)
 distributed.init_process_group("gloo")
@@ -229,7 +230,7 @@ def test_one_checkpoint_is_written_and_one_process_speaks(trained):
     lines = done.stdout.splitlines()
     assert len(lines) == 2 and lines[0].startswith("K = ") and lines[1] == str(folder / "pair.safetensors")
     assert "destroy_process_group" not in done.stderr and "Traceback" not in done.stderr
-    meta = checkpoint.load(folder / "pair.safetensors").meta
+    meta = checkpoints.load(folder / "pair.safetensors").meta
     assert meta["command"].startswith("torchrun --nproc-per-node=2 -m dpm_core train --data digits")
     assert meta["trained_on"] == "cpu × 2" and meta["steps"] == 40
 
@@ -238,7 +239,7 @@ def test_two_processes_learn_what_one_does_with_twice_the_batch(trained, tmp_pat
     """K after 40 steps to 0.05 bits per pixel (other data, other noise), of over 0.3 that were learned."""
     monkeypatch.setenv("DPM_CHECKPOINTS", str(tmp_path))
     assert main(["train", *OPTIONS, "--threads", "1", "--batch", "64", "--name", "alone"]) == 0
-    pair, alone = checkpoint.load(trained[0] / "pair.safetensors"), checkpoint.load("alone")
+    pair, alone = checkpoints.load(trained[0] / "pair.safetensors"), checkpoints.load("alone")
     fresh = build_model(alone.config.network, alone.diffusion, alone.shape)
     start = held_out_bound(fresh, make_images("digits"), 0, 2000).bound_bits / 64
     k = [one.meta["bound_bits"] / 64 for one in (pair, alone)]

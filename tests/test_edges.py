@@ -9,16 +9,16 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from dpm_core import checkpoint
-from dpm_core.__main__ import main
-from dpm_core.checkpoint import Checkpoint, CheckpointError, load, save
+from dpm_core import checkpoints
+from dpm_core.checkpoints import Checkpoint, CheckpointError, load, save
+from dpm_core.cli.main import main
 from dpm_core.config import NetworkConfig, RunConfig, ScheduleConfig
 from dpm_core.data.toy2d import DataError, from_points, make_dataset
 from dpm_core.data.uploads import read_csv
-from dpm_core.diffusion import GaussianDiffusion
+from dpm_core.process import GaussianDiffusion
+from dpm_core.reverse import build_model
 from dpm_core.samplers import ddim
 from dpm_core.schedules import Schedule, ScheduleError, make_schedule
-from dpm_core.training import build_model
 
 TINY = (("width", 8), ("depth", 1), ("features", 2))
 
@@ -102,7 +102,7 @@ def test_hostile_headers_are_one_sentence(tmp_path):
     broken(lambda _, c: c["config"]["network"]["params"].update(frequency=huge))
     broken(lambda _, c: c["config"]["schedule"].update(name="constant", params={"beta": huge}))
     broken(lambda _, c: c["config"]["schedule"].update(name="quadratic", params={"beta_start": -1}))
-    broken(lambda _, c: c["config"]["schedule"].update(T=checkpoint.MAX_T + 1))
+    broken(lambda _, c: c["config"]["schedule"].update(T=checkpoints.MAX_T + 1))
     header.write_text("[" * 100_000)
     with pytest.raises(CheckpointError):
         load(path)

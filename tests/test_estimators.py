@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch.distributions import Normal
 
-from dpm_core import checkpoint
-from dpm_core.bound import evaluate_bound
-from dpm_core.diffusion import GaussianDiffusion
-from dpm_core.estimators import crossing, jarzynski, parzen, parzen_log_prob, probability_flow_log_prob, work_both_ways
-from dpm_core.model_density import exact_log_prob, first_marginal, on_grid
+from dpm_core import checkpoints
+from dpm_core.measure.bound import evaluate_bound
+from dpm_core.measure.estimators import crossing, jarzynski, parzen, parzen_log_prob, probability_flow_log_prob, work_both_ways
+from dpm_core.measure.model_density import exact_log_prob, first_marginal, on_grid
+from dpm_core.process import GaussianDiffusion
 from dpm_core.reverse import EmpiricalReverse
 from dpm_core.schedules import make_schedule
 
@@ -74,7 +74,7 @@ def test_where_every_step_is_exact_one_trajectory_is_enough():
 
 def test_the_mean_of_the_log_weights_is_the_bound():
     """K by trajectories and by Eq. 14, the same number from two formulas, within four errors."""
-    loaded = checkpoint.load("moons_mlp")
+    loaded = checkpoints.load("moons_mlp")
     x0 = loaded.dataset.sample(3000, torch.Generator().manual_seed(1))
     found = jarzynski(loaded.model, loaded.diffusion, x0, 4, torch.Generator().manual_seed(2)).elbo
     plain = evaluate_bound(loaded.model, loaded.diffusion, x0, torch.Generator().manual_seed(3))
@@ -98,7 +98,7 @@ def test_quadrature_carries_a_gaussian_down_exactly():
 
 def test_jarzynski_and_quadrature_agree_on_a_network():
     """The shipped moons at T = 40: 3,000 trajectories within four of their errors of the quadrature, on most points within 0.05."""
-    loaded = checkpoint.load("moons_mlp")
+    loaded = checkpoints.load("moons_mlp")
     x0 = loaded.dataset.sample(8, torch.Generator().manual_seed(5))
     exact = exact_log_prob(loaded.model, first_marginal(loaded.model, loaded.diffusion), x0)
     found = jarzynski(loaded.model, loaded.diffusion, x0, 3000, torch.Generator().manual_seed(6))
@@ -127,7 +127,7 @@ def test_the_flow_of_a_narrow_gaussian_and_of_a_mixture():
 def test_works_cross_at_equal_free_energies():
     """The shipped roll, 4,000 each way: Bennett's root is 0 within four errors and 0.05; ⟨W⟩ is positive one way, negative the other;
     and Gaussian works with a known difference give it."""
-    loaded = checkpoint.load("swiss_roll_mlp")
+    loaded = checkpoints.load("swiss_roll_mlp")
     x0 = loaded.dataset.sample(4000, torch.Generator().manual_seed(1))
     forward, backward = work_both_ways(
         loaded.model, loaded.diffusion, x0, loaded.dataset.log_prob(x0), loaded.dataset.log_prob, torch.Generator().manual_seed(2)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dpm_core.figures import kernel_figure, schedule_chart
-from dpm_core.palette import EXACT, MODEL, SCHEDULE_LOOKS
+from dpm_core.figures.charts import kernel_figure, schedule_chart
+from dpm_core.figures.palette import EXACT, MODEL, SCHEDULE_LOOKS
 
 
 def test_rings_are_one_and_two_deviations():

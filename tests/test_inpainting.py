@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dpm_core import checkpoint
-from dpm_core.__main__ import main
+from dpm_core import checkpoints
+from dpm_core.cli.main import main
 from dpm_core.config import DataConfig, NetworkConfig
 from dpm_core.data.images import make_images
-from dpm_core.inpainting import HoleError, fill_by_model, misfit, neighbourhood
-from dpm_core.patch_inpainting import PatchConfig, fill_by_patches
-from dpm_core.patches import PatchError
+from dpm_core.inpainting.model_filling import HoleError, fill_by_model, misfit, neighbourhood
+from dpm_core.inpainting.patch_filling import PatchConfig, fill_by_patches
+from dpm_core.inpainting.patches import PatchError
 
 QUICK = PatchConfig(steps=10, finer_steps=5, candidates=800)
 
@@ -100,7 +100,7 @@ def test_the_neighbourhood():
 
 @pytest.mark.parametrize("rule", ["clean", "noised", "repaint"])
 def test_a_checkpoint_fills_what_fits(rule):
-    loaded, digits = checkpoint.load("digits_unet"), make_images("digits")
+    loaded, digits = checkpoints.load("digits_unet"), make_images("digits")
     picture = digits.held_out[3, 0].numpy()
     missing = np.zeros((8, 8), bool)
     missing[:, 5:] = True
@@ -116,7 +116,7 @@ def test_a_checkpoint_fills_what_fits(rule):
 
 def test_completions_of_digits_are_nearer_to_them_than_chance():
     """The right quarter of 40 held-out digits: the mean of four completions beats the data's mean there."""
-    loaded, digits = checkpoint.load("digits_unet"), make_images("digits")
+    loaded, digits = checkpoints.load("digits_unet"), make_images("digits")
     missing = np.zeros((8, 8), bool)
     missing[:, 6:] = True
     ours, plain = [], []
@@ -130,7 +130,7 @@ def test_completions_of_digits_are_nearer_to_them_than_chance():
 
 def test_only_convolutions_that_learned_from_cuts_take_larger_pictures():
     """Not the paper's network, whose dense branch knows the size, nor one with attention, nor a model of whole pictures."""
-    run, picture = checkpoint.load("brick_unet").config, np.zeros((60, 70), np.uint8)
+    run, picture = checkpoints.load("brick_unet").config, np.zeros((60, 70), np.uint8)
     shape = (1, 32, 32)
     assert misfit(run, shape, picture) == "" and "32 × 32 pixels" in misfit(run, shape, picture[:20])
     for other in (NetworkConfig("multiscale"), NetworkConfig("unet", (("attention", True),))):
@@ -141,7 +141,7 @@ def test_only_convolutions_that_learned_from_cuts_take_larger_pictures():
 def test_a_model_of_cuts_takes_larger_pictures():
     picture = make_images("brick").train[0, 0, :80, :90].numpy()
     missing = square(picture, 30, 30, 16)
-    end = last(fill_by_model(checkpoint.load("brick_unet"), picture, missing, 1, steps=4))
+    end = last(fill_by_model(checkpoints.load("brick_unet"), picture, missing, 1, steps=4))
     assert np.array_equal(end.guess[0][~missing], picture[~missing])
 
 
@@ -153,10 +153,10 @@ def test_a_model_of_cuts_takes_larger_pictures():
     ],
 )
 def test_what_does_not_fit_is_said(picture, words):
-    loaded = checkpoint.load("mnist_unet")
+    loaded = checkpoints.load("mnist_unet")
     assert words in misfit(loaded.config, loaded.dataset.shape, picture)
     with pytest.raises(HoleError, match="mnist_unet does not fit"):
-        next(fill_by_model(checkpoint.load("mnist_unet"), picture, square(picture, 2, 2, 5)))
+        next(fill_by_model(checkpoints.load("mnist_unet"), picture, square(picture, 2, 2, 5)))
 
 
 @pytest.mark.parametrize(

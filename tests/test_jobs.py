@@ -18,22 +18,24 @@ import numpy as np
 import pytest
 import torch
 
-import dpm_core.jobs.disk as disk
-import dpm_core.jobs.line
+import dpm_core.jobs.job_queue
 import dpm_core.jobs.record as record
+import dpm_core.jobs.run_folder as disk
 import dpm_core.jobs.worker
-from dpm_core import checkpoint, jobs, train_command
-from dpm_core.__main__ import _parser
+from dpm_core import checkpoints, jobs
+from dpm_core.cli import train
+from dpm_core.cli.main import _parser
 from dpm_core.config import IMAGE_RUN, DataConfig, NetworkConfig, RunConfig, ScheduleConfig, TrainConfig, from_dict, to_dict, to_json
 from dpm_core.data.images import ImageDataset, make_images
 from dpm_core.data.sources import usual_run
 from dpm_core.data.toy2d import make_dataset
-from dpm_core.diffusion import GaussianDiffusion
 from dpm_core.jobs import JobConfig, JobError, Stop
-from dpm_core.jobs.parts import command, explicit
+from dpm_core.jobs.run_context import command, explicit
 from dpm_core.networks import NETWORKS
+from dpm_core.process import GaussianDiffusion
+from dpm_core.reverse import build_model
 from dpm_core.schedules import SCHEDULES, make_schedule
-from dpm_core.training import Trainer, build_model, train_steps
+from dpm_core.training import Trainer, train_steps
 
 TINY = NetworkConfig("mlp", (("depth", 1), ("features", 2), ("width", 16)))
 RUN = RunConfig(DataConfig("moons"), ScheduleConfig("log_snr", 8), TINY, TrainConfig(batch=16, decay="none", ema=0.9))
@@ -237,7 +239,7 @@ def test_seconds_are_those_of_training(start, tmp_path):
 
 def test_three_want_two_places(start, monkeypatch):
     """First come, first served; a pause gives the place up, and who comes back stands at the end."""
-    monkeypatch.setitem(dpm_core.jobs.line.PLACES, "cpu", 2)
+    monkeypatch.setitem(dpm_core.jobs.job_queue.PLACES, "cpu", 2)
     a, b, c, d = (start(name) for name in "abcd")
     until(lambda: a.step and b.step)
     assert [job.status for job in (a, b, c, d)] == ["running", "running", "queued", "queued"]
@@ -456,7 +458,7 @@ def test_images(start):
     assert job.join(30) and job.step == 9 and job.status == "finished"
     whole = start("whole", run=IMAGES, data=data, held_out=data.sample_held_out(20), stop=Stop(steps=9))
     assert whole.join(30) and torch.equal(flat(whole.weights()), flat(job.weights()))
-    loaded = checkpoint.load(job.save("pictures", job.folder))
+    loaded = checkpoints.load(job.save("pictures", job.folder))
     assert torch.equal(flat(loaded.model), flat(job.weights())) and loaded.meta["steps"] == 9 and loaded.config == IMAGES
     assert loaded.meta["bound_bits"] == pytest.approx(job.latest().bound_bits, abs=1e-4) and loaded.meta["seconds"] >= 0
 
@@ -467,7 +469,7 @@ def test_a_run_in_the_plane_is_kept_while_it_trains(start, tmp_path):
     run = replace(RUN, training=replace(RUN.training, seed=3))
     job = start(run=run, data=data, held_out=data.sample(50, torch.Generator().manual_seed(1)))
     until(lambda: job.step > 20)
-    loaded = checkpoint.load(job.save("moons_kept", tmp_path))
+    loaded = checkpoints.load(job.save("moons_kept", tmp_path))
     job.pause()
     wanted = averages(job.step, run, data.sample(8000, torch.Generator().manual_seed(3)))
     assert torch.equal(flat(loaded.model), wanted[loaded.meta["steps"]]) and torch.equal(flat(job.weights()), wanted[-1])
@@ -484,7 +486,7 @@ def test_a_run_in_the_plane_is_kept_while_it_trains(start, tmp_path):
         start("other", run=other, data=data, resume_from=loaded)
     with pytest.raises(JobError, match="no file"):
         start("other", run=run, data=data, resume_from=tmp_path / "nothing.safetensors")
-    with pytest.raises(checkpoint.CheckpointError):
+    with pytest.raises(checkpoints.CheckpointError):
         job.save("../x", tmp_path)
 
 
@@ -511,7 +513,7 @@ def test_the_command_says_the_same_run(run, usual):
     args = _parser().parse_args(words[3:])
     network = replace(run.network, params=explicit(NETWORKS[run.network.name], run.network.params))
     schedule = replace(run.schedule, params=explicit(SCHEDULES[run.schedule.name], run.schedule.params))
-    assert train_command._run_config(args, replace(usual, data=run.data)) == replace(run, network=network, schedule=schedule)
+    assert train._run_config(args, replace(usual, data=run.data)) == replace(run, network=network, schedule=schedule)
     given = {"--warmup", "--decay", "--precision", "--ema", "--clip", "--lr", "--loss", "--seed", "--batch"}
     assert given <= set(words) and args.resume is None
     assert (args.data, args.noise, args.name) == (run.data.name, run.data.noise, "kept")
@@ -536,10 +538,10 @@ def test_a_checkpoint_begun_with_is_named(start, tmp_path):
     again = jobs.resume_run(job.folder, points(), points(20, 1), stop=Stop(steps=2))
     assert again.join(20)
     for each in (job, again):
-        assert checkpoint.load(each.save("kept", tmp_path)).meta["command"].endswith(" --resume before --name kept")
+        assert checkpoints.load(each.save("kept", tmp_path)).meta["command"].endswith(" --resume before --name kept")
     third = start("third", stop=Stop(steps=1), run=first.config.run, resume_from=job.folder)
     assert third.join(20) and disk.RunFolder(third.folder).read_header()[1]["resume_from"] == {"run": "after"}
-    assert "--resume" not in checkpoint.load(third.save("kept", tmp_path)).meta["command"]
+    assert "--resume" not in checkpoints.load(third.save("kept", tmp_path)).meta["command"]
 
 
 def test_a_restart_keeps_when_it_was_begun_and_makes_no_trainer_it_does_not_need(start, monkeypatch):
@@ -574,7 +576,7 @@ class Slow:
 
 def test_nothing_that_is_ordered_at_the_end_changes_it(start, monkeypatch):
     """While the last state is written, a pause, a resume and the program's end: no place is taken for ever, no message left."""
-    monkeypatch.setitem(dpm_core.jobs.line.PLACES, "cpu", 1)
+    monkeypatch.setitem(dpm_core.jobs.job_queue.PLACES, "cpu", 1)
     slow = Slow(monkeypatch, 3)
     job = start(stop=Stop(steps=3))
     assert slow.writing.wait(20)
@@ -631,7 +633,7 @@ def test_what_is_over_holds_little_memory(start, tmp_path, monkeypatch):
     assert job.metrics() and job.last_step.step == 5
     torch.testing.assert_close(flat(job.weights(job.latest())), before, rtol=1e-3, atol=1e-4)
     job._record.snapshots = []  # as when none was taken at the end: K is measured now
-    loaded = checkpoint.load(job.save("kept", tmp_path))
+    loaded = checkpoints.load(job.save("kept", tmp_path))
     assert torch.equal(flat(loaded.model), before) and loaded.meta["steps"] == 5
     for k in range(jobs.REMEMBERED + 3):
         assert start(f"short{k}", stop=Stop(steps=1)).join(20)
@@ -640,7 +642,7 @@ def test_what_is_over_holds_little_memory(start, tmp_path, monkeypatch):
 
 
 def test_a_model_too_large_to_be_kept_is_refused_before_training(start, tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint, "MAX_BYTES", checkpoint.MAX_HEADER_BYTES + 100)
+    monkeypatch.setattr(checkpoints.files, "MAX_BYTES", checkpoints.files.MAX_HEADER_BYTES + 100)
     with pytest.raises(JobError, match="take more than"):
         start()
     assert not list(tmp_path.iterdir())
@@ -801,8 +803,8 @@ def test_a_kept_model_says_where_its_command_leads_elsewhere(start, tmp_path):
     job.step_once()
     job.set_learning_rate(0.5)
     job.step_once()
-    note = checkpoint.load(job.save("early", tmp_path)).meta["note"]
+    note = checkpoints.load(job.save("early", tmp_path)).meta["note"]
     assert "changed by hand (" in note and "→ 0.5)" in note and "kept at step 2 of 900" in note
     whole = start("whole", run=replace(cosine, training=replace(cosine.training, steps=3)))
     until(lambda: whole.over)
-    assert "note" not in checkpoint.load(whole.save("late", tmp_path)).meta
+    assert "note" not in checkpoints.load(whole.save("late", tmp_path)).meta

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dpm_core.bound import NATS_PER_BIT
-from dpm_core.budget import budget
 from dpm_core.data import toy2d
-from dpm_core.diffusion import GaussianDiffusion
-from dpm_core.learned_schedule import LearnedSchedule, best_bound_nats, learn
+from dpm_core.measure.bound import NATS_PER_BIT
+from dpm_core.measure.budget import budget
+from dpm_core.process import GaussianDiffusion
 from dpm_core.schedules import SCHEDULES, make_schedule
+from dpm_core.training.learned_schedule import LearnedSchedule, best_bound_nats, learn
 
 FIXED = [(name, {"beta_1": 1e-3} if name == "paper" else {}) for name in SCHEDULES if name != "custom"]
 ROLL = toy2d.DATASETS["swiss_roll"]

@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from dpm_core.metrics import energy_distance, sliced_wasserstein
+from dpm_core.measure.distances import energy_distance, sliced_wasserstein
 
 
 def clouds(n=40, m=40):

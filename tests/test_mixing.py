@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dpm_core.diffusion import GaussianDiffusion
-from dpm_core.mixing import PatchesAndNetwork, Rescaled
-from dpm_core.patches import LocalPatchReverse
+from dpm_core.inpainting.combined_kernel import PatchesAndNetwork, Rescaled
+from dpm_core.inpainting.patches import LocalPatchReverse
+from dpm_core.process import GaussianDiffusion
 from dpm_core.reverse import EmpiricalReverse
 from dpm_core.schedules import make_schedule
 

@@ -10,11 +10,11 @@ from torch.nn import functional
 
 import dpm_core.networks.mlp
 from dpm_core.config import NetworkConfig
-from dpm_core.diffusion import GaussianDiffusion
 from dpm_core.networks import BIT_NETWORKS, IMAGE_NETWORKS, MLP, NETWORKS, PLANE_NETWORKS, RBF, SIZES, MultiScale, UNet
 from dpm_core.networks.temporal import temporal_bumps
+from dpm_core.process import GaussianDiffusion
+from dpm_core.reverse import build_model
 from dpm_core.schedules import make_schedule
-from dpm_core.training import build_model
 
 SHAPES = [("mlp", (2,)), ("rbf", (2,)), *((name, shape) for name in IMAGE_NETWORKS for shape in ((1, 8, 8), (3, 9, 14)))]
 FRESH_SHARE = {"mlp": 0.5, "rbf": 0.5, "unet": 0.5, "multiscale": 1 / (1 + np.exp(-4))}  # sigmoid(v) before training

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dpm_core.checkpoint import Checkpoint
+from dpm_core.checkpoints import Checkpoint
 from dpm_core.config import from_dict, to_dict
-from dpm_core.diffusion import GaussianDiffusion
-from dpm_core.inpainting import HoleError, fill_by_model, misfit
-from dpm_core.own_network import ENOUGH, MOST, known_cuts, run_of
-from dpm_core.patch_inpainting import PatchConfig, fill_by_patches
+from dpm_core.inpainting.model_filling import HoleError, fill_by_model, misfit
+from dpm_core.inpainting.patch_filling import PatchConfig, fill_by_patches
+from dpm_core.inpainting.picture_network import ENOUGH, MOST, known_cuts, run_of
+from dpm_core.process import GaussianDiffusion
+from dpm_core.reverse import build_model
 from dpm_core.schedules import make_schedule
-from dpm_core.training import build_model
 
 QUICK = PatchConfig(steps=8, finer_steps=5, candidates=400, draws=2)
 

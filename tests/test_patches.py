@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dpm_core.diffusion import GaussianDiffusion
-from dpm_core.patches import LocalPatchReverse, PatchError, strangeness, whole_windows
+from dpm_core.inpainting.patches import LocalPatchReverse, PatchError, strangeness, whole_windows
+from dpm_core.process import GaussianDiffusion
 from dpm_core.reverse import EmpiricalReverse
 from dpm_core.schedules import make_schedule
 
@@ -120,7 +120,7 @@ def test_blocks_change_nothing(monkeypatch):
     """Seven weights at a time or all of them: the same to rounding."""
     images, missing, xt = noise(1, 1, 12, 12), hole(12, 12, slice(2, 7), slice(3, 8)), noise(1, 1, 12, 12, seed=1)
     whole = LocalPatchReverse(images, DIFFUSION, missing, 3).x0_moments(xt, 20)
-    monkeypatch.setattr("dpm_core.patches.BLOCK_ELEMENTS", 7)
+    monkeypatch.setattr("dpm_core.inpainting.patches.BLOCK_ELEMENTS", 7)
     for a, b in zip(whole, LocalPatchReverse(images, DIFFUSION, missing, 3).x0_moments(xt, 20)):
         assert torch.allclose(a, b, atol=1e-12)
 

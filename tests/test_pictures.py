@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dpm_core.palette import DATA, GROUND, MODEL
-from dpm_core.pictures import PLANE, contour_lines, gif, grid, png, rgb, scatter_image, strip_image, tile
+from dpm_core.figures.palette import DATA, GROUND, MODEL
+from dpm_core.figures.rasters import PLANE, contour_lines, gif, grid, png, rgb, scatter_image, strip_image, tile
 
 
 def ink(image):

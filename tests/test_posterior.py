@@ -11,7 +11,6 @@ import torch
 from torch.distributions import Normal
 
 from dpm_core.data import toy2d
-from dpm_core.diffusion import GaussianDiffusion
 from dpm_core.posterior import (
     Annealed,
     FactorError,
@@ -24,6 +23,7 @@ from dpm_core.posterior import (
     repaint_times,
     tilted,
 )
+from dpm_core.process import GaussianDiffusion
 from dpm_core.reverse import EmpiricalReverse, ReverseModel
 from dpm_core.samplers import SAMPLERS, ancestral, timesteps
 from dpm_core.schedules import make_schedule

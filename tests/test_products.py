@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from dpm_core.data import toy2d
-from dpm_core.diffusion import GaussianDiffusion
 from dpm_core.posterior import FactorError, GaussianObservation, Inpaint, Potential, Product
-from dpm_core.products import PAINT_FLOOR, exact_kernel, exact_product, half_plane, painted, ring
+from dpm_core.posterior.products import PAINT_FLOOR, exact_kernel, exact_product, half_plane, painted, ring
+from dpm_core.process import GaussianDiffusion
 from dpm_core.reverse import EmpiricalReverse
 from dpm_core.samplers import ancestral
 from dpm_core.schedules import make_schedule

@@ -13,7 +13,7 @@ from torch import nn
 from torch.distributions import Normal
 
 import dpm_core.reverse
-from dpm_core.diffusion import GaussianDiffusion
+from dpm_core.process import GaussianDiffusion
 from dpm_core.reverse import EmpiricalReverse, ReverseModel
 from dpm_core.schedules import SCHEDULES, make_schedule
 
@@ -227,7 +227,7 @@ def test_blocks_do_not_change_the_answer(monkeypatch):
     x = torch.randn(50, 2, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
     whole = (*kernel.x0_moments(x, 3), kernel.log_marginal(x, 3))
     for elements in (1, 9, 1000):
-        monkeypatch.setattr(dpm_core.reverse, "BLOCK_ELEMENTS", elements)
+        monkeypatch.setattr(dpm_core.reverse.empirical_points, "BLOCK_ELEMENTS", elements)
         for got, wanted in zip((*kernel.x0_moments(x, 3), kernel.log_marginal(x, 3)), whole):
             torch.testing.assert_close(got, wanted, rtol=1e-12, atol=1e-12)
 
@@ -237,7 +237,7 @@ def test_memory_does_not_grow_with_points_times_particles():
     code = """
 import resource, sys, torch
 torch.set_num_threads(1)
-from dpm_core.diffusion import GaussianDiffusion
+from dpm_core.process import GaussianDiffusion
 from dpm_core.reverse import EmpiricalReverse
 from dpm_core.schedules import make_schedule
 draw = torch.Generator().manual_seed(0)

@@ -13,22 +13,23 @@ import numpy as np
 import pytest
 import torch
 
-import dpm_core.jobs.disk as disk
+import dpm_core.jobs.run_folder as disk
 import dpm_core.jobs.threads as threads
-from dpm_core import jobs, snapshots
-from dpm_core.bound import BoundEstimate, estimate_bound, evaluate_bound
+from dpm_core import jobs
 from dpm_core.config import DataConfig, NetworkConfig, RunConfig, ScheduleConfig, TrainConfig
 from dpm_core.data.images import ImageDataset
 from dpm_core.data.toy2d import make_dataset
-from dpm_core.diffusion import GaussianDiffusion
 from dpm_core.jobs import JobConfig, JobError, Stop
-from dpm_core.jobs.disk import Log, RunFolder
-from dpm_core.jobs.parts import identity
+from dpm_core.jobs.run_context import identity
+from dpm_core.jobs.run_folder import Log, RunFolder
 from dpm_core.jobs.threads import Turns, choose_threads, give_way
+from dpm_core.measure.bound import BoundEstimate, estimate_bound, evaluate_bound
+from dpm_core.process import GaussianDiffusion
+from dpm_core.reverse import build_model
 from dpm_core.samplers import ddim
 from dpm_core.schedules import make_schedule
-from dpm_core.snapshots import PLATEAU, Snapshot, Watcher, on_a_plateau, thinned
-from dpm_core.training import Trainer, build_model
+from dpm_core.training import Trainer, snapshots
+from dpm_core.training.snapshots import PLATEAU, Snapshot, Watcher, on_a_plateau, thinned
 
 TINY = NetworkConfig("mlp", (("depth", 1), ("features", 2), ("width", 16)))
 RUN = RunConfig(schedule=ScheduleConfig("log_snr", 8), network=TINY, training=TrainConfig(batch=16, decay="none"))

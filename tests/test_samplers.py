@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.distributions import Normal
 
-from dpm_core.diffusion import GaussianDiffusion
+from dpm_core.process import GaussianDiffusion
 from dpm_core.reverse import EmpiricalReverse
 from dpm_core.samplers import SAMPLERS, ancestral, ddim, probability_flow, timesteps
 from dpm_core.schedules import SCHEDULES, make_schedule

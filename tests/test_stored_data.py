@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from dpm_core.checkpoints.stored_data import MAX_SIDE, constants, described_shape, rebuild, shape, tensors
 from dpm_core.config import DataConfig
 from dpm_core.data.images import ImageDataset, ImageSpec, make_images
 from dpm_core.data.toy2d import DataError, from_points, make_dataset
-from dpm_core.stored_data import MAX_SIDE, constants, described_shape, rebuild, shape, tensors
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
 OWN_IMAGE = DataConfig("image", params=(("size", 16),))

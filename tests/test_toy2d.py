@@ -10,7 +10,7 @@ import torch
 
 from dpm_core.data import toy2d
 from dpm_core.data.toy2d import DATASETS, NOISE_RANGE, SHAPES, SPACING, DataError, from_points, make_dataset
-from dpm_core.diffusion import GaussianDiffusion
+from dpm_core.process import GaussianDiffusion
 from dpm_core.schedules import make_schedule
 
 NAMES = list(SHAPES)

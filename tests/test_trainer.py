@@ -11,14 +11,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-import dpm_core.losses
+import dpm_core.training.losses
 from dpm_core.config import NetworkConfig, TrainConfig
 from dpm_core.data.images import make_images
-from dpm_core.diffusion import GaussianDiffusion
-from dpm_core.losses import LOSSES
-from dpm_core.reverse import ReverseModel
+from dpm_core.process import GaussianDiffusion
+from dpm_core.reverse import ReverseModel, build_model
 from dpm_core.schedules import make_schedule
-from dpm_core.training import OutOfMemory, Trainer, TrainingError, build_model, train_steps
+from dpm_core.training import OutOfMemory, Trainer, TrainingError, train_steps
+from dpm_core.training.losses import LOSSES
 
 MLP = NetworkConfig("mlp", (("depth", 1), ("features", 2), ("width", 8)))
 UNET = NetworkConfig("unet", (("width", 8),))
@@ -336,7 +336,7 @@ def test_other_errors_of_a_loss_are_not_taken_for_memory(monkeypatch):
     def broken(model, x0, t, noise):
         raise RuntimeError("shapes do not match")
 
-    monkeypatch.setitem(dpm_core.losses.LOSSES, "bound", broken)
+    monkeypatch.setitem(dpm_core.training.losses.LOSSES, "bound", broken)
     with pytest.raises(RuntimeError, match="shapes do not match"):
         line(steps=2, batch=2).step()
 

@@ -10,15 +10,15 @@ import torch
 from torch import nn
 from torch.distributions import kl_divergence
 
-import dpm_core.losses
-from dpm_core.bound import evaluate_bound
+import dpm_core.training.losses
 from dpm_core.config import NetworkConfig, TrainConfig
 from dpm_core.data.toy2d import from_points
-from dpm_core.diffusion import GaussianDiffusion
-from dpm_core.losses import bound_loss, simple_loss, stratified_times
-from dpm_core.reverse import EmpiricalReverse, ReverseModel
+from dpm_core.measure.bound import evaluate_bound
+from dpm_core.process import GaussianDiffusion
+from dpm_core.reverse import EmpiricalReverse, ReverseModel, build_model
 from dpm_core.schedules import SCHEDULES, make_schedule
-from dpm_core.training import TrainingError, build_model, train_steps
+from dpm_core.training import TrainingError, train_steps
+from dpm_core.training.losses import bound_loss, simple_loss, stratified_times
 
 SMALL = NetworkConfig("mlp", (("depth", 2), ("features", 4), ("width", 32)))
 
@@ -214,7 +214,7 @@ def test_stratified_times_are_even(T, n, generator):
 
 def test_the_learning_rate_falls_by_a_cosine_and_the_norm_is_clipped(monkeypatch):
     """Loss 3w: the gradient is always 3, Adam's step is the rate itself, ½(1 + cos π(k−1)/N) of the first; the norm told is 3."""
-    monkeypatch.setitem(dpm_core.losses.LOSSES, "bound", lambda model, x0, t, noise: 3 * model.network.w)
+    monkeypatch.setitem(dpm_core.training.losses.LOSSES, "bound", lambda model, x0, t, noise: 3 * model.network.w)
     model = ReverseModel(Line(), GaussianDiffusion(make_schedule("paper", 5)))
     before = 0.0
     for k, step in enumerate(train_steps(model, torch.zeros(4, 2), TrainConfig(steps=8, batch=2, learning_rate=0.1)), 1):
@@ -228,7 +228,7 @@ def test_the_learning_rate_falls_by_a_cosine_and_the_norm_is_clipped(monkeypatch
 def test_clipping_scales_the_gradient(monkeypatch):
     """Norms 30, then 0.003, clip 0.01: Adam's second step from gradients 0.01 and 0.003 by its own formula (β = 0.9, 0.999)."""
     slopes = iter([30.0, 0.003])
-    monkeypatch.setitem(dpm_core.losses.LOSSES, "bound", lambda model, x0, t, noise: next(slopes) * model.network.w)
+    monkeypatch.setitem(dpm_core.training.losses.LOSSES, "bound", lambda model, x0, t, noise: next(slopes) * model.network.w)
     model = ReverseModel(Line(), GaussianDiffusion(make_schedule("paper", 5)))
     run = train_steps(model, torch.zeros(4, 2), TrainConfig(steps=2, batch=2, learning_rate=0.1, clip=0.01))
     assert next(run).gradient_norm == pytest.approx(30.0)
@@ -269,7 +269,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights(loss):
 
 def test_an_infinite_gradient_stops_training_too(monkeypatch):
     """√w at w = 0 is finite, its slope is not."""
-    monkeypatch.setitem(dpm_core.losses.LOSSES, "bound", lambda model, x0, t, noise: model.network.w.abs().sqrt() + 1)
+    monkeypatch.setitem(dpm_core.training.losses.LOSSES, "bound", lambda model, x0, t, noise: model.network.w.abs().sqrt() + 1)
     model = ReverseModel(Line(), GaussianDiffusion(make_schedule("paper", 5)))
     with pytest.raises(TrainingError) as caught:
         next(train_steps(model, torch.zeros(4, 2), TrainConfig(steps=2, batch=2)))

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from dpm_core.diffusion import GaussianDiffusion, Step
-from dpm_core.pictures import frame_numbers
-from dpm_core.samplers import ancestral
+from dpm_core.figures.rasters import frame_numbers
+from dpm_core.process import GaussianDiffusion, Step
+from dpm_core.samplers import ancestral, record
 from dpm_core.schedules import make_schedule
-from dpm_core.trajectory import record
 
 
 def test_frame_numbers_are_even_and_hold_both_ends():

@@ -19,7 +19,7 @@ from dpm_core.data import heartbeat, ising
 from dpm_core.data.fetch import Progress
 from dpm_core.data.images import make_images
 from dpm_core.data.toy2d import DataError
-from dpm_core.diffusion import BinomialDiffusion
+from dpm_core.process import BinomialDiffusion
 from dpm_core.reverse import EmpiricalBits
 from dpm_core.schedules import make_schedule
 

@@ -11,7 +11,7 @@ from dpm_core.data.bits import BIT_SETS, BitDataset, BitSpec, make_bits
 from dpm_core.data.fetch import Progress
 from dpm_core.data.images import IMAGE_SETS, ImageDataset, ImageSpec, make_images
 from dpm_core.data.toy2d import DataError, PlaneDataset
-from dpm_core.diffusion import BinomialDiffusion, Chain, GaussianDiffusion
+from dpm_core.process import BinomialDiffusion, Chain, GaussianDiffusion
 from dpm_core.reverse import EmpiricalReverse
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")

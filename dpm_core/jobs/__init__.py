@@ -18,15 +18,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dpm_core.checkpoint import Checkpoint
-from dpm_core.jobs import parts
+from dpm_core.checkpoints import Checkpoint
+from dpm_core.jobs import run_context
+from dpm_core.jobs.commands import ENDS, FORGOTTEN
 from dpm_core.jobs.config import JobConfig, JobError, Stop
-from dpm_core.jobs.disk import Log, RunFolder, RunInfo, runs, runs_folder
 from dpm_core.jobs.job import Job
-from dpm_core.jobs.orders import ENDS, FORGOTTEN
 from dpm_core.jobs.record import Progress
+from dpm_core.jobs.run_folder import Log, RunFolder, RunInfo, runs, runs_folder
 from dpm_core.jobs.worker import SeenStep
-from dpm_core.snapshots import Snapshot
+from dpm_core.training.snapshots import Snapshot
 
 __all__ = ["Job", "JobConfig", "JobError", "Progress", "RunInfo", "SeenStep", "Snapshot", "Stop"]
 __all__ += ["get", "jobs", "resume_run", "runs", "runs_folder", "start"]
@@ -54,9 +54,9 @@ def start(
     same name that is over is moved to ``.name.old``. Raises JobError, in one sentence.
     """
     with _one_at_a_time():
-        made = parts.make(config, dataset, held_out)
+        made = run_context.make(config, dataset, held_out)
         if resume_from is not None:
-            made = replace(made, resume_from=parts.begin_with(made.trainer, resume_from))
+            made = replace(made, resume_from=run_context.begin_with(made.trainer, resume_from))
         files = _after_its_end((runs_folder() if root is None else root) / config.name)
         files.create({**made.header(), "status": "paused" if paused else "queued", "message": ""})
         with _released_on_error(files):
@@ -81,7 +81,7 @@ def resume_run(
         config, header = RunFolder(Path(folder)).read_header()
         if stop is not None:
             config = replace(config, stop=stop)
-        made = parts.again(parts.make(config, dataset, held_out), header)
+        made = run_context.again(run_context.make(config, dataset, held_out), header)
         files = _after_its_end(Path(folder))
         files.claim()
         with _released_on_error(files):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from dpm_core.checkpoint import check_name
+from dpm_core.checkpoints import check_name
 from dpm_core.config import ConfigError, RunConfig
 
 DEVICES = ("cpu", "cuda", "mps")

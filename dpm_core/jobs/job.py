@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from dpm_core import checkpoint
+from dpm_core import checkpoints
+from dpm_core.jobs.commands import ENDS, Orders
 from dpm_core.jobs.config import JobError
-from dpm_core.jobs.disk import Log, RunFolder
-from dpm_core.jobs.line import LINE
-from dpm_core.jobs.orders import ENDS, Orders
-from dpm_core.jobs.parts import Parts, as_checkpoint
+from dpm_core.jobs.job_queue import LINE
 from dpm_core.jobs.record import Progress
+from dpm_core.jobs.run_context import Parts, as_checkpoint
+from dpm_core.jobs.run_folder import Log, RunFolder
 from dpm_core.jobs.worker import SeenStep, Worker
 from dpm_core.reverse import ReverseModel
-from dpm_core.snapshots import Snapshot
+from dpm_core.training.snapshots import Snapshot
 
 
 class Job:
@@ -176,7 +176,7 @@ class Job:
 
     def save(self, name: str, folder: Path | None = None) -> Path:
         """Write the averaged weights as a checkpoint. Raises CheckpointError, DataError or OSError."""
-        checkpoint.check_name(name)
+        checkpoints.check_name(name)
         with self._worker.turn:
             parts, trainer = self._worker.parts, self._worker.trainer
             model, step, seconds = copy.deepcopy(trainer.average).cpu().eval(), trainer.step_number, self._record.seconds
@@ -187,7 +187,7 @@ class Job:
         else:
             bound = parts.watcher.bound(model)
             made = as_checkpoint(parts, name, model, step, seconds, rates, bound, bound.standard_error_bits)
-        return checkpoint.save(made, folder)
+        return checkpoints.save(made, folder)
 
     def begin(self, state: dict[str, Tensor] | None = None) -> None:
         """Once, by whoever made the job: start its thread, from ``state`` if given. Raises ValueError when that is another run's."""

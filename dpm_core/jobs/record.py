@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dpm_core.bound import BoundEstimate
-from dpm_core.jobs.disk import Log, RunFolder
-from dpm_core.jobs.parts import Parts
-from dpm_core.snapshots import on_a_plateau, thinned
+from dpm_core.jobs.run_context import Parts
+from dpm_core.jobs.run_folder import Log, RunFolder
+from dpm_core.measure.bound import BoundEstimate
 from dpm_core.training import TrainStep
+from dpm_core.training.snapshots import on_a_plateau, thinned
 
 ROW_EVERY, ROW_STEPS, ROW_SHARE = 0.5, 20, 0.02  # a row per half second, or per 20 steps while that is 2 % of the time so far
 WATCHING, WATCHING_AT_MOST = 0.06, 0.1  # share of the time that snapshots may take; the second where 20 s would be too few

@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 
 import dpm_core
-from dpm_core.diffusion import from_noise
-from dpm_core.jobs.disk import Log, RunFolder
-from dpm_core.jobs.line import LINE
-from dpm_core.jobs.orders import Orders
-from dpm_core.jobs.parts import Parts, ended
+from dpm_core.jobs.commands import Orders
+from dpm_core.jobs.job_queue import LINE
 from dpm_core.jobs.record import Record
+from dpm_core.jobs.run_context import Parts, ended
+from dpm_core.jobs.run_folder import Log, RunFolder
 from dpm_core.jobs.threads import Turns, choose_threads, give_way
-from dpm_core.losses import LOSSES
+from dpm_core.process import from_noise
 from dpm_core.training import OutOfMemory, Trainer, TrainingError, TrainStep, compile_network
+from dpm_core.training.losses import LOSSES
 
 STATE_EVERY = 8.0  # seconds between two states on disk
 SEEN = 8  # data of one step that are shown

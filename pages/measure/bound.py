@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dpm_core.checkpoint import CheckpointError
+from dpm_core.checkpoints import CheckpointError
 from pages.shared import bound_subject, bound_view, controls, frame, paper_tables, training_runs
 
 POLL = 3.0  # seconds between two looks at a run in training

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dpm_core.checkpoint import CheckpointError
+from dpm_core.checkpoints import CheckpointError
 from pages.shared import bits_work, cached, controls, frame, likelihood_bits, likelihood_images, likelihood_view, paper_tables
 
 frame.open_page(

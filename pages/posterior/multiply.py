@@ -5,7 +5,7 @@ from functools import partial
 import streamlit as st
 
 from dpm_core.data.toy2d import DataError
-from dpm_core.palette import ROLES
+from dpm_core.figures.palette import ROLES
 from dpm_core.schedules import ScheduleError
 from pages.shared import cached, controls, frame, multiply_charts, multiply_controls, multiply_view, multiply_work, state
 from pages.shared.player import player

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import streamlit as st
 
-from dpm_core.checkpoint import Checkpoint
+from dpm_core.checkpoints import Checkpoint
 from dpm_core.config import BIT_RUN, DataConfig, Params, ScheduleConfig
 from dpm_core.data import bits, images, uploads
 from dpm_core.data.bits import BitDataset

@@ -6,14 +6,14 @@ import numpy as np
 import streamlit as st
 import torch
 
-from dpm_core.binomial import BinomialDiffusion
-from dpm_core.bit_budget import information_nats
-from dpm_core.bound import NATS_PER_BIT
 from dpm_core.config import ScheduleConfig
 from dpm_core.data.bits import BitDataset
-from dpm_core.image_pictures import sheet, tinted
-from dpm_core.palette import DATA
-from dpm_core.pictures import frame_numbers, png
+from dpm_core.figures.image_sheets import sheet, tinted
+from dpm_core.figures.palette import DATA
+from dpm_core.figures.rasters import frame_numbers, png
+from dpm_core.measure.bit_budget import information_nats
+from dpm_core.measure.bound import NATS_PER_BIT
+from dpm_core.process import BinomialDiffusion
 from pages.shared import bit_work, cached
 from pages.shared.bit_controls import BitSource
 

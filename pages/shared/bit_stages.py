@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from dpm_core.binomial import BinomialDiffusion
+from dpm_core.process import BinomialDiffusion
 from dpm_core.schedules import Schedule
 from pages.shared.player.pack import Formula, Images, Number, Stage
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from dpm_core import image_pictures
 from dpm_core.config import ScheduleConfig
-from dpm_core.palette import DATA, EXACT, MODEL, Role
-from dpm_core.pictures import frame_numbers
+from dpm_core.figures import image_sheets
+from dpm_core.figures.palette import DATA, EXACT, MODEL, Role
+from dpm_core.figures.rasters import frame_numbers
 from pages.shared import bit_controls, bit_work, cached, controls, frame
 from pages.shared.bit_controls import BitSource
 from pages.shared.player import player
@@ -41,7 +41,7 @@ def forward(source: BitSource, schedule: ScheduleConfig, how: tuple[int, int, bo
 import torch
 from dpm_core.data import uploads
 from dpm_core.data.bits import make_bits
-from dpm_core.diffusion import BinomialDiffusion
+from dpm_core.process import BinomialDiffusion
 from dpm_core.schedules import make_schedule
 
 data = {bit_controls.python(source)}
@@ -80,7 +80,7 @@ def reverse(ref: cached.ModelRef | None, source: BitSource, schedule: ScheduleCo
         shown = bit_work.reverse(ref, source, schedule, *how)
     player(shown.payload, key="reverse")
     if ref:
-        made = f"""from dpm_core.checkpoint import load
+        made = f"""from dpm_core.checkpoints import load
 from dpm_core.samplers import ancestral
 
 loaded = load({Path(ref.path).stem!r})
@@ -88,7 +88,7 @@ model, shape = loaded.model, loaded.shape"""
     else:
         made = f"""from dpm_core.data import uploads
 from dpm_core.data.bits import make_bits
-from dpm_core.diffusion import BinomialDiffusion
+from dpm_core.process import BinomialDiffusion
 from dpm_core.samplers import ancestral
 from dpm_core.schedules import make_schedule
 
@@ -110,4 +110,4 @@ def _gif(x: np.ndarray, role: Role, dark: bool) -> bytes:
     """Bits ``[F, n, *shape]`` as a GIF in the role's colour."""
     x = x[frame_numbers(len(x), GIF_FRAMES)]
     pixels = x[:, None] if x.ndim == 3 else x[:, :, 0]
-    return image_pictures.gif([image_pictures.tinted(pixels, role, dark)], dark)
+    return image_sheets.gif([image_sheets.tinted(pixels, role, dark)], dark)

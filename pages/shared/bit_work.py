@@ -10,14 +10,13 @@ import streamlit as st
 import torch
 from torch import Tensor
 
-from dpm_core.bit_budget import information_nats
-from dpm_core.bound import NATS_PER_BIT
 from dpm_core.config import ScheduleConfig
-from dpm_core.diffusion import Step
-from dpm_core.pictures import frame_numbers
+from dpm_core.figures.rasters import frame_numbers
+from dpm_core.measure.bit_budget import information_nats
+from dpm_core.measure.bound import NATS_PER_BIT
+from dpm_core.process import Step
 from dpm_core.reverse import EmpiricalBits, ReverseModel
-from dpm_core.samplers import ancestral, timesteps
-from dpm_core.trajectory import Recording, record
+from dpm_core.samplers import Recording, ancestral, record, timesteps
 from pages.shared import bit_stages, cached
 from pages.shared.bit_controls import BitSource
 from pages.shared.player import Number, Stage, pack

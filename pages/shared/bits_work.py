@@ -9,14 +9,14 @@ import streamlit as st
 import torch
 
 from dpm_core import jobs
-from dpm_core.bit_budget import bit_budget
-from dpm_core.bound import NATS_PER_BIT, BoundEstimate, entropy_bounds, estimate_bound
-from dpm_core.budget import Budget, budget, reverse_entropies_nats
 from dpm_core.config import ScheduleConfig
 from dpm_core.data.images import ImageSpec
 from dpm_core.data.sources import of_checkpoint
-from dpm_core.estimators import Jarzynski, crossing, jarzynski, probability_flow_log_prob, work_both_ways
-from dpm_core.model_density import Density, exact_log_prob, first_marginal, on_grid
+from dpm_core.measure.bit_budget import bit_budget
+from dpm_core.measure.bound import NATS_PER_BIT, BoundEstimate, entropy_bounds, estimate_bound
+from dpm_core.measure.budget import Budget, budget, reverse_entropies_nats
+from dpm_core.measure.estimators import Jarzynski, crossing, jarzynski, probability_flow_log_prob, work_both_ways
+from dpm_core.measure.model_density import Density, exact_log_prob, first_marginal, on_grid
 from dpm_core.reverse import EmpiricalReverse, ReverseModel
 from pages.shared import cached
 from pages.shared.bit_controls import BitSource

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dpm_core import checkpoint, jobs
-from dpm_core.bound import NATS_PER_BIT, BoundEstimate
-from dpm_core.budget import Budget
+from dpm_core import checkpoints, jobs
+from dpm_core.measure.bound import NATS_PER_BIT, BoundEstimate
+from dpm_core.measure.budget import Budget
 from pages.shared import bit_controls, bits_work, cached, controls, kernel_view, training_runs
 from pages.shared.bits_work import Subject
 from pages.shared.image_controls import ImageSource
@@ -20,7 +20,7 @@ NO_NETWORK = "exact"
 
 def choose() -> Subject:
     """Whose bits, from controls. Raises CheckpointError."""
-    found = checkpoint.list_checkpoints()
+    found = checkpoints.list_checkpoints()
     latest: dict[str, jobs.Job] = {}
     for job in training_runs.known():  # the last one first: a name stands for its last run
         latest.setdefault(job.config.name, job)
@@ -100,8 +100,8 @@ def python(subject: Subject, seed: int) -> str:
     if subject.images or subject.job:
         name = subject.title if subject.job else file_name(subject)
         return f"""import torch
-from dpm_core import checkpoint, jobs
-from dpm_core.bound import estimate_bound
+from dpm_core import checkpoints, jobs
+from dpm_core.measure.bound import estimate_bound
 from dpm_core.data.sources import of_checkpoint
 
 loaded = checkpoint.load({name!r})  # a run in training: keep it first
@@ -118,10 +118,10 @@ model = None"""
     else:
         made = f"loaded = checkpoint.load({file_name(subject)!r})\ndata, diffusion, model = loaded.dataset, loaded.diffusion, loaded.model"
     return f"""import torch
-from dpm_core import checkpoint, jobs
-from dpm_core.budget import budget
+from dpm_core import checkpoints, jobs
+from dpm_core.measure.budget import budget
 from dpm_core.data import toy2d, uploads
-from dpm_core.diffusion import GaussianDiffusion
+from dpm_core.process import GaussianDiffusion
 from dpm_core.schedules import make_schedule
 
 {made}
@@ -140,11 +140,11 @@ model = None"""
         made = f"loaded = checkpoint.load({file_name(subject)!r})\ndata, diffusion, model = loaded.dataset, loaded.diffusion, loaded.model"
     return f"""import numpy as np
 import torch
-from dpm_core import checkpoint
-from dpm_core.bit_budget import bit_budget
+from dpm_core import checkpoints
+from dpm_core.measure.bit_budget import bit_budget
 from dpm_core.data import uploads
 from dpm_core.data.bits import make_bits
-from dpm_core.diffusion import BinomialDiffusion
+from dpm_core.process import BinomialDiffusion
 from dpm_core.schedules import make_schedule
 
 {made}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from dpm_core.bit_figures import entropy_chart, waterfall
-from dpm_core.bound import NATS_PER_BIT, BoundEstimate
-from dpm_core.budget import Budget
 from dpm_core.config import ScheduleConfig
+from dpm_core.figures.budget_charts import entropy_chart, waterfall
+from dpm_core.measure.bound import NATS_PER_BIT, BoundEstimate
+from dpm_core.measure.budget import Budget
 from pages.shared import bit_view, bit_work, bits_work, bound_subject, cached, controls, number_cards, reversing, stages
 from pages.shared.bit_controls import BitSource
 from pages.shared.bits_work import Subject

@@ -9,17 +9,17 @@ import numpy as np
 import streamlit as st
 import torch
 
-from dpm_core import checkpoint, pictures
+from dpm_core import checkpoints
 from dpm_core.config import ScheduleConfig
 from dpm_core.data.bits import BitDataset
 from dpm_core.data.images import ImageDataset
 from dpm_core.data.toy2d import PlaneDataset
-from dpm_core.diffusion import BinomialDiffusion, GaussianDiffusion
-from dpm_core.palette import Role
+from dpm_core.figures import rasters
+from dpm_core.figures.palette import Role
+from dpm_core.process import BinomialDiffusion, GaussianDiffusion
 from dpm_core.reverse import EmpiricalBits, EmpiricalReverse
-from dpm_core.samplers import SAMPLERS
+from dpm_core.samplers import SAMPLERS, Recording, record
 from dpm_core.schedules import make_schedule
-from dpm_core.trajectory import Recording, record
 from pages.shared import stages
 from pages.shared.bit_controls import BitSource
 from pages.shared.bit_controls import bits_of as bits
@@ -86,9 +86,9 @@ def data(source: Source) -> PlaneDataset | ImageDataset | BitDataset:
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def model(ref: ModelRef) -> checkpoint.Checkpoint:
+def model(ref: ModelRef) -> checkpoints.Checkpoint:
     """A loaded checkpoint. Raises CheckpointError."""
-    return checkpoint.load(ref.path)
+    return checkpoints.load(ref.path)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -152,14 +152,14 @@ def hero(ref: ModelRef, n: int = 4000) -> bytes:
 def strip(source: PlaneSource, schedule: ScheduleConfig, seed: int, colour: str, size: int = 150) -> tuple[bytes, list[int]]:
     """The data at up to eight times under a schedule, as one transparent PNG, and those times."""
     process = diffusion(schedule)
-    times = pictures.frame_numbers(process.T + 1, 8).tolist()
+    times = rasters.frame_numbers(process.T + 1, 8).tolist()
     x0 = dataset(source).sample(2500, torch.Generator().manual_seed(seed))
     noise = torch.Generator().manual_seed(seed + 1)
     states = [x0 if t == 0 else process.q_sample(x0, t, noise) for t in times]
-    return pictures.png(pictures.strip_image([x.numpy() for x in states], size, colour)), times
+    return rasters.png(rasters.strip_image([x.numpy() for x in states], size, colour)), times
 
 
 def trajectory_gif(panels: list[tuple[Recording, Role]], dark: bool) -> bytes:
     """The particles of a stage as a looping GIF, at most 61 frames of 4,000 particles."""
-    keep = pictures.frame_numbers(len(panels[0][0].times), 61)
-    return pictures.gif([(recording.x[keep, :4000], role) for recording, role in panels], dark)
+    keep = rasters.frame_numbers(len(panels[0][0].times), 61)
+    return rasters.gif([(recording.x[keep, :4000], role) for recording, role in panels], dark)

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from dpm_core import checkpoint, image_pictures, pictures
-from dpm_core.checkpoint import CheckpointError
+from dpm_core import checkpoints
+from dpm_core.checkpoints import CheckpointError
 from dpm_core.config import RunConfig, from_dict
 from dpm_core.data.bits import BitSpec
 from dpm_core.data.toy2d import PlaneDataset
-from dpm_core.palette import MODEL
+from dpm_core.figures import image_sheets, rasters
+from dpm_core.figures.palette import MODEL
 from pages.shared import cached, checkpoint_files, controls, kernel_view, state, training_stage
 from pages.shared.training_controls import NETWORK_TITLES, count
 
@@ -42,10 +43,10 @@ class Card:
 def card(name: str, path: Path) -> Card:
     """The card of a checkpoint; a description that cannot be read becomes its error. Raises OSError when the file has gone."""
     ref = cached.ModelRef.of(path)
-    own = path.parent != checkpoint.SHIPPED
+    own = path.parent != checkpoints.SHIPPED
     title = kernel_view.model_title(path, ref.modified)
     try:
-        header = checkpoint.read_header(path)
+        header = checkpoints.read_header(path)
         config = from_dict(RunConfig, header["config"])
         made, note = (str(header.get(key, "")) for key in ("command", "note"))
         return Card(name, path, ref, title, _words(header, config), _quality(header), made, note, own)
@@ -93,13 +94,13 @@ def picture(ref: cached.ModelRef, dark: bool) -> bytes:
     n = POINTS if spec is None else ROWS if len(loaded.shape) == 1 else PICTURES
     x = training_stage.sample(loaded.model, loaded.shape, n, STEPS, 3).x[-1]
     if isinstance(spec, BitSpec):
-        bits = image_pictures.tinted(x if x.ndim == 2 else x[:, 0], MODEL, dark)
+        bits = image_sheets.tinted(x if x.ndim == 2 else x[:, 0], MODEL, dark)
         if x.ndim == 2:  # rows of a raster
-            return pictures.png(bits.repeat(SIDE // len(x), 0).repeat(max(1, SIDE // x.shape[1]), 1))
-        return pictures.png(image_pictures.sheet(bits, 4, SIDE // 4))
+            return rasters.png(bits.repeat(SIDE // len(x), 0).repeat(max(1, SIDE // x.shape[1]), 1))
+        return rasters.png(image_sheets.sheet(bits, 4, SIDE // 4))
     if spec is None:
-        return pictures.png(pictures.scatter_image(x, SIDE, MODEL.dark if dark else MODEL.light, limit=2.4))
-    return pictures.png(image_pictures.sheet(training_stage.grey(x, spec), 4, SIDE // 4))
+        return rasters.png(rasters.scatter_image(x, SIDE, MODEL.dark if dark else MODEL.light, limit=2.4))
+    return rasters.png(image_sheets.sheet(training_stage.grey(x, spec), 4, SIDE // 4))
 
 
 def _frame(inside: str) -> str:
@@ -128,7 +129,7 @@ def _actions(shown: Card) -> None:
 def _do(action: str, path: Path, *arguments: str) -> None:
     """What a button does; an error is kept for the place where the button stands."""
     try:
-        {"rename": checkpoint.rename, "delete": checkpoint.delete}[action](path, *arguments)
+        {"rename": checkpoints.rename, "delete": checkpoints.delete}[action](path, *arguments)
     except (CheckpointError, OSError) as error:
         st.session_state["checkpoint_error"] = (action, path, str(error))
 

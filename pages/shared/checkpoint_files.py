@@ -9,7 +9,7 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol
 
-from dpm_core.checkpoint import MAX_BYTES, MAX_HEADER_BYTES, CheckpointError
+from dpm_core.checkpoints import MAX_BYTES, MAX_HEADER_BYTES, CheckpointError
 
 LIMITS = {".safetensors": MAX_BYTES, ".json": MAX_HEADER_BYTES}
 WANTED = "A checkpoint is one .safetensors and one .json file, or a .zip of both."

@@ -10,12 +10,12 @@ import streamlit as st
 import torch
 from torch import Tensor
 
-from dpm_core import checkpoint
-from dpm_core.binomial import BinomialDiffusion
-from dpm_core.bit_figures import ROLES
+from dpm_core import checkpoints
 from dpm_core.config import ScheduleConfig
 from dpm_core.factors import Inpaint
+from dpm_core.figures.budget_charts import ROLES
 from dpm_core.posterior import repaint, repaint_times, tilted
+from dpm_core.process import BinomialDiffusion
 from dpm_core.reverse import ReverseKernel
 from dpm_core.samplers import timesteps, walk
 from pages.shared import bit_stages, bit_work, cached, controls, frame, inpaint_controls, kernel_view, state
@@ -107,7 +107,7 @@ def _stage(model, exact, cells: str, rule: str, steps: int, seed: int, fits: flo
 def show() -> None:
     """Everything of it: the controls in the sidebar, the bits, the completions and how good they are."""
     found = {}
-    for name, path in checkpoint.list_checkpoints().items():
+    for name, path in checkpoints.list_checkpoints().items():
         run, shape = inpaint_controls.described(cached.ModelRef.of(path))
         if run is not None and run.diffusion.kind == "binomial" and len(shape) == 1:
             found[name] = path
@@ -141,7 +141,7 @@ def show() -> None:
     player(done.payload, key="complete")
     _charts(done, rule)
     python = f"""import torch
-from dpm_core.checkpoint import load
+from dpm_core.checkpoints import load
 from dpm_core.factors import Inpaint
 from dpm_core.posterior import repaint, tilted
 from dpm_core.samplers import timesteps, walk

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from dpm_core import checkpoint
+from dpm_core import checkpoints
 from dpm_core.data import images, uploads
 from dpm_core.data.toy2d import DataError
-from dpm_core.inpainting import misfit
-from dpm_core.palette import DATA, MODEL
-from dpm_core.pictures import png
+from dpm_core.figures.palette import DATA, MODEL
+from dpm_core.figures.rasters import png
+from dpm_core.inpainting.model_filling import misfit
 from pages.shared import cached, controls, denoise_work, image_view, inpaint_controls, kernel_view, state
 from pages.shared.denoise_work import DenoiseConfig, Result
 
@@ -26,7 +26,7 @@ OWN_SIDE = 160  # pixels of a person's noisy picture: a network works on all of 
 def settings() -> tuple[cached.ModelRef, DenoiseConfig]:
     """The model and how it is used. Raises ValueError, in one sentence, where no model is at hand."""
     found = {}
-    for name, path in checkpoint.list_checkpoints().items():
+    for name, path in checkpoints.list_checkpoints().items():
         run, shape = inpaint_controls.described(cached.ModelRef.of(path))
         if run is not None and run.data.name in images.IMAGE_SETS and not images.available(run.data.name):
             found[name] = (path, run, shape)
@@ -116,9 +116,9 @@ def python(ref: cached.ModelRef, how: DenoiseConfig) -> str:
     """The same as a program; of a person's own picture, with an image of the set in its place."""
     loaded = cached.model(ref)
     return f"""import torch
-from dpm_core import checkpoint
+from dpm_core import checkpoints
 from dpm_core.data import sources
-from dpm_core.denoising import corrupt, denoise
+from dpm_core.posterior.denoising import corrupt, denoise
 
 loaded = checkpoint.load({loaded.name!r})
 images = sources.of_checkpoint(loaded.dataset, loaded.config.data)

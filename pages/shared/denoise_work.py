@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dpm_core.data import sources
 from dpm_core.data.images import ImageDataset, ImageSpec
-from dpm_core.denoising import corrupt, denoise
+from dpm_core.posterior.denoising import corrupt, denoise
 from pages.shared import cached, image_stages
 
 TRUTH_SEED, NOISE_SEED = 500, 900

@@ -14,10 +14,10 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from skimage.restoration import inpaint_biharmonic
 
-from dpm_core.checkpoint import Checkpoint
-from dpm_core.inpainting import Progress, fill_by_model, neighbourhood
+from dpm_core.checkpoints import Checkpoint
+from dpm_core.inpainting.model_filling import Progress, fill_by_model, neighbourhood
+from dpm_core.inpainting.patch_filling import fill_by_patches
 from dpm_core.jobs.threads import give_way
-from dpm_core.patch_inpainting import fill_by_patches
 from pages.shared.learning import Learning
 
 BASELINE_PIXELS = 200_000  # of a hole, some seconds for the biharmonic equation

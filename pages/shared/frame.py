@@ -14,7 +14,7 @@ import numpy as np
 import streamlit as st
 import torch
 
-from dpm_core.palette import GROUND
+from dpm_core.figures.palette import GROUND
 from pages.shared import state
 
 _STYLE = """

@@ -7,8 +7,8 @@ import numpy as np
 import streamlit as st
 import torch
 
-from dpm_core import checkpoint
-from dpm_core.palette import MODEL, NOISE
+from dpm_core import checkpoints
+from dpm_core.figures.palette import MODEL, NOISE
 from pages.shared import cached, image_stages, image_view, imaging, state
 from pages.shared.player import clean_pick, unpack
 
@@ -56,7 +56,7 @@ def _as_pixels(images: torch.Tensor) -> np.ndarray:
 def _decode(text: str) -> tuple[int, int, int, int]:
     """A pixel out of the link: t, image, column, row. ValueError on nonsense."""
     t, image, column, row = (int(part) for part in text.split(","))
-    if not (0 <= t <= checkpoint.MAX_T and min(image, column, row) >= 0):
+    if not (0 <= t <= checkpoints.MAX_T and min(image, column, row) >= 0):
         raise ValueError("This picked pixel lies outside the images.")
     return t, image, column, row
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from dpm_core import checkpoint
+from dpm_core import checkpoints
 from pages.shared import cached, controls, frame, image_pixel, image_stages, image_view, imaging, kernel_view
 from pages.shared.player import player
 from pages.shared.reversing import SAMPLER_TITLES, SamplerConfig
@@ -105,14 +105,14 @@ def _rows(view: str, rows: dict[str, tuple[cached.ModelRef, SamplerConfig]]) -> 
 def _rivals(ref: cached.ModelRef) -> dict[str, cached.ModelRef]:
     """Models of the same images, this one first, by title."""
     spec, out = cached.model(ref).dataset, {}
-    for path in checkpoint.list_checkpoints().values():
+    for path in checkpoints.list_checkpoints().values():
         if kernel_view.data_name(path, path.stat().st_mtime) != spec.name:
             continue
         rival = cached.ModelRef.of(path)
         try:
             if cached.model(rival).dataset == spec:
                 out[kernel_view.model_title(path, rival.modified)] = rival
-        except checkpoint.CheckpointError:
+        except checkpoints.CheckpointError:
             continue
     return dict(sorted(out.items(), key=lambda item: item[1] != ref))
 
@@ -135,7 +135,7 @@ def python(rows: list[tuple[cached.ModelRef, SamplerConfig]]) -> str:
     first = rows[0][1]
     return f"""import torch
 from PIL import Image
-from dpm_core.checkpoint import load
+from dpm_core.checkpoints import load
 from dpm_core.samplers import SAMPLERS
 
 runs = [

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dpm_core.data.images import ImageSpec
-from dpm_core.diffusion import GaussianDiffusion
+from dpm_core.process import GaussianDiffusion
 from pages.shared.player.pack import Formula, Histogram, Images, Number, Stage
 
 PAYLOAD_BYTES = 4_700_000  # pixels of both panels at most: the player's 5 MB less what is beside them

@@ -8,9 +8,9 @@ import numpy as np
 import streamlit as st
 import torch
 
-from dpm_core import image_pictures
 from dpm_core.config import ScheduleConfig
-from dpm_core.pictures import frame_numbers, png
+from dpm_core.figures import image_sheets
+from dpm_core.figures.rasters import frame_numbers, png
 from pages.shared import cached, controls, frame, image_stages, imaging, state
 from pages.shared.image_controls import ImageSource
 from pages.shared.player import player
@@ -49,12 +49,12 @@ def dark() -> bool:
 def film(panels: tuple[np.ndarray, ...], dark: bool) -> bytes:
     """Panels of grey levels as a GIF of at most GIF_FRAMES frames."""
     keep = frame_numbers(len(panels[0]), GIF_FRAMES)
-    return image_pictures.gif([panel[keep] for panel in panels], dark)
+    return image_sheets.gif([panel[keep] for panel in panels], dark)
 
 
 def row(images: np.ndarray, columns: int | None = None, side: int = 128) -> bytes:
     """Images beside each other, or in ``columns``, as a PNG."""
-    return png(image_pictures.sheet(images, columns or len(images), side, gap=8))
+    return png(image_sheets.sheet(images, columns or len(images), side, gap=8))
 
 
 def show_row(picture: bytes, labels: list[str], said: str, share: float = 1 / 8) -> None:
@@ -84,7 +84,7 @@ x0 = spec.standardise(pixels[None], torch.Generator().manual_seed({seed}))"""
         made = f"""spec = make_images({source.name!r}, {source.params!r})
 x0 = spec.sample({n}, torch.Generator().manual_seed({seed}))"""
     return f"""import torch
-{imports}from dpm_core.diffusion import GaussianDiffusion
+{imports}from dpm_core.process import GaussianDiffusion
 from dpm_core.schedules import make_schedule
 
 {made}

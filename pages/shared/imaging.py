@@ -15,13 +15,12 @@ from torch import Tensor
 
 from dpm_core.config import ScheduleConfig
 from dpm_core.data.images import ImageSpec
-from dpm_core.diffusion import GaussianDiffusion
-from dpm_core.image_pictures import sheet
-from dpm_core.pictures import frame_numbers, png
+from dpm_core.figures.image_sheets import sheet
+from dpm_core.figures.rasters import frame_numbers, png
+from dpm_core.process import GaussianDiffusion
 from dpm_core.reverse import ReverseModel
-from dpm_core.samplers import SAMPLERS, timesteps
+from dpm_core.samplers import SAMPLERS, record, timesteps
 from dpm_core.schedules import Time
-from dpm_core.trajectory import record
 from pages.shared import cached, image_stages
 from pages.shared.image_controls import ImageSource
 from pages.shared.player import pack

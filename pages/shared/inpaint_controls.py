@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from dpm_core import checkpoint
+from dpm_core import checkpoints
 from dpm_core.config import RunConfig, from_dict
-from dpm_core.inpainting import check, misfit
+from dpm_core.inpainting.model_filling import check, misfit
 from pages.shared import cached, controls, kernel_view
 from pages.shared.filling import Filling, FillTask
 from pages.shared.learning import Learning
@@ -29,7 +29,7 @@ def models(picture: Picture) -> tuple[dict[str, str], str]:
     """What can fill the picture, by name, and a sentence on what cannot."""
     found, others = [], []
     black_and_white = bool(np.isin(picture.pixels, (0, 255)).all())
-    for name, path in checkpoint.list_checkpoints().items():
+    for name, path in checkpoints.list_checkpoints().items():
         run, shape = described(cached.ModelRef.of(path))
         if run is None or len(shape) != 3:
             continue
@@ -48,7 +48,7 @@ def models(picture: Picture) -> tuple[dict[str, str], str]:
 def described(ref: cached.ModelRef) -> tuple[RunConfig | None, tuple[int, ...]]:
     """A checkpoint's run and the shape of its images, from its description alone; nothing where that cannot be read."""
     try:
-        header = checkpoint.read_header(Path(ref.path))
+        header = checkpoints.read_header(Path(ref.path))
         return from_dict(RunConfig, header["config"]), tuple(header["data"].get("shape", ()))
     except (ValueError, KeyError, TypeError, AttributeError, OSError):
         return None, ()
@@ -70,7 +70,7 @@ def settings(picture: Picture) -> tuple[str, int, int, dict]:
             help="On cuts without anything that is missing. What was learned of this picture is kept, and more of it goes on from there.",
         )  # fmt: skip
     if name not in (PATCHES, BOTH):
-        T = 1000 if name == OWN else cached.model(cached.ModelRef.of(checkpoint.list_checkpoints()[name])).diffusion.T
+        T = 1000 if name == OWN else cached.model(cached.ModelRef.of(checkpoints.list_checkpoints()[name])).diffusion.T
         options["rule"] = controls.choose("What is known is", RULE_TITLES, "known_rule", help="At every step t, on the way down.")
         sizes = [s for s in (10, 25, 50, 100, 250) if s <= T]
         options["steps"] = controls.linked(st.select_slider, "Steps", sizes, min(50, sizes[-1]), key="fill_steps")
@@ -117,7 +117,7 @@ def begin(picture: np.ndarray, missing: np.ndarray, name: str, n: int, seed: int
             learning = state["inpaint_learning"] = _learn(picture, missing, options["seconds"], seed)
             options = {key: value for key, value in options.items() if key != "seconds"}
         elif name != PATCHES:
-            model = cached.model(cached.ModelRef.of(checkpoint.list_checkpoints()[name]))
+            model = cached.model(cached.ModelRef.of(checkpoints.list_checkpoints()[name]))
     except (ValueError, KeyError, OSError) as error:
         state["inpaint_problem"] = str(error)
         return

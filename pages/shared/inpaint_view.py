@@ -10,7 +10,7 @@ from io import BytesIO
 import numpy as np
 import streamlit as st
 
-from dpm_core.pictures import png
+from dpm_core.figures.rasters import png
 from pages.shared import state, training_panel
 from pages.shared.filling import Filling, FillTask, Score, score
 from pages.shared.inpaint_controls import PRESETS, preset

@@ -8,14 +8,14 @@ import numpy as np
 import streamlit as st
 import torch
 
-from dpm_core import checkpoint
-from dpm_core.bound import NATS_PER_BIT
+from dpm_core import checkpoints
 from dpm_core.config import RunConfig, ScheduleConfig, from_dict
 from dpm_core.data.bits import BIT_SETS, BitSpec
 from dpm_core.data.images import IMAGE_SETS, ImageSpec
 from dpm_core.data.toy2d import SHAPES
-from dpm_core.figures import kernel_figure
-from dpm_core.trajectory import Recording
+from dpm_core.figures.charts import kernel_figure
+from dpm_core.measure.bound import NATS_PER_BIT
+from dpm_core.samplers import Recording
 from pages.shared import bit_controls, cached, controls, stages, state
 from pages.shared.bit_controls import BitSource
 from pages.shared.controls import PlaneSource
@@ -27,7 +27,7 @@ from pages.shared.reversing import SamplerConfig
 def model_title(path: Path, modified: float) -> str:
     """A checkpoint in a menu: data, network, T; its file name when it is not readable."""
     try:
-        config = from_dict(RunConfig, checkpoint.read_header(path)["config"])
+        config = from_dict(RunConfig, checkpoints.read_header(path)["config"])
     except (ValueError, KeyError):
         return f"{path.stem} (not readable)"
     name = config.data.name
@@ -37,7 +37,7 @@ def model_title(path: Path, modified: float) -> str:
     networks = {"mlp": "MLP", "rbf": f"RBF, {units} units", "unet": "U-Net", "multiscale": "multi-scale"}
     networks |= {"bit_mlp": "MLP", "sigmoid": "sigmoid layers"}
     network = networks.get(config.network.name, config.network.name)
-    own = "" if path.parent == checkpoint.SHIPPED else f" · {path.stem}"
+    own = "" if path.parent == checkpoints.SHIPPED else f" · {path.stem}"
     return f"{data} · {network} · T = {config.schedule.T}{own}"
 
 
@@ -45,7 +45,7 @@ def model_title(path: Path, modified: float) -> str:
 def data_name(path: Path, modified: float) -> str:
     """The data set that a checkpoint was trained on; "" when it is not readable."""
     try:
-        return from_dict(RunConfig, checkpoint.read_header(path)["config"]).data.name
+        return from_dict(RunConfig, checkpoints.read_header(path)["config"]).data.name
     except (ValueError, KeyError):
         return ""
 
@@ -137,12 +137,12 @@ def python(name: str, ref: cached.ModelRef | None, source: PlaneSource, schedule
     """The Python that makes the page's particles."""
     eta = f", eta={how.eta}" if how.name == "ddim" else ""
     if ref:
-        imports = "from dpm_core.checkpoint import load\n"
+        imports = "from dpm_core.checkpoints import load\n"
         made = f"checkpoint = load({name!r})\ndiffusion, data = checkpoint.diffusion, checkpoint.dataset\nlearned = checkpoint.model\n"
         kernels = "(learned, data.exact_reverse(diffusion))"
     else:
         imports = (
-            "from dpm_core.data import toy2d, uploads\nfrom dpm_core.diffusion import GaussianDiffusion\n"
+            "from dpm_core.data import toy2d, uploads\nfrom dpm_core.process import GaussianDiffusion\n"
             "from dpm_core.schedules import make_schedule\n"
         )
         made = f"data = {controls.python_data(source)}\ndiffusion = GaussianDiffusion({controls.python_schedule(schedule)})\n"

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from dpm_core import jobs
-from dpm_core.checkpoint import Checkpoint
-from dpm_core.own_network import in_memory, known_cuts, run_of
+from dpm_core.checkpoints import Checkpoint
+from dpm_core.inpainting.picture_network import in_memory, known_cuts, run_of
 
 WATCHED = 8  # cuts that it draws now and then
 POLL = 0.1  # seconds

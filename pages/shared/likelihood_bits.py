@@ -9,9 +9,9 @@ import numpy as np
 import streamlit as st
 import torch
 
-from dpm_core.bit_figures import ROLES, convergence_chart
-from dpm_core.bound import NATS_PER_BIT
-from dpm_core.estimators import Jarzynski, jarzynski
+from dpm_core.figures.budget_charts import ROLES, convergence_chart
+from dpm_core.measure.bound import NATS_PER_BIT
+from dpm_core.measure.estimators import Jarzynski, jarzynski
 from pages.shared import bound_subject, cached, number_cards, state
 from pages.shared.bit_controls import BitSource
 from pages.shared.bit_pad import bit_pad, check
@@ -140,8 +140,8 @@ def python(subject: Subject, seed: int) -> str:
     """The Python that makes the page's numbers."""
     N = estimate(subject.ref, _cells(subject), seed).log_weights.shape[1]
     return f"""import torch
-from dpm_core import checkpoint
-from dpm_core.estimators import jarzynski
+from dpm_core import checkpoints
+from dpm_core.measure.estimators import jarzynski
 
 loaded = checkpoint.load({bound_subject.file_name(subject)!r})
 x = torch.tensor([[float(bit) for bit in {_cells(subject)!r}]], dtype=torch.float64)

@@ -12,10 +12,10 @@ import streamlit as st
 import torch
 from torch import Tensor
 
-from dpm_core.bit_figures import ROLES
-from dpm_core.bound import estimate_bound
 from dpm_core.data.sources import of_checkpoint
 from dpm_core.data.toy2d import PlaneDataset
+from dpm_core.figures.budget_charts import ROLES
+from dpm_core.measure.bound import estimate_bound
 from pages.shared import bound_subject, cached, controls, image_view, number_cards
 from pages.shared.bits_work import Subject
 from pages.shared.number_cards import number
@@ -132,8 +132,8 @@ def python(subject: Subject, seed: int) -> str:
     """The Python that makes K of one image."""
     pixels = math.prod(cached.model(subject.ref).shape[1:])
     return f"""import torch
-from dpm_core import checkpoint
-from dpm_core.bound import estimate_bound
+from dpm_core import checkpoints
+from dpm_core.measure.bound import estimate_bound
 from dpm_core.data.sources import of_checkpoint
 
 loaded = checkpoint.load({bound_subject.file_name(subject)!r})

@@ -10,12 +10,12 @@ import plotly.graph_objects as go
 import streamlit as st
 import torch
 
-from dpm_core import checkpoint
-from dpm_core.bit_figures import convergence_chart, work_chart
-from dpm_core.bound import NATS_PER_BIT
+from dpm_core import checkpoints
 from dpm_core.config import ScheduleConfig
-from dpm_core.palette import DATA, EXACT, MODEL
-from dpm_core.pictures import PLANE, rgb
+from dpm_core.figures.budget_charts import convergence_chart, work_chart
+from dpm_core.figures.palette import DATA, EXACT, MODEL
+from dpm_core.figures.rasters import PLANE, rgb
+from dpm_core.measure.bound import NATS_PER_BIT
 from pages.shared import bits_work, cached, controls, kernel_view, number_cards, state
 from pages.shared.bits_work import Opinions, Subject
 from pages.shared.number_cards import number
@@ -28,7 +28,7 @@ WORKS = 3000
 
 def choose() -> Subject:
     """A model, from controls. Raises CheckpointError."""
-    found = checkpoint.list_checkpoints()
+    found = checkpoints.list_checkpoints()
     titles = {name: kernel_view.model_title(path, path.stat().st_mtime) for name, path in found.items()}
     name = controls.choose("Model", titles, "likelihood_of", "swiss_roll_mlp" if "swiss_roll_mlp" in found else None)
     return Subject(titles[name], *kernel_view.model_parts(name, found[name]))
@@ -213,9 +213,9 @@ def table(
 def python(at: tuple[float, float], seed: int, ref: cached.ModelRef) -> str:
     """The Python that makes the page's numbers."""
     return f"""import torch
-from dpm_core import checkpoint
-from dpm_core.estimators import jarzynski, probability_flow_log_prob
-from dpm_core.model_density import exact_log_prob, first_marginal
+from dpm_core import checkpoints
+from dpm_core.measure.estimators import jarzynski, probability_flow_log_prob
+from dpm_core.measure.model_density import exact_log_prob, first_marginal
 
 loaded = checkpoint.load({Path(ref.path).stem!r})
 x = torch.tensor([[{at[0]:.4f}, {at[1]:.4f}]])

@@ -8,11 +8,11 @@ import altair as alt
 import numpy as np
 import torch
 
-from dpm_core import pictures
-from dpm_core.figures import QUIET, Layered
-from dpm_core.palette import DATA, EXACT, MODEL, Role
-from dpm_core.pictures import PLANE
-from dpm_core.products import ExactProduct
+from dpm_core.figures import rasters
+from dpm_core.figures.charts import QUIET, Layered
+from dpm_core.figures.palette import DATA, EXACT, MODEL, Role
+from dpm_core.figures.rasters import PLANE
+from dpm_core.posterior.products import ExactProduct
 from pages.shared import cached, state
 from pages.shared.multiply_work import Draw, Question, Run
 
@@ -26,12 +26,12 @@ def role(rule: str) -> str:
 
 def plates(question: Question, truth: ExactProduct, dark: bool) -> str:
     """p(x) × r(x) = p̃(x) as three captioned pictures in one line."""
-    axis = torch.from_numpy(pictures.grid(PLATE).reshape(PLATE, PLATE, 2)[0, :, 0].copy())
+    axis = torch.from_numpy(rasters.grid(PLATE).reshape(PLATE, PLATE, 2)[0, :, 0].copy())
     p = cached.exact(question.source, question.schedule).marginal_on_grid(axis, 0).numpy()
     if question.r.is_delta:
         r, product = _line(question), _profile(question, truth)
     else:
-        r = question.r.factor().log_prob(torch.from_numpy(pictures.grid(PLATE))).exp().numpy().reshape(PLATE, PLATE)
+        r = question.r.factor().log_prob(torch.from_numpy(rasters.grid(PLATE))).exp().numpy().reshape(PLATE, PLATE)
         product = p * r
     shown = ((p, DATA, "p(x), the data"), (r, QUIET, "r(x)"), (product, EXACT, "p̃(x) = p r / Z"))
     figures = [
@@ -48,9 +48,9 @@ def plates(question: Question, truth: ExactProduct, dark: bool) -> str:
 def _shade(values: np.ndarray, look: Role, dark: bool) -> str:
     """A density ``[m, m]``, rows from below, as shades of a colour; the square root lets faint parts be seen."""
     image = np.empty((*values.shape, 4), np.uint8)
-    image[..., :3] = pictures.rgb(look.dark if dark else look.light)
+    image[..., :3] = rasters.rgb(look.dark if dark else look.light)
     image[..., 3] = 255 * np.sqrt(np.clip(values / max(np.quantile(values, 0.995), values.max() / 5, 1e-300), 0, 1))
-    return state.data_uri(pictures.png(image[::-1]))
+    return state.data_uri(rasters.png(image[::-1]))
 
 
 def _line(question: Question) -> np.ndarray:

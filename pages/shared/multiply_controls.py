@@ -10,10 +10,9 @@ import numpy as np
 import streamlit as st
 import torch
 
-from dpm_core import products
-from dpm_core.diffusion import GaussianDiffusion
-from dpm_core.pictures import PLANE
-from dpm_core.posterior import Factor, GaussianObservation, Inpaint, Potential
+from dpm_core.figures.rasters import PLANE
+from dpm_core.posterior import Factor, GaussianObservation, Inpaint, Potential, products
+from dpm_core.process import GaussianDiffusion
 from pages.shared import controls, sketch
 
 KINDS = {

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from dpm_core import pictures
-from dpm_core.products import ExactProduct
+from dpm_core.figures import rasters
+from dpm_core.posterior.products import ExactProduct
 from pages.shared import cached, controls, multiply_work
 from pages.shared.multiply_charts import role
 from pages.shared.multiply_work import Draw, Question, Run
 from pages.shared.player import Lines, Number, Panel, Stage, pack
 
-REACH = (1.8, pictures.PLANE)  # half-width of the panels: narrow as they are, they show the data and little more
+REACH = (1.8, rasters.PLANE)  # half-width of the panels: narrow as they are, they show the data and little more
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -48,7 +48,7 @@ def payload(question: Question, draw: Draw) -> bytes:
 def _outline(question: Question, truth: ExactProduct) -> list[np.ndarray]:
     """Around 90 % of the product's mass: closed lines, or stretches of the line where a coordinate is known."""
     if truth.density.ndim == 2:
-        return pictures.contour_lines(truth.density, (0.9,), float(truth.axis[-1]))
+        return rasters.contour_lines(truth.density, (0.9,), float(truth.axis[-1]))
     ordered = np.sort(truth.density)[::-1]
     level = ordered[np.searchsorted(ordered.cumsum(), 0.9 * ordered.sum())]
     ends = np.flatnonzero(np.diff(np.concatenate([[False], truth.density >= level, [False]]).astype(int))).reshape(-1, 2)
@@ -79,7 +79,7 @@ def lesson(question: Question, truth: ExactProduct, draw: Draw, runs: dict[str, 
 
 def astray(question: Question, runs: dict[str, Run]) -> str:
     """A sentence about rules that threw samples out of the plane; "" when none did."""
-    shares = {rule: float(1 - (np.abs(run.x) < 2 * pictures.PLANE).all(1).mean()) for rule, run in runs.items()}
+    shares = {rule: float(1 - (np.abs(run.x) < 2 * rasters.PLANE).all(1).mean()) for rule, run in runs.items()}
     lost = [f"{question.rules[rule]} throws {100 * share:.0f} %" for rule, share in shares.items() if share > 0.005]
     return f"Where log r is too steep for steps this wide, samples leave the plane: {_listed(lost)} of them there." if lost else ""
 
@@ -132,9 +132,9 @@ runs = {{
 }}"""
     return f"""{extra}import torch
 from dpm_core.data import toy2d, uploads
-from dpm_core.diffusion import GaussianDiffusion
+from dpm_core.process import GaussianDiffusion
 from dpm_core.posterior import {factors}
-from dpm_core.products import exact_kernel, exact_product{made}
+from dpm_core.posterior.products import exact_kernel, exact_product{made}
 from dpm_core.samplers import ancestral
 from dpm_core.schedules import make_schedule
 

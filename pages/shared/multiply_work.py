@@ -11,14 +11,12 @@ import numpy as np
 import streamlit as st
 import torch
 
-from dpm_core import products
 from dpm_core.config import ScheduleConfig
-from dpm_core.diffusion import Step
-from dpm_core.pictures import frame_numbers
-from dpm_core.posterior import Annealed, Factor, FactorError, repaint
+from dpm_core.figures.rasters import frame_numbers
+from dpm_core.posterior import Annealed, Factor, FactorError, products, repaint
+from dpm_core.process import Step
 from dpm_core.reverse import EmpiricalReverse
-from dpm_core.samplers import ancestral, timesteps
-from dpm_core.trajectory import Recording
+from dpm_core.samplers import Recording, ancestral, timesteps
 from pages.shared import cached, stages
 from pages.shared.controls import PlaneSource
 from pages.shared.multiply_controls import FactorConfig

@@ -9,11 +9,10 @@ import numpy as np
 import streamlit as st
 import torch
 
-from dpm_core.bound import NATS_PER_BIT, Bound, evaluate_bound
 from dpm_core.config import ScheduleConfig
+from dpm_core.measure.bound import NATS_PER_BIT, Bound, evaluate_bound
 from dpm_core.reverse import ReverseKernel
-from dpm_core.samplers import SAMPLERS, timesteps
-from dpm_core.trajectory import Recording, record
+from dpm_core.samplers import SAMPLERS, Recording, record, timesteps
 from pages.shared import cached, stages
 from pages.shared.controls import PlaneSource
 from pages.shared.player import pack

@@ -9,14 +9,14 @@ import numpy as np
 import streamlit as st
 import torch
 
-from dpm_core.budget import budget
 from dpm_core.config import ScheduleConfig
 from dpm_core.data.toy2d import DataError
-from dpm_core.diffusion import GaussianDiffusion
-from dpm_core.figures import QUIET
-from dpm_core.learned_schedule import Learned, learn
-from dpm_core.palette import MODEL, NOISE, Role
+from dpm_core.figures.charts import QUIET
+from dpm_core.figures.palette import MODEL, NOISE, Role
+from dpm_core.measure.budget import budget
+from dpm_core.process import GaussianDiffusion
 from dpm_core.schedules import Schedule, make_schedule
+from dpm_core.training.learned_schedule import Learned, learn
 from pages.shared import cached, controls, state
 from pages.shared.controls import PlaneSource
 

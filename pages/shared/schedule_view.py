@@ -6,9 +6,9 @@ import numpy as np
 import streamlit as st
 from torch import Tensor
 
-from dpm_core.bound import NATS_PER_BIT
 from dpm_core.config import ScheduleConfig
-from dpm_core.palette import DATA, SCHEDULE_LOOKS, ScheduleLook
+from dpm_core.figures.palette import DATA, SCHEDULE_LOOKS, ScheduleLook
+from dpm_core.measure.bound import NATS_PER_BIT
 from dpm_core.schedules import Schedule
 from pages.shared import bit_schedule, cached, controls, state
 from pages.shared.bit_controls import BitSource

@@ -9,13 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dpm_core.bound import NATS_PER_BIT, Bound
-from dpm_core.diffusion import GaussianDiffusion
-from dpm_core.metrics import energy_distance, sliced_wasserstein
-from dpm_core.pictures import PLANE, contour_lines, frame_numbers, grid
+from dpm_core.figures.rasters import PLANE, contour_lines, frame_numbers, grid
+from dpm_core.measure.bound import NATS_PER_BIT, Bound
+from dpm_core.measure.distances import energy_distance, sliced_wasserstein
+from dpm_core.process import GaussianDiffusion
 from dpm_core.reverse import EmpiricalReverse, ReverseKernel
-from dpm_core.samplers import probability_flow
-from dpm_core.trajectory import Recording, record
+from dpm_core.samplers import Recording, probability_flow, record
 from pages.shared.player.pack import Arrows, Formula, Lines, Mesh, Number, Panel, Stage
 
 PAYLOAD_FLOATS = 1_000_000  # pairs of coordinates sent at most: 4 MB of the player's 5, the rest is for layers

@@ -6,10 +6,9 @@ import numpy as np
 import streamlit as st
 import torch
 
-from dpm_core import pictures
-from dpm_core.palette import DATA, EXACT, MODEL, NOISE, Role
-from dpm_core.samplers import ancestral
-from dpm_core.trajectory import record
+from dpm_core.figures import rasters
+from dpm_core.figures.palette import DATA, EXACT, MODEL, NOISE, Role
+from dpm_core.samplers import ancestral, record
 from pages.shared import cached, state
 
 CAPTIONS = (
@@ -64,4 +63,4 @@ def _one_step_back(loaded, t: int) -> np.ndarray:
 
 
 def _tile(points: np.ndarray, role: Role, dark: bool, limit: float = 2.7) -> bytes:
-    return pictures.png(pictures.scatter_image(points, _TILE, role.dark if dark else role.light, limit=limit))
+    return rasters.png(rasters.scatter_image(points, _TILE, role.dark if dark else role.light, limit=limit))

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 import streamlit as st
 import torch
 
-from dpm_core import cost, jobs, stored_data
+from dpm_core import jobs
+from dpm_core.checkpoints import stored_data
 from dpm_core.config import DataConfig, NetworkConfig, RunConfig, TrainConfig
 from dpm_core.data import sources
 from dpm_core.networks import SIZES
-from dpm_core.training import usual_precision
+from dpm_core.training import cost, usual_precision
 from pages.shared import cached, controls, image_controls
 from pages.shared.bit_controls import BitSource
 from pages.shared.cached import Source

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dpm_core import checkpoint, jobs
+from dpm_core import checkpoints, jobs
 from dpm_core.config import RunConfig, from_dict
 from dpm_core.data.bits import BIT_SETS
 from dpm_core.data.images import IMAGE_SETS
@@ -89,9 +89,9 @@ def rows(path: Path, modified: float, name: str, divide: float) -> list[dict]:
 def _models(network: str, kind: str) -> dict[str, Path]:
     """Checkpoints of one kind of network and of data."""
     out = {}
-    for name, path in checkpoint.list_checkpoints().items():
+    for name, path in checkpoints.list_checkpoints().items():
         try:
-            config = from_dict(RunConfig, checkpoint.read_header(path)["config"])
+            config = from_dict(RunConfig, checkpoints.read_header(path)["config"])
         except (ValueError, KeyError):
             continue
         of = "images" if config.data.name in IMAGE_SETS else "bits" if config.data.name in BIT_SETS else "plane"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dpm_core import checkpoint, jobs
+from dpm_core import checkpoints, jobs
 from pages.shared import checkpoint_files, training_runs, training_view
 from pages.shared.training_controls import BATCHES, DEVICE_TITLES, Setup, cost_in_words
 from pages.shared.training_runs import ALIVE, attempt
@@ -96,8 +96,8 @@ def keep(job: jobs.Job) -> None:
     name = st.text_input("Name", job.config.name, max_chars=64, key=f"keep_name_{job.id}")
     if st.button("Keep as a checkpoint", key="keep_now", type="primary"):
         try:
-            if name in checkpoint.list_checkpoints():
-                raise checkpoint.CheckpointError(f"There is a checkpoint named {name!r} already; choose another name.")
+            if name in checkpoints.list_checkpoints():
+                raise checkpoints.CheckpointError(f"There is a checkpoint named {name!r} already; choose another name.")
             # the bytes at once: a file that is made when it is asked for may be gone again before the browser has fetched it
             st.session_state["kept"] = (job.id, name, checkpoint_files.zipped(job.save(name)))
             st.session_state.pop("keep_error", None)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from dpm_core import checkpoint, jobs
-from dpm_core.checkpoint import CheckpointError
+from dpm_core import checkpoints, jobs
+from dpm_core.checkpoints import CheckpointError
 from dpm_core.config import ConfigError
 from dpm_core.data.toy2d import DataError
 from dpm_core.training import TrainingError
@@ -134,5 +134,5 @@ def _named(setup: Setup) -> jobs.JobConfig:
     if setup.name:
         return setup.named(setup.name)
     stem = re.sub(r"[^A-Za-z0-9_-]+", "_", f"{setup.run.data.name}_{setup.run.network.name}")
-    taken = {info.name for info in jobs.runs()} | set(checkpoint.list_checkpoints())
+    taken = {info.name for info in jobs.runs()} | set(checkpoints.list_checkpoints())
     return setup.named(next(name for i in range(1, 100_000) if (name := f"{stem}_{i}") not in taken))

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from dpm_core.data.bits import BitSpec
 from dpm_core.data.images import ImageSpec
-from dpm_core.diffusion import Chain, from_noise, noise_like
-from dpm_core.pictures import PLANE, frame_numbers, grid
+from dpm_core.figures.rasters import PLANE, frame_numbers, grid
+from dpm_core.process import Chain, from_noise, noise_like
 from dpm_core.reverse import ReverseKernel
-from dpm_core.snapshots import FRAMES, from_one_noise
-from dpm_core.trajectory import Recording, record
+from dpm_core.samplers import Recording, record
+from dpm_core.training.snapshots import FRAMES, from_one_noise
 from pages.shared import stages
 from pages.shared.player import Arrows, Images, Lines, Panel, Stage
 

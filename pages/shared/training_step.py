@@ -7,8 +7,9 @@ import base64
 import numpy as np
 import streamlit as st
 
-from dpm_core import jobs, pictures
-from dpm_core.palette import DATA, MODEL, NOISE, Role
+from dpm_core import jobs
+from dpm_core.figures import rasters
+from dpm_core.figures.palette import DATA, MODEL, NOISE, Role
 from pages.shared import cached, state
 from pages.shared.training_controls import Setup, held_out
 from pages.shared.training_stage import grey
@@ -49,7 +50,7 @@ def _images(seen: jobs.SeenStep, made: Setup) -> str:
         cells.append(f"<span>{title}</span>")
         shown = grey(x.numpy(), spec)
         shown = shown.repeat(max(1, shown.shape[2] // 5), 1) if shown.shape[1] == 1 else shown  # a row of bits as a band
-        cells += [f'<img src="{state.data_uri(pictures.png(picture))}" alt="{title}">' for picture in shown]
+        cells += [f'<img src="{state.data_uri(rasters.png(picture))}" alt="{title}">' for picture in shown]
     return _TABLE % {"n": len(seen.t), "cells": "".join([*cells, *_foot(seen)])}
 
 

@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from dpm_core import checkpoint, jobs, stored_data
-from dpm_core.bound import NATS_PER_BIT
+from dpm_core import checkpoints, jobs
+from dpm_core.checkpoints import stored_data
 from dpm_core.config import NetworkConfig, RunConfig, ScheduleConfig, from_dict
-from dpm_core.figures import bound_chart, loss_chart, time_chart
-from dpm_core.pictures import frame_numbers
-from dpm_core.snapshots import Snapshot
-from dpm_core.training import build_model
+from dpm_core.figures.charts import bound_chart, loss_chart, time_chart
+from dpm_core.figures.rasters import frame_numbers
+from dpm_core.measure.bound import NATS_PER_BIT
+from dpm_core.reverse import build_model
+from dpm_core.training.snapshots import Snapshot
 from pages.shared import cached, number_cards, training_stage
 from pages.shared.controls import PlaneSource
 from pages.shared.number_cards import number
@@ -49,9 +50,9 @@ def _opening(source: Source, schedule: ScheduleConfig, network: NetworkConfig, s
     data, process = cached.data(source), cached.process(source, schedule)
     shape = stored_data.shape(data)
     kernels = {"0": build_model(network, process, shape, seed).eval()}
-    for path in checkpoint.list_checkpoints([checkpoint.SHIPPED]).values() if shipped else ():
+    for path in checkpoints.list_checkpoints([checkpoints.SHIPPED]).values() if shipped else ():
         try:
-            header = checkpoint.read_header(path)
+            header = checkpoints.read_header(path)
             config = from_dict(RunConfig, header["config"])
             if config.schedule == schedule and config.data == data_config(source):
                 kernels[f"{header['steps']:,}"] = cached.model(cached.ModelRef.of(path)).model

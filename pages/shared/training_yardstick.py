@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import streamlit as st
 import torch
 
-from dpm_core import checkpoint
-from dpm_core.bound import NATS_PER_BIT, estimate_bound, evaluate_bound
+from dpm_core import checkpoints
 from dpm_core.config import RunConfig, ScheduleConfig, from_dict
+from dpm_core.measure.bound import NATS_PER_BIT, estimate_bound, evaluate_bound
 from pages.shared import cached
 from pages.shared.bit_controls import BitSource
 from pages.shared.image_controls import ImageSource
@@ -79,9 +79,9 @@ def _images(source: ImageSource, null: float) -> Yardstick:
     """The yardstick of images: a shipped model of the same data, as nothing exact is known of them."""
     pixels = cached.images(source).pixels_count
     known = []
-    for name, path in checkpoint.list_checkpoints([checkpoint.SHIPPED]).items():
+    for name, path in checkpoints.list_checkpoints([checkpoints.SHIPPED]).items():
         try:
-            header = checkpoint.read_header(path)
+            header = checkpoints.read_header(path)
             if from_dict(RunConfig, header["config"]).data == data_config(source):
                 known.append((float(header["bound_bits"]) / pixels, name))
         except (ValueError, KeyError, TypeError):

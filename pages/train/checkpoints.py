@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from dpm_core import checkpoint
-from dpm_core.checkpoint import CheckpointError
+from dpm_core import checkpoints
+from dpm_core.checkpoints import CheckpointError
 from pages.shared import checkpoint_cards, checkpoint_files, frame
 
 COLUMNS = 3
@@ -11,7 +11,7 @@ COLUMNS = 3
 frame.open_page("Checkpoints", "Every trained model that is at hand: those that came with the program, and those you have kept or brought.")
 
 cards = []
-for name, path in checkpoint.list_checkpoints().items():
+for name, path in checkpoints.list_checkpoints().items():
     try:
         cards.append(checkpoint_cards.card(name, path))
     except OSError:
@@ -28,7 +28,7 @@ with st.expander("Bring a model", expanded=not cards):
             pair = checkpoint_files.read_upload(files)
             name = st.text_input("Name", pair.stem, max_chars=64, key=f"upload_name_{turn}")
             if st.button("Add it", type="primary", key="add"):
-                checkpoint.save_upload(pair.tensors, pair.header, name)
+                checkpoints.save_upload(pair.tensors, pair.header, name)
                 st.session_state["upload_turn"], st.session_state["added"] = turn + 1, name
                 st.rerun()
         except (CheckpointError, OSError) as problem:

@@ -6,7 +6,7 @@ import streamlit as st
 import torch
 
 from dpm_core.data.toy2d import DataError
-from dpm_core.palette import DATA
+from dpm_core.figures.palette import DATA
 from dpm_core.schedules import ScheduleError
 from pages.shared import bit_controls, bit_view, cached, controls, frame, image_controls, image_view
 from pages.shared.player import player
@@ -44,7 +44,7 @@ times = steps.times.tolist()
 t = torch.tensor(times)
 python = f"""import torch
 from dpm_core.data import toy2d, uploads
-from dpm_core.diffusion import GaussianDiffusion
+from dpm_core.process import GaussianDiffusion
 from dpm_core.schedules import make_schedule
 
 data = {controls.python_data(source)}

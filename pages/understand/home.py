@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dpm_core import checkpoint
+from dpm_core import checkpoints
 from pages.shared import cached, frame, story
 from pages.shared.player import player
 
@@ -30,7 +30,7 @@ frame.open_page(
     "(Sohl-Dickstein, Weiss, Maheswaranathan and Ganguli, 2015).",
 )
 
-found = checkpoint.list_checkpoints()
+found = checkpoints.list_checkpoints()
 with frame.working("Sampling …"):
     try:
         ref = cached.ModelRef.of(found["swiss_roll_mlp"])
@@ -38,7 +38,7 @@ with frame.working("Sampling …"):
     except KeyError:
         st.error("The shipped checkpoints are missing; `make checkpoints` trains them again.")
         st.stop()
-    except checkpoint.CheckpointError as error:
+    except checkpoints.CheckpointError as error:
         st.error(str(error))
         st.stop()
 player(payload, key="hero")

@@ -4,11 +4,11 @@ from functools import partial
 
 import streamlit as st
 
-from dpm_core import checkpoint
+from dpm_core import checkpoints
 from dpm_core.config import ScheduleConfig
 from dpm_core.data.images import ImageSpec
 from dpm_core.data.toy2d import DataError
-from dpm_core.palette import DATA, EXACT, MODEL
+from dpm_core.figures.palette import DATA, EXACT, MODEL
 from dpm_core.schedules import ScheduleError
 from pages.shared import bit_view, cached, controls, frame, image_reverse, kernel_view, reversing, state
 from pages.shared.bit_controls import BitSource
@@ -18,7 +18,7 @@ NO_NETWORK = "exact"
 
 frame.open_page("Reverse", "Start from pure noise. At every step a network says where it most likely came from.")
 with st.sidebar:
-    found = checkpoint.list_checkpoints()
+    found = checkpoints.list_checkpoints()
     titles = {name: kernel_view.model_title(path, path.stat().st_mtime) for name, path in found.items()} | {
         NO_NETWORK: "Exact kernel, no network"
     }
@@ -27,7 +27,7 @@ with st.sidebar:
     name = controls.choose("Model", titles, "model", "swiss_roll_mlp" if "swiss_roll_mlp" in found else None)
     try:
         ref, source, schedule = kernel_view.model_parts(name, found.get(name))
-    except (checkpoint.CheckpointError, DataError, OSError) as error:
+    except (checkpoints.CheckpointError, DataError, OSError) as error:
         state.complain(str(error))
         ref, source, schedule = None, controls.PlaneSource("swiss_roll"), ScheduleConfig()
     if isinstance(source, ImageSpec):

@@ -5,7 +5,7 @@ import torch
 
 from dpm_core.config import BIT_RUN
 from dpm_core.data.toy2d import DataError
-from dpm_core.figures import schedule_chart
+from dpm_core.figures.charts import schedule_chart
 from pages.shared import bit_controls, bit_schedule, cached, controls, frame, schedule_learning, schedule_view
 from pages.shared.curve import curve_editor
 

@@ -7,12 +7,13 @@ from urllib.parse import urlencode
 import numpy as np
 import pytest
 
-from dpm_core import checkpoint
+from dpm_core import checkpoints
 from dpm_core.config import DataConfig, NetworkConfig, RunConfig, ScheduleConfig, TrainConfig
 from dpm_core.data.images import make_images
-from dpm_core.diffusion import GaussianDiffusion
+from dpm_core.process import GaussianDiffusion
+from dpm_core.reverse import build_model
 from dpm_core.schedules import make_schedule
-from dpm_core.training import build_model, train_steps
+from dpm_core.training import train_steps
 from tests.browser.conftest import Server, visits
 from tests.browser.test_browser import pixels
 
@@ -28,7 +29,7 @@ def own(tmp_path_factory):
     config = RunConfig(DataConfig("digits"), ScheduleConfig("log_snr", 100), NetworkConfig("unet", (("width", 8),)), training)
     model = build_model(config.network, GaussianDiffusion(make_schedule("log_snr", 100)), data.shape)
     *_, last = train_steps(model, data.batches(), training)
-    checkpoint.save(checkpoint.Checkpoint("tiny", last.average, config, data.spec), folder / "own")
+    checkpoints.save(checkpoints.Checkpoint("tiny", last.average, config, data.spec), folder / "own")
     running = Server(folder)
     yield running
     running.stop()

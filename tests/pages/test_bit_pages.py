@@ -12,8 +12,8 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from dpm_core import checkpoint, jobs
-from dpm_core.__main__ import main
+from dpm_core import checkpoints, jobs
+from dpm_core.cli.main import main
 from dpm_core.config import ScheduleConfig
 from dpm_core.data.bits import make_bits
 from pages.shared import bit_pad, bit_schedule, bit_stages, bit_work, cached, completing, likelihood_bits, training_earlier, training_runs
@@ -65,9 +65,9 @@ def test_aligned_rows_begin_with_their_first_pulse():
 
 def test_the_shipped_heartbeat_draws_heartbeats():
     """The issue's numbers: K ≥ −2.36 bits; of 10,000 samples in 50 steps at least 99.5 % valid, phases uniform (χ²₄ < 13.3, p > 0.01)."""
-    header = checkpoint.read_header(checkpoint.list_checkpoints()["heartbeat_mlp"])
+    header = checkpoints.read_header(checkpoints.list_checkpoints()["heartbeat_mlp"])
     assert header["bound_bits"] - 2 * header["bound_standard_error_bits"] > -2.36
-    loaded = checkpoint.load("heartbeat_mlp")
+    loaded = checkpoints.load("heartbeat_mlp")
     *_, (_, x) = bit_work._run(loaded.model, (20,), 50, 10_000, 0)
     valid = loaded.dataset.log_prob(x) > -np.inf
     counts = x[valid][:, :5].sum(0)
@@ -78,8 +78,8 @@ def test_the_shipped_heartbeat_draws_heartbeats():
 def test_reverse_shows_a_checkpoint_beside_the_exact_kernel():
     app = open_page("understand/reverse", model="heartbeat_mlp", align="true")
     assert not app.error
-    ref = cached.ModelRef.of(checkpoint.list_checkpoints()["heartbeat_mlp"])
-    source = BitSource.of(checkpoint.load("heartbeat_mlp"))
+    ref = cached.ModelRef.of(checkpoints.list_checkpoints()["heartbeat_mlp"])
+    source = BitSource.of(checkpoints.load("heartbeat_mlp"))
     assert bit_work.judged(ref, source, PAPER, 50, 7).valid > 0.99
     shown = bit_work.reverse(ref, source, PAPER, 50, 64, 7, False)
     header, _ = unpack(shown.payload)
@@ -102,7 +102,7 @@ def test_train_on_bits_step_by_step_to_a_checkpoint(own_folders):
     check(app.run())
     assert job.status == "finished" and "best chain, bit by bit" in texts(app)
     path = job.save("mine")
-    loaded = checkpoint.load(path)
+    loaded = checkpoints.load(path)
     assert loaded.diffusion.rate == 0.5 and loaded.dataset.listed and loaded.shape == (20,)
     assert "--rate 0.5" in loaded.meta["command"] and "--data heartbeat" in loaded.meta["command"]
     cards = open_page("train/checkpoints")
@@ -114,7 +114,7 @@ def test_a_persons_own_rows_keep_their_weights(own_folders):
     (own_folders / "mine.csv").write_text("0,1,1,0\n0,1,1,0\n1,0,0,1\n")
     tiny = ["-T", "10", "--steps", "3", "--batch", "8", "--network-param", "width=8"]
     assert main(["train", "--data", str(own_folders / "mine.csv"), *tiny, "--name", "twice"]) == 0
-    source = BitSource.of(checkpoint.load("twice"))
+    source = BitSource.of(checkpoints.load("twice"))
     assert cached.bits(source).weights.tolist() == pytest.approx([2 / 3, 1 / 3])
     app = open_page("measure/bound")
     check(app.selectbox(key="bits_of").set_value("twice").run())
@@ -177,7 +177,7 @@ def test_the_likelihood_of_bits(monkeypatch):
     app = open_page("measure/likelihood", bits_at="10000" * 4)
     check(app.selectbox(key="likelihood_of").set_value("heartbeat_mlp").run())
     assert not app.error and "−2.32 bits" in texts(app)
-    ref = cached.ModelRef.of(checkpoint.list_checkpoints()["heartbeat_mlp"])
+    ref = cached.ModelRef.of(checkpoints.list_checkpoints()["heartbeat_mlp"])
     found = likelihood_bits.estimate(ref, "10000" * 4, 7)
     assert abs(float(found.log_prob[0]) / np.log(2) + np.log2(5)) < 4 * float(found.standard_error[0]) / np.log(2) + 0.05
     app.session_state["bits_at"] = "11000" * 4
@@ -189,8 +189,8 @@ def test_completing_a_sequence():
     """Held bits stay; the exact completions are the patterns that fit; bits that no pattern has are one sentence, and stay held."""
     app = open_page("posterior/inpaint", picture_name="bits")
     assert not app.error and "Distance to the exact posterior" in texts(app)
-    ref = cached.ModelRef.of(checkpoint.list_checkpoints()["heartbeat_mlp"])
-    source = BitSource.of(checkpoint.load("heartbeat_mlp"))
+    ref = cached.ModelRef.of(checkpoints.list_checkpoints()["heartbeat_mlp"])
+    source = BitSource.of(checkpoints.load("heartbeat_mlp"))
     cells = "00" + 18 * "."
     done = completing.complete(ref, source, PAPER, cells, "clean", 20, 7)
     exact = {row["pattern"]: row["percent"] for row in done.rows if row["whose"] == "exact"}

@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dpm_core import checkpoint
+from dpm_core import checkpoints
 from dpm_core.schedules import make_schedule
 from pages.shared import bits_work, bound_subject, bound_view, cached, likelihood_images, schedule_learning
 from pages.shared.controls import PlaneSource
@@ -31,8 +31,8 @@ def texts(app: AppTest) -> str:
 
 
 def subject(name: str) -> bits_work.Subject:
-    ref = cached.ModelRef.of(checkpoint.list_checkpoints()[name])
-    loaded = checkpoint.load(name)
+    ref = cached.ModelRef.of(checkpoints.list_checkpoints()[name])
+    loaded = checkpoints.load(name)
     return bits_work.Subject("", ref, PlaneSource(loaded.config.data.name, loaded.config.data.noise), loaded.config.schedule)
 
 
@@ -71,7 +71,7 @@ def test_data_too_wide_break_the_upper_bound():
 def test_the_likelihood_of_a_point():
     """ELBO ≤ Jarzynski, which is near the exact one; another point by its numbers; the link keeps it; far outside stays honest."""
     app = open_page("pages/measure/likelihood.py", at="0.27,1.895", seed="7")
-    ref = cached.ModelRef.of(checkpoint.list_checkpoints()["swiss_roll_mlp"])
+    ref = cached.ModelRef.of(checkpoints.list_checkpoints()["swiss_roll_mlp"])
     source = subject("swiss_roll_mlp").source
     found = bits_work.opinions(ref, source, 0.27, 1.895, 7)
     assert f"{found.exact:.2f} nats".replace("-", "−") in texts(app)
@@ -120,7 +120,7 @@ def test_every_held_out_image_has_its_bits():
     """K of each image as it is and made wrong: shuffled ones are less likely, all of them, and the mean is what Bound says."""
     app = open_page("pages/measure/likelihood.py", seed="7")
     check(app.selectbox(key="likelihood_of").set_value("digits_unet").run())
-    ref = cached.ModelRef.of(checkpoint.list_checkpoints()["digits_unet"])
+    ref = cached.ModelRef.of(checkpoints.list_checkpoints()["digits_unet"])
     own, shuffled = (likelihood_images.judged(ref, way, 7) for way in ("As they are", "Pixels shuffled"))
     assert (shuffled.bits < own.bits - own.errors).all()
     assert f"lower than as it is for {len(own.bits)} of {len(own.bits)}" in texts(app)

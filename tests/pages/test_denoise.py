@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dpm_core import checkpoint
+from dpm_core import checkpoints
 from pages.shared import cached, denoise_view, denoise_work
 from pages.shared.denoise_work import DenoiseConfig
 from tests.pages.test_pages import APP, check
@@ -20,7 +20,7 @@ def open_denoise(**query: str) -> AppTest:
 
 
 def ref(name: str) -> cached.ModelRef:
-    return cached.ModelRef.of(checkpoint.list_checkpoints()[name])
+    return cached.ModelRef.of(checkpoints.list_checkpoints()[name])
 
 
 @pytest.mark.parametrize("rule", list(denoise_view.RULE_TITLES))
@@ -68,5 +68,5 @@ def test_the_program_runs(tmp_path):
 
 
 def test_no_model_of_images_is_one_sentence(monkeypatch):
-    monkeypatch.setattr(checkpoint, "list_checkpoints", lambda *_: {})
+    monkeypatch.setattr(checkpoints, "list_checkpoints", lambda *_: {})
     assert [error.value for error in open_denoise().error] == ["There is no model of images here; train one on the Train page first."]

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from dpm_core import checkpoint
+from dpm_core import checkpoints
 from dpm_core.data.images import make_images
 from pages.shared.filling import Filling, FillTask, biharmonic, score
 from pages.shared.learning import Learning
@@ -44,7 +44,7 @@ def test_a_model_fills_all_at_once():
     missing = np.zeros((8, 8), bool)
     missing[5:] = True
     filling = Filling(
-        FillTask(digits, missing, 3, 0, checkpoint.load("digits_unet"), {"rule": "repaint", "steps": 8, "jump": 2, "resamplings": 2})
+        FillTask(digits, missing, 3, 0, checkpoints.load("digits_unet"), {"rule": "repaint", "steps": 8, "jump": 2, "resamplings": 2})
     )
     assert filling.wait(60) and len(filling.done) == 3 and filling.calls > 8
 
@@ -62,7 +62,7 @@ def test_an_error_is_one_sentence():
     picture = stripes()
     filling = Filling(FillTask(picture, np.zeros_like(picture, bool), 1, 1))
     assert filling.wait(10) and filling.problem == "Nothing is painted; paint what is to be filled." and not filling.running
-    filling = Filling(FillTask(picture, hole(), 1, 1, checkpoint.load("mnist_unet")))
+    filling = Filling(FillTask(picture, hole(), 1, 1, checkpoints.load("mnist_unet")))
     assert filling.wait(10) and "does not fit" in filling.problem
 
 

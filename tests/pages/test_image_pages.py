@@ -14,12 +14,12 @@ import pytest
 import torch
 from PIL import Image
 
-from dpm_core import checkpoint
+from dpm_core import checkpoints
 from dpm_core.config import DataConfig, NetworkConfig, RunConfig, ScheduleConfig, TrainConfig
 from dpm_core.data.images import make_images
-from dpm_core.diffusion import GaussianDiffusion
+from dpm_core.process import GaussianDiffusion
+from dpm_core.reverse import build_model
 from dpm_core.schedules import make_schedule
-from dpm_core.training import build_model
 from pages.shared import cached, image_stages, imaging
 from pages.shared.image_controls import IMAGE_TITLES, ImageSource
 from pages.shared.player import unpack
@@ -51,7 +51,7 @@ def models(tmp_path, monkeypatch):
     for name, T in (("long", 60), ("short", 7)):
         config = RunConfig(DataConfig("digits"), ScheduleConfig("log_snr", T), NetworkConfig("unet", (("width", 8),)), TrainConfig())
         model = build_model(config.network, GaussianDiffusion(make_schedule("log_snr", T)), spec.shape)
-        checkpoint.save(checkpoint.Checkpoint(name, model, config, spec))
+        checkpoints.save(checkpoints.Checkpoint(name, model, config, spec))
     return folder
 
 
@@ -262,7 +262,7 @@ def test_snippets_run(data, models, tmp_path, monkeypatch):
 
 
 def test_the_film_holds_every_frame_and_the_images_in_their_places():
-    from dpm_core.image_pictures import gif, sheet
+    from dpm_core.figures.image_sheets import gif, sheet
 
     images = np.array([[[0, 255], [128, 64]], [[255, 0], [10, 20]], [[1, 2], [3, 4]]], np.uint8)
     picture = sheet(images, columns=2, side=6, gap=2)

@@ -14,9 +14,9 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from dpm_core import checkpoint, jobs
-from dpm_core.diffusion import GaussianDiffusion
-from dpm_core.figures import bound_chart, time_chart
+from dpm_core import checkpoints, jobs
+from dpm_core.figures.charts import bound_chart, time_chart
+from dpm_core.process import GaussianDiffusion
 from dpm_core.schedules import make_schedule
 from pages.shared import checkpoint_files, training_stage, training_view
 from pages.shared.player import pack, unpack
@@ -81,7 +81,7 @@ def test_a_run_from_start_to_checkpoint_and_out_again(own_folders):
 
     app.text_input(key=f"keep_name_{running(app).id}").set_value("tiny")
     click(app, "keep_now")
-    kept = checkpoint.load("tiny")
+    kept = checkpoints.load("tiny")
     assert kept.shape == (1, 8, 8) and kept.meta["steps"] == 12
     assert "Kept as tiny" in text(app)
 
@@ -211,7 +211,7 @@ def upload(name: str, data: bytes):
 
 
 def shipped() -> tuple[bytes, bytes]:
-    path = checkpoint.SHIPPED / "moons_mlp.safetensors"
+    path = checkpoints.SHIPPED / "moons_mlp.safetensors"
     return path.read_bytes(), path.with_suffix(".json").read_bytes()
 
 
@@ -219,11 +219,11 @@ def test_uploads_are_read_from_two_files_or_one_archive(own_folders):
     tensors, header = shipped()
     pair = checkpoint_files.read_upload([upload("a b.safetensors", tensors), upload("a b.json", header)])
     assert pair == (tensors, header, "a_b")
-    archive = checkpoint_files.zipped(checkpoint.SHIPPED / "moons_mlp.safetensors")
+    archive = checkpoint_files.zipped(checkpoints.SHIPPED / "moons_mlp.safetensors")
     pair = checkpoint_files.read_upload([upload("x.zip", archive)])
     assert pair == (tensors, header, "moons_mlp")
-    path = checkpoint.save_upload(pair.tensors, pair.header, "brought")
-    assert torch.equal(checkpoint.load(path).model.network.inputs.weight, checkpoint.load("moons_mlp").model.network.inputs.weight)
+    path = checkpoints.save_upload(pair.tensors, pair.header, "brought")
+    assert torch.equal(checkpoints.load(path).model.network.inputs.weight, checkpoints.load("moons_mlp").model.network.inputs.weight)
 
 
 def bomb() -> bytes:
@@ -246,7 +246,7 @@ def bomb() -> bytes:
     ],
 )
 def test_bad_uploads_are_one_sentence(files):
-    with pytest.raises(checkpoint.CheckpointError, match=r"\.$"):
+    with pytest.raises(checkpoints.CheckpointError, match=r"\.$"):
         checkpoint_files.read_upload([upload(*file) for file in files])
 
 
@@ -261,7 +261,7 @@ def test_an_upload_on_the_page(own_folders):
     check(app.run())
     click(app, "add")
     assert not app.error and "x has been added." in text(app)
-    assert checkpoint.load("x").dataset.title == "Two moons"
+    assert checkpoints.load("x").dataset.title == "Two moons"
 
 
 def test_a_corrupt_model_is_a_card_with_a_sentence(own_folders):
@@ -270,7 +270,7 @@ def test_a_corrupt_model_is_a_card_with_a_sentence(own_folders):
     (folder / "bad.safetensors").write_bytes(b"x")
     (folder / "bad.json").write_text("{}")
     (folder / "worse.safetensors").write_bytes(b"x")
-    (folder / "worse.json").write_bytes((checkpoint.SHIPPED / "moons_mlp.json").read_bytes())
+    (folder / "worse.json").write_bytes((checkpoints.SHIPPED / "moons_mlp.json").read_bytes())
     app = open_checkpoints()
     assert len(app.error) == 2 and all(error.value.endswith(".") for error in app.error)
     assert "**moons_mlp**" in text(app)

@@ -1,0 +1,214 @@
+"""What ``python -m dpm_core train`` does, alone or as one of the processes that torchrun starts."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, distributed
+
+from dpm_core import checkpoints
+from dpm_core.checkpoints import stored_data
+from dpm_core.cli.commands import held_out_bound, plus_minus, use_threads
+from dpm_core.cli.terminal import progress
+from dpm_core.config import DiffusionConfig, NetworkConfig, Params, RunConfig, ScheduleConfig, frozen
+from dpm_core.data import sources
+from dpm_core.data.toy2d import PlaneDataset
+from dpm_core.process import make_diffusion
+from dpm_core.reverse import ReverseModel, build_model
+from dpm_core.training import Trainer, TrainStep, compile_network, usual_precision
+
+
+def train(args: argparse.Namespace, argv: list[str]) -> int:
+    """Train on a data set and keep the averaged weights as a checkpoint.
+
+    Under torchrun every process trains on its own batches; the first one writes the checkpoint.
+    """
+    checkpoints.check_name(args.name)
+    if args.out is None and args.name in checkpoints.list_checkpoints([checkpoints.SHIPPED]):
+        raise ValueError(f"{args.name!r} is the name of a shipped checkpoint; choose another, or a folder with --out.")
+    if args.points < 2:
+        raise ValueError("At least two training points are needed.")
+    if args.seconds is not None and not args.seconds > 0:
+        raise ValueError("The seconds must be positive.")
+    first = _join_others(args)
+    dataset, data_config = sources.make(args.data, args.noise, _pairs(args.data_param), progress=_downloading if first else None)
+    shape = stored_data.shape(dataset)
+    use_threads(args, len(shape) > 1)
+    config = _run_config(args, sources.usual_run(dataset, data_config))
+    diffusion = make_diffusion(config)
+    model = build_model(config.network, diffusion, shape, seed=config.training.seed)
+    if args.resume:
+        weights = checkpoints.load(args.resume).model.state_dict()
+        if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in model.state_dict().items()}:
+            raise ValueError(f"{args.resume!r} has another network, T or image size; give the same --network, its parameters and T.")
+        model.load_state_dict(weights)
+    checkpoints.check_size(checkpoints.Checkpoint(args.name, model, config, dataset), args.half)
+    model = model.to(args.device)
+    if args.compile:
+        compile_network(model)
+    trained = _train(Trainer(model, _training_data(dataset, args), config.training), args.seconds, first)
+    world = _world()
+    _leave_others()
+    if not first:
+        return 0
+    average = trained.average
+    average.precision = torch.float32  # in which it will be loaded again
+    bound = held_out_bound(average, dataset, config.training.seed, device=args.device)
+    meta = {
+        "steps": trained.steps,
+        "seed": config.training.seed,
+        "parameters": sum(p.numel() for p in average.network.parameters()),
+        "bound_bits": round(bound.bound_bits, 4),
+        "bound_standard_error_bits": round(bound.standard_error_bits, 4),
+        "null_bits": round(bound.null_bits, 4),
+        "command": ("python" if world == 1 else f"torchrun --nproc-per-node={world}") + " -m dpm_core " + shlex.join(_public(argv)),
+    }
+    if (exact := sources.exact_reverse(dataset, diffusion)) is not None:
+        best = held_out_bound(exact, dataset, config.training.seed)
+        meta["best_bound_bits"] = round(best.bound_bits, 4)
+        form = "diagonal Gaussian" if isinstance(dataset, PlaneDataset) else "bit by bit"
+        summary = f"K = {plus_minus(bound)} bits (best {form} chain {best.bound_bits:.3f})"
+    else:
+        meta["images_per_second"] = round(trained.steps * config.training.batch * world / trained.seconds, 1)
+        meta["trained_on"] = str(args.device) + (f" × {world}" if world > 1 else "")
+        summary = f"K = {plus_minus(bound, math.prod(shape[1:]))} bits per pixel"
+    path = checkpoints.save(checkpoints.Checkpoint(args.name, average.cpu(), config, dataset, meta), args.out, half=args.half)
+    print(summary)
+    print(path)
+    return 0
+
+
+def _run_config(args: argparse.Namespace, usual: RunConfig) -> RunConfig:
+    """What was asked for, and the usual for such data where nothing was."""
+
+    def asked(name: str, otherwise: Any) -> Any:
+        value = getattr(args, name)
+        return otherwise if value is None else value
+
+    schedule, network = usual.schedule, usual.network
+    training = replace(usual.training, precision=usual_precision(args.device))
+    name, params = asked("schedule", schedule.name), _pairs(args.schedule_param)
+    if name == schedule.name and not params:
+        params = schedule.params
+    T = asked("T", schedule.T)
+    if T > checkpoints.MAX_T:
+        raise ValueError(f"T may be at most {checkpoints.MAX_T}.")
+    net, net_params = asked("network", network.name), _pairs(args.network_param)
+    if net == network.name and not net_params:
+        net_params = network.params
+    chosen = {
+        field: asked(option, getattr(training, field))
+        for field, option in {
+            "loss": "loss", "steps": "steps", "batch": "batch", "learning_rate": "lr", "ema": "ema", "clip": "clip",
+            "warmup": "warmup", "decay": "decay", "precision": "precision",
+        }.items()
+    }  # fmt: skip
+    return RunConfig(
+        usual.data,
+        ScheduleConfig(name, T, params),
+        NetworkConfig(net, net_params),
+        replace(training, seed=args.seed, **chosen),
+        _diffusion(args, usual.diffusion),
+    )
+
+
+def _diffusion(args: argparse.Namespace, usual: DiffusionConfig) -> DiffusionConfig:
+    if args.rate is not None and usual.kind != "binomial":
+        raise ValueError("The mean activity ρ (--rate) is for data of bits.")
+    return usual if args.rate is None else replace(usual, rate=args.rate)
+
+
+def _training_data(dataset: sources.Dataset, args: argparse.Namespace) -> Tensor | Callable[[int, torch.Generator], Tensor]:
+    if not isinstance(dataset, PlaneDataset):
+        return dataset.batches(args.device)
+    return dataset.sample(args.points, torch.Generator().manual_seed(args.seed)).to(args.device)
+
+
+class _Trained(NamedTuple):
+    average: ReverseModel
+    steps: int
+    seconds: float
+
+
+def _train(trainer: Trainer, seconds: float | None, shown: bool) -> _Trained:
+    """Train until the end."""
+    started = time.monotonic()
+    steps = _steps(trainer, seconds)
+    for _ in progress(steps, None if seconds else trainer.config.steps, "training") if shown else steps:
+        pass
+    return _Trained(trainer.average, trainer.step_number, time.monotonic() - started)
+
+
+def _steps(trainer: Trainer, seconds: float | None) -> Iterator[TrainStep]:
+    started = time.monotonic()
+    while trainer.step_number < trainer.config.steps:
+        if seconds is not None and not _agreed(time.monotonic() - started < seconds, trainer.device):
+            break
+        yield trainer.step()
+
+
+def _agreed(go_on: bool, device: torch.device) -> bool:
+    """What the first process says: all must take the same number of steps, or some would wait for the others forever."""
+    if _world() == 1:
+        return go_on
+    word = torch.tensor(int(go_on), device=device)
+    distributed.broadcast(word, 0)
+    return bool(word)
+
+
+def _world() -> int:
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+
+
+def _join_others(args: argparse.Namespace) -> bool:
+    """Join the processes that torchrun started, if it did; whether this is the one that speaks and writes."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return True
+    on_gpu = args.device == "cuda"
+    if on_gpu:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    distributed.init_process_group("nccl" if on_gpu else "gloo")
+    return distributed.get_rank() == 0
+
+
+def _leave_others() -> None:
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+def _downloading(file: str, done: int, total: int | None) -> None:
+    print(f"\rdownloading {file} {done >> 20}/{'?' if total is None else total >> 20} MB", end="", file=sys.stderr, flush=True)
+
+
+def _pairs(texts: Iterable[str]) -> Params:
+    pairs = []
+    for text in texts:
+        key, _, value = text.partition("=")
+        if key in ("name", "T", "shape"):
+            raise ValueError(f"{key} is no parameter of its own here; see --help.")
+        try:
+            pairs.append((key, frozen(json.loads(value))))
+        except ValueError:
+            if not value.isidentifier():
+                raise ValueError(f"Parameters are written NAME=NUMBER or NAME=WORD, not {text!r}.") from None
+            pairs.append((key, value))
+    return tuple(sorted(pairs, key=lambda pair: pair[0]))
+
+
+def _public(argv: list[str]) -> list[str]:
+    """The arguments without the output folder, which says where and not what."""
+    argv = [argument for argument in argv if not argument.startswith("--out=")]
+    if "--out" in argv:
+        i = argv.index("--out")
+        return argv[:i] + argv[i + 2 :]
+    return argv

@@ -1,0 +1,1 @@
+"""Charts and pictures: arrays in, pictures out. Nothing here imports torch."""

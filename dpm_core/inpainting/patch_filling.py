@@ -1,0 +1,187 @@
+"""Filling holes of any picture with its own patches, from coarse to fine.
+
+A hole is first filled where the picture is so small that the hole is a few pixels wide: a whole chain, from noise. Every
+finer picture starts from the coarser answer with as much noise as it lacks detail, and goes down from there. Only the
+hole's neighbourhood is worked on. What is known takes noise of level t on the way, and is in place exactly at the end.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dpm_core.checkpoints import Checkpoint
+from dpm_core.data.images import ImageSpec
+from dpm_core.inpainting.combined_kernel import PatchesAndNetwork, Rescaled
+from dpm_core.inpainting.model_filling import HoleError, Progress, check, fitting, pasted, worked_on
+from dpm_core.inpainting.patches import LocalPatchReverse, strangeness, whole_windows
+from dpm_core.posterior import Inpaint, repaint_times
+from dpm_core.process import GaussianDiffusion
+from dpm_core.reverse import ReverseKernel
+from dpm_core.samplers import walk
+from dpm_core.schedules import make_schedule
+
+COARSE_HOLE, COARSE_SIDE = 14, 20  # pixels: the coarsest level's hole is at most so wide, and its picture at least so
+DIFFUSION = GaussianDiffusion(make_schedule("log_snr", 1000, start=8.0, end=-6.0))
+FINEST = 0.02  # √((1−ᾱ)/ᾱ) at the last step but one: what is left is less than a grey level
+FEW = 40  # windows: a size of which there are fewer is not used
+
+
+@dataclass(frozen=True)
+class PatchConfig:
+    """How the patches are used. ``steps`` of the whole chain at the coarsest level; ``detail``: √((1−ᾱ)/ᾱ) where finer levels start."""
+
+    steps: int = 32
+    finer_steps: int = 18
+    detail: float = 1.5
+    largest: int = 11  # side of the windows where noise rules
+    smallest: int = 5  # and where the picture does
+    candidates: int = 6000
+    jump: int = 6  # RePaint's, at the coarsest level
+    resamplings: int = 3
+    draws: int = 4  # at the coarsest level, of which the one is kept whose windows are most like known ones
+    trust: float = 0.3  # of what is known, see LocalPatchReverse
+    tolerance: float = 0.1
+    share: float = 0.5  # of a network's word at the finest level, where one is given
+
+
+def fill_by_patches(
+    picture: np.ndarray,
+    missing: np.ndarray,
+    n: int = 1,
+    seed: int = 0,
+    config: PatchConfig | None = None,
+    network: Checkpoint | None = None,
+) -> Iterator[Progress]:
+    """n completions of a picture, uint8 ``[H, W]`` or ``[H, W, 3]``, where ``missing``, bool ``[H, W]``, is True.
+
+    Yields after every step; the last one has share 1 and all known pixels unchanged. The same seed gives the same
+    pictures. A ``network`` that fits the picture has its share in every mean at the finest level. Raises HoleError, and
+    PatchError when no window is wholly known.
+    """
+    check(picture, missing)
+    spec = None if network is None else fitting(network, picture)
+    config, generator = config or PatchConfig(), torch.Generator().manual_seed(seed)
+    window = worked_on(missing, spec)
+    part, hole = picture[window], torch.from_numpy(missing[window])
+    values = torch.from_numpy(np.ascontiguousarray(part)).float().reshape(*part.shape[:2], -1).permute(2, 0, 1)
+    known = values[:, ~hole]
+    mean, scale = known.mean(), known.std().clamp(min=1.0)
+    levels = _pyramid((values - mean) / scale * ~hole, hole)
+    plans = [_times(config, coarsest=k == 0) for k in range(len(levels))]
+    draws = [config.draws] + [1] * (len(levels) - 1)
+    helper = None
+    if network is not None:
+        if not isinstance(spec, ImageSpec):
+            raise HoleError("Patches go together with a network of grey levels, not with one of bits.")
+        # a grey level v is (v − mean)/scale here, and to the network the middle of its own level (k v + ½ − its mean)/its scale
+        k = (spec.levels - 1) / 255
+        helper = Rescaled(network.model, DIFFUSION, k * float(scale) / spec.scale, (k * float(mean) + 0.5 - spec.mean) / spec.scale)
+    work = [float(mask.sum()) * _downs(times) * k for (_, mask), times, k in zip(levels, plans, draws)]
+    done, calls, found = 0.0, 0, None
+    for (image, mask), times, k, share in zip(levels, plans, draws, work):
+        finest = helper if mask is hole else None
+        for guess, xt in _level(image, mask, found, n, k, times, config, generator, finest):
+            done, calls, found = done + share / _downs(times), calls + 1, guess
+            shown = [pasted(picture, missing, window, _bytes(_enlarge(v, hole.shape) * scale + mean)) for v in (guess, xt)]
+            yield Progress(min(done / sum(work), 1.0), shown[0], shown[1], calls)
+
+
+def _level(
+    image: Tensor,
+    hole: Tensor,
+    coarser: Tensor | None,
+    n: int,
+    draws: int,
+    times: list[int],
+    config: PatchConfig,
+    generator: torch.Generator,
+    network: ReverseKernel | None,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """x̂⁽⁰⁾ and x⁽ᵗ⁾ ``[n, C, H, W]`` at every step down, from noise or from the coarser level's answer.
+
+    Of ``draws`` from noise for each, the first is shown on the way and the most coherent one at the end.
+    """
+    sides = [side for side in range(config.smallest, config.largest + 1, 2) if len(whole_windows(hole, side)) >= FEW]
+    largest = max(sides, default=config.smallest)
+
+    def side(t: int) -> int:
+        """From the largest where noise rules to the smallest where the picture does."""
+        clean = min(1.0, max(0.0, (float(DIFFUSION.schedule.log_snr(t)) + 4) / 8))
+        return config.smallest + 2 * round((1 - clean) * (largest - config.smallest) / 2)
+
+    patches = LocalPatchReverse(image[None], DIFFUSION, hole, side, config.candidates, None, generator, config.trust, config.tolerance)
+    model = patches if network is None else PatchesAndNetwork(patches, network, config.share)
+    if coarser is None:
+        start = torch.randn(n * draws, *image.shape, generator=generator)
+    else:
+        start = DIFFUSION.q_sample(torch.where(hole, _enlarge(coarser, hole.shape), image), times[0], generator)
+    before = times[0]
+    for t, x in walk(model, DIFFUSION, start, times, factor=Inpaint(hole, image, DIFFUSION), generator=generator):
+        if t < before and t:
+            yield model.last[:n], x[:n]
+        elif t < before:
+            x = _most_coherent(x, hole, n, config, generator) if draws > 1 else x
+            yield x, x
+        before = t
+
+
+def _most_coherent(x: Tensor, hole: Tensor, n: int, config: PatchConfig, generator: torch.Generator) -> Tensor:
+    """Of all draws x ``[draws · n, C, H, W]``, number i, i + n, i + 2n, … being those for i: the best of each, ``[n, C, H, W]``."""
+    strange = strangeness(x, hole, config.smallest, config.candidates, generator).view(-1, n)
+    return x.view(-1, n, *x.shape[1:])[strange.argmin(0), torch.arange(n)]
+
+
+def _times(config: PatchConfig, coarsest: bool) -> list[int]:
+    """The times of a level: the whole chain with RePaint's resampling at the coarsest, its finer end elsewhere."""
+    steps = config.steps if coarsest else config.finer_steps
+    first, last = DIFFUSION.T if coarsest else _time_of(config.detail), _time_of(FINEST)
+    down = [round(first + (last - first) * i / (steps - 1)) for i in range(steps)] + [0]
+    again = config.resamplings if coarsest else 1
+    return [down[steps - left] for left in repaint_times(steps, None, config.jump, again)]
+
+
+def _time_of(noise: float) -> int:
+    """The time at which √((1−ᾱ)/ᾱ) is nearest to ``noise``."""
+    return 1 + int((DIFFUSION.schedule.log_snr(torch.arange(1, DIFFUSION.T + 1)) + 2 * math.log(noise)).abs().argmin())
+
+
+def _downs(times: list[int]) -> int:
+    return sum(b < a for a, b in pairwise(times))
+
+
+def _pyramid(image: Tensor, hole: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """(picture, hole) from coarse to fine; a coarse pixel is the mean of the known ones in it, and missing where any is."""
+    levels = [(image, hole)]
+    while True:
+        image, hole = levels[0]
+        size = [(length + 1) // 2 for length in hole.shape]
+        if _width(hole) <= COARSE_HOLE or min(size) < COARSE_SIDE:
+            return levels
+        share = functional.interpolate((~hole)[None, None].float(), size=size, mode="area")[0]
+        small = functional.interpolate((image * ~hole)[None], size=size, mode="area")[0] / share.clamp(min=1e-6)
+        smaller = share[0] < 0.999
+        if smaller.all():
+            return levels
+        levels.insert(0, (small * ~smaller, smaller))
+
+
+def _width(hole: Tensor) -> int:
+    """Of the square that holds the hole."""
+    rows, columns = hole.nonzero(as_tuple=True)
+    return int(max(rows.max() - rows.min(), columns.max() - columns.min())) + 1
+
+
+def _enlarge(x: Tensor, size: torch.Size) -> Tensor:
+    return x if x.shape[2:] == size else functional.interpolate(x, size=list(size), mode="bilinear", align_corners=False)
+
+
+def _bytes(values: Tensor) -> np.ndarray:
+    return values.round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()

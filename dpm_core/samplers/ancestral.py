@@ -1,0 +1,32 @@
+"""Ancestral sampling: the paper's sampler."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from dpm_core.factors import Factor
+from dpm_core.process import Chain, Step
+from dpm_core.reverse import ReverseKernel
+from dpm_core.samplers.registry import sampler
+from dpm_core.samplers.steps import timesteps, walk
+
+
+@sampler("ancestral", "Ancestral")
+def ancestral(
+    model: ReverseKernel,
+    diffusion: Chain,
+    shape_or_xT: tuple[int, ...] | Tensor,
+    *,
+    factor: Factor | None = None,
+    steps: int | None = None,
+    generator: torch.Generator | None = None,
+) -> Iterator[Step]:
+    """Draw x⁽ˢ⁾ ~ p(x⁽ˢ⁾|x⁽ᵗ⁾) down the chain (the paper's sampler; steps < T jumps over times).
+
+    ``shape_or_xT``: the shape ``(n, ...)`` of a draw from π, or x⁽ᵀ⁾ itself. With a ``factor`` every step, and π, is
+    multiplied by it (section 2.5). Model calls: one per step.
+    """
+    return walk(model, diffusion, shape_or_xT, timesteps(diffusion.T, steps), factor=factor, generator=generator)

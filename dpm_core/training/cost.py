@@ -1,0 +1,136 @@
+"""What a training run will cost, before it starts: parameters, memory, seconds per step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from time import perf_counter, thread_time
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+
+from dpm_core.config import NetworkConfig, TrainConfig
+from dpm_core.process import BinomialDiffusion, GaussianDiffusion
+from dpm_core.reverse import build_model
+from dpm_core.schedules import make_schedule
+from dpm_core.training.losses import LOSSES
+from dpm_core.training.trainer import Trainer
+
+BUDGET = 0.5  # seconds that measuring the time may take, roughly
+COPIES = 5  # of each parameter: the weight, its gradient, Adam's two moments, the average
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one run needs: trainable parameters, bytes at the end of a forward pass, seconds per optimiser step."""
+
+    parameters: int
+    memory_bytes: int
+    seconds_per_step: float
+
+
+def estimate(
+    config: NetworkConfig,
+    shape: tuple[int, ...],
+    training: TrainConfig,
+    T: int,
+    device: str = "cpu",
+    threads: int | None = None,
+    bits: bool = False,
+) -> Cost:
+    """The cost of training this network on data of one shape (``(2,)``, ``(C, H, W)`` or ``(L,)``), ``bits`` or not, in about a second.
+
+    Parameters are exact. Memory counts the weights, gradients, Adam's moments, the average and all that the
+    forward pass keeps for the backward pass. Seconds are those of real steps on a throw-away model, at growing
+    batches until the budget is spent, carried on in a straight line from there. ``threads``: measured with so many
+    processor threads; the caller's setting is restored. The global random generator is left untouched.
+
+    Raises ValueError, in one sentence, as :func:`dpm_core.training.build_model`.
+    """
+    schedule = make_schedule("paper", T)
+    diffusion = BinomialDiffusion(schedule) if bits else GaussianDiffusion(schedule)
+    model = build_model(config, diffusion, shape).to(device)
+
+    def draw(n: int, generator: torch.Generator) -> Tensor:
+        x = torch.randn(n, *shape, generator=generator, device=device)
+        return (x > 0).float() if bits else x
+
+    trainer = Trainer(model, draw, training)
+
+    def step(n: int) -> None:
+        trainer.config = replace(training, batch=n)
+        trainer.step()
+        if trainer.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        seconds = _seconds(step, training.batch)
+    finally:
+        torch.set_num_threads(before)
+    return Cost(sum(p.numel() for p in model.parameters()), _memory_bytes(model, trainer, training), seconds)
+
+
+def _seconds(step: Callable[[int], object], batch: int) -> float:
+    """Seconds of ``step(batch)``: measured if the budget allows, else from the line through the two largest batches tried.
+
+    One noisy reading must not tilt the line: it rises at most in proportion to the batch, and where it falls it is replaced
+    by that proportion.
+    """
+    n = min(batch, 4)
+    step(n)  # the first step also sets up the optimiser and the kernels
+    spent, sizes, times = 0.0, [], []
+    while True:
+        readings = [_timed(step, n)]
+        if spent + 2 * readings[0] < BUDGET:
+            readings.append(_timed(step, n))  # the first at a new size pays for new memory
+        spent += sum(readings)
+        sizes.append(n)
+        times.append(min(readings))
+        if n == batch or spent + 4 * times[-1] > BUDGET:
+            break
+        n = min(2 * n, batch)
+    slope = proportion = times[-1] / sizes[-1]
+    if len(sizes) > 1 and times[-1] > times[-2]:
+        slope = min(proportion, (times[-1] - times[-2]) / (sizes[-1] - sizes[-2]))
+    return times[-1] + slope * (batch - sizes[-1])
+
+
+def _timed(step: Callable[[int], object], n: int) -> float:
+    # of one thread the time it worked is its own, whatever else the machine does; several also wait for each other
+    clock = thread_time if torch.get_num_threads() == 1 and not torch.cuda.is_available() else perf_counter
+    start = clock()
+    step(n)
+    return clock() - start
+
+
+def _memory_bytes(model: nn.Module, trainer: Trainer, training: TrainConfig) -> int:
+    """Bytes of weights, gradients, optimiser and average, and of what the forward pass keeps at the full batch.
+
+    What is kept is a constant (weights cast to bfloat16, for one) plus a part in proportion to the batch: two small batches
+    give both.
+    """
+    parameters = sum(p.numel() * p.element_size() for p in model.parameters())
+    buffers = sum(b.numel() * b.element_size() for b in model.buffers())
+    small, large = (_kept_bytes(model, trainer, training, n) for n in (2, 4))
+    return COPIES * parameters + 2 * buffers + small + (large - small) * (training.batch - 2) // 2
+
+
+def _kept_bytes(model: nn.Module, trainer: Trainer, training: TrainConfig, n: int) -> int:
+    """Bytes kept for the backward pass of one batch of n, each storage once, the model's own left out."""
+    own = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
+    kept: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    batch = trainer.draw(n)
+    with saved_tensors_hooks(note, lambda tensor: tensor):
+        loss = LOSSES[training.loss](model, *batch).mean()  # type: ignore[arg-type]
+    del loss  # alive until here, so that no storage was freed and its address given out again
+    return sum(kept.values())
