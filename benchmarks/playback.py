@@ -82,7 +82,7 @@ def rerun() -> float:
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
     app.query_params["particles"] = str(PARTICLES)
     app.query_params["T"] = str(T)
-    app.run().switch_page("pages/understand/forward.py").run()
+    app.run().switch_page("pages/forward.py").run()
     times = []
     for _ in range(RERUNS):
         start = perf_counter()

@@ -19,7 +19,7 @@ import sys
 sys.path.insert(0, {str(ROOT)!r})
 import streamlit as st
 from benchmarks.raster import payload
-from pages.shared.player import player
+from pages.ui.components.player import player
 
 st.set_page_config(layout="wide")
 st.title("Raster")
@@ -35,8 +35,8 @@ def payload() -> bytes:
     from dpm_core.data.bits import make_bits
     from dpm_core.process import BinomialDiffusion
     from dpm_core.schedules import make_schedule
-    from pages.shared import bit_stages
-    from pages.shared.player import Stage, pack
+    from pages.ui.components.player import Stage, pack
+    from pages.ui.kinds.bits import bit_stages
 
     data = make_bits("heartbeat", (("length", BITS), ("period", 8)))
     diffusion = BinomialDiffusion(make_schedule("paper", FRAMES - 1), data.rate)

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pages.shared.painter import masks
-from pages.shared.painter.agreement import Agreement, known_pictures
-from pages.shared.painter.masks import MaskError
-from pages.shared.painter.pack import pack
+from pages.ui.components.painter import masks
+from pages.ui.components.painter.agreement import Agreement, known_pictures
+from pages.ui.components.painter.masks import MaskError
+from pages.ui.components.painter.pack import pack
 
 RNG = np.random.default_rng(0)
 SHAPE = (12, 20)

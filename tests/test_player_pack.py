@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pages.shared.player import Arrows, Formula, Histogram, Images, Lines, Mesh, Number, Panel, Stage, clean_pick, pack, unpack
+from pages.ui.components.player import Arrows, Formula, Histogram, Images, Lines, Mesh, Number, Panel, Stage, clean_pick, pack, unpack
 
 F, N, S = 5, 7, 3
 TIMES = list(range(F))

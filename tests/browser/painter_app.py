@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from pages.shared import painter
-from pages.shared.painter import masks
+from pages.ui.components import painter
+from pages.ui.components.painter import masks
 
 SIZES = {"photo": (180, 260), "small": (20, 28), "draw": (28, 28), "live": (120, 160), "compare": (120, 160)}
 

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pages.shared.player import Histogram, Images, Number, Panel, Stage
+from pages.ui.components.player import Histogram, Images, Number, Panel, Stage
 from tests.browser.conftest import Server, Visit
 
 F, S = 11, 8
 DEMO = """
 import streamlit as st
 
-from pages.shared.player import clean_pick, pack, player, unpack
+from pages.ui.components.player import clean_pick, pack, player, unpack
 from tests.browser.test_image_player import S, stage
 
 st.set_page_config(layout="wide")

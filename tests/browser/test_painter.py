@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from pages.shared.painter import masks
+from pages.ui.components.painter import masks
 from tests.browser.conftest import ROOT, Server, Visit
 from tests.browser.painter_app import SIZES, picture
 

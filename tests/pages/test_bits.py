@@ -12,8 +12,11 @@ from streamlit.testing.v1 import AppTest
 
 from dpm_core import checkpoints
 from dpm_core.schedules import make_schedule
-from pages.shared import bits_work, bound_subject, bound_view, cached, likelihood_images, schedule_learning
-from pages.shared.controls import PlaneSource
+from pages.ui import cache
+from pages.ui.bound import compute, subjects, views
+from pages.ui.controls.widgets import PlaneSource
+from pages.ui.kinds.images import likelihood_images
+from pages.ui.schedule import learned_schedule
 from tests.pages.test_pages import APP, check
 
 
@@ -30,39 +33,39 @@ def texts(app: AppTest) -> str:
     return " ".join([*html, *(m.value for m in app.markdown), *(c.value for c in app.caption)])
 
 
-def subject(name: str) -> bits_work.Subject:
-    ref = cached.ModelRef.of(checkpoints.list_checkpoints()[name])
+def subject(name: str) -> compute.Subject:
+    ref = cache.ModelRef.of(checkpoints.list_checkpoints()[name])
     loaded = checkpoints.load(name)
-    return bits_work.Subject("", ref, PlaneSource(loaded.config.data.name, loaded.config.data.noise), loaded.config.schedule)
+    return compute.Subject("", ref, PlaneSource(loaded.config.data.name, loaded.config.data.noise), loaded.config.schedule)
 
 
 def test_the_bound_of_a_roll_and_its_parts():
     """The page's K is the budget's, and its waterfall ends at −h, each part beginning where the last one ended."""
-    app = open_page("pages/measure/bound.py", seed="7")
-    found = bits_work.split(subject("swiss_roll_mlp"), bits_work.points(40), 7)
+    app = open_page("pages/bound.py", seed="7")
+    found = compute.split(subject("swiss_roll_mlp"), compute.points(40), 7)
     assert f"{found.bound_bits:.2f} bits".replace("-", "−") in texts(app) and not app.error
-    rows = bound_view.budget_rows(found, True)
-    chain = [row for row in rows if row["start"] != row["end"] or row["label"] in bound_view.WORDS.values()]
+    rows = views.budget_rows(found, True)
+    chain = [row for row in rows if row["start"] != row["end"] or row["label"] in views.WORDS.values()]
     assert all(abs(a["end"] - b["start"]) < 1e-9 for a, b in pairwise(chain))
     assert abs(chain[0]["start"] - rows[0]["start"]) < 1e-9 and abs(chain[-1]["end"] - rows[-1]["start"]) < 0.01
     assert len(app.get("vega_lite_chart")) == 2 and "Table 1" in texts(app)
 
 
 def test_no_network_is_the_best_there_is():
-    app = open_page("pages/measure/bound.py")
-    check(app.selectbox(key="bits_of").set_value(bound_subject.NO_NETWORK).run())
+    app = open_page("pages/bound.py")
+    check(app.selectbox(key="bits_of").set_value(subjects.NO_NETWORK).run())
     check(app.number_input(key="T").set_value(2).run())
     assert "0.000 of it learning" in texts(app) and not app.error
 
 
 def test_images_say_what_is_not_known():
-    app = open_page("pages/measure/bound.py")
+    app = open_page("pages/bound.py")
     check(app.selectbox(key="bits_of").set_value("digits_unet").run())
     assert "Nobody knows the density" in texts(app) and "per pixel" in texts(app)
 
 
 def test_data_too_wide_break_the_upper_bound():
-    app = open_page("pages/measure/bound.py")
+    app = open_page("pages/bound.py")
     assert "between them at every step" in texts(app)
     check(app.select_slider(key="width").set_value(4.0).run())
     assert re.search(r"fails at \d+ of 39 steps", texts(app))
@@ -70,26 +73,26 @@ def test_data_too_wide_break_the_upper_bound():
 
 def test_the_likelihood_of_a_point():
     """ELBO ≤ Jarzynski, which is near the exact one; another point by its numbers; the link keeps it; far outside stays honest."""
-    app = open_page("pages/measure/likelihood.py", at="0.27,1.895", seed="7")
-    ref = cached.ModelRef.of(checkpoints.list_checkpoints()["swiss_roll_mlp"])
+    app = open_page("pages/likelihood.py", at="0.27,1.895", seed="7")
+    ref = cache.ModelRef.of(checkpoints.list_checkpoints()["swiss_roll_mlp"])
     source = subject("swiss_roll_mlp").source
-    found = bits_work.opinions(ref, source, 0.27, 1.895, 7)
+    found = compute.opinions(ref, source, 0.27, 1.895, 7)
     assert f"{found.exact:.2f} nats".replace("-", "−") in texts(app)
     assert float(found.jarzynski.elbo[0]) < float(found.jarzynski.log_prob[0])
     assert abs(float(found.jarzynski.log_prob[0]) - found.exact) < 0.05
-    assert [row["N"] for row in found.curve()][-1] == bits_work.TRAJECTORIES
+    assert [row["N"] for row in found.curve()][-1] == compute.TRAJECTORIES
     check(app.number_input(key="x1_(0.27, 1.895)").set_value(0.5).run())
     assert app.session_state["at"] == (0.5, 1.895) and app.query_params["at"] in ("0.500,1.895", ["0.500,1.895"])
-    far = open_page("pages/measure/likelihood.py", at="90,90")
+    far = open_page("pages/likelihood.py", at="90,90")
     assert not far.error and "−∞" not in texts(far) and re.search(r"−\d{4,}\.\d\d nats", texts(far))
-    nonsense = open_page("pages/measure/likelihood.py", at="here")
+    nonsense = open_page("pages/likelihood.py", at="here")
     assert not nonsense.error
 
 
 @pytest.mark.parametrize("T", [5])
 def test_a_schedule_is_learned_and_kept(T, monkeypatch):
-    monkeypatch.setattr(schedule_learning, "STEPS", 60)
-    app = open_page("pages/understand/schedule.py", learned_T=str(T))
+    monkeypatch.setattr(learned_schedule, "STEPS", 60)
+    app = open_page("pages/schedule.py", learned_T=str(T))
     assert "has a slope" in texts(app)
     check(app.button(key="learn_schedule").click().run())
     assert re.search(r"knows \d\.\d\d bits more per point than the best fixed one, Linear log-SNR", texts(app))
@@ -99,32 +102,32 @@ def test_a_schedule_is_learned_and_kept(T, monkeypatch):
     kept = make_schedule("custom", T, points=points)
     (learned, _), *_ = app.session_state["learned_schedules"].values()
     assert float((kept.betas - learned.betas).abs().max()) < 1e-4, "five steps, five control points"
-    assert schedule_learning.judged(PlaneSource("swiss_roll"), kept) > max(schedule_learning.fixed(PlaneSource("swiss_roll"), T).values())
+    assert learned_schedule.judged(PlaneSource("swiss_roll"), kept) > max(learned_schedule.fixed(PlaneSource("swiss_roll"), T).values())
 
 
 def test_train_takes_the_learned_schedule(monkeypatch):
     """On Train the schedule that was learned becomes that of the next run, its T as well."""
-    monkeypatch.setattr(schedule_learning, "STEPS", 20)
-    app = open_page("pages/train/train.py", data="moons", learned_T="10", T="40")
+    monkeypatch.setattr(learned_schedule, "STEPS", 20)
+    app = open_page("pages/train.py", data="moons", learned_T="10", T="40")
     check(app.button(key="learn_schedule").click().run())
     check(app.button(key="keep_schedule").click().run())
     assert app.session_state["schedule"] == "custom" and app.number_input(key="T").value == 10
     (learned, _), *_ = app.session_state["learned_schedules"].values()
     kept = make_schedule("custom", 10, points=app.session_state["points"])
     assert float((kept.betas - learned.betas).abs().max()) < 1e-3
-    digits = open_page("pages/train/train.py", data="digits")
+    digits = open_page("pages/train.py", data="digits")
     assert not [button for button in digits.button if button.key == "learn_schedule"], "images have no kernel to learn it from"
 
 
 def test_every_held_out_image_has_its_bits():
     """K of each image as it is and made wrong: shuffled ones are less likely, all of them, and the mean is what Bound says."""
-    app = open_page("pages/measure/likelihood.py", seed="7")
+    app = open_page("pages/likelihood.py", seed="7")
     check(app.selectbox(key="likelihood_of").set_value("digits_unet").run())
-    ref = cached.ModelRef.of(checkpoints.list_checkpoints()["digits_unet"])
+    ref = cache.ModelRef.of(checkpoints.list_checkpoints()["digits_unet"])
     own, shuffled = (likelihood_images.judged(ref, way, 7) for way in ("As they are", "Pixels shuffled"))
     assert (shuffled.bits < own.bits - own.errors).all()
     assert f"lower than as it is for {len(own.bits)} of {len(own.bits)}" in texts(app)
-    estimate = bits_work.images(ref, 7)
+    estimate = compute.images(ref, 7)
     pixels = own.images[0].size
     spread = (own.bits.var() / len(own.bits) + (estimate.standard_error_bits / pixels) ** 2) ** 0.5
     assert abs(own.bits.mean() - estimate.bound_bits / pixels) < 4 * spread
@@ -143,7 +146,7 @@ def test_every_held_out_image_has_its_bits():
 )
 def test_snippets_run(path, of):
     """The Python that a page offers runs as it stands, and prints what the page shows."""
-    app = open_page(f"pages/measure/{path}.py", **of)
+    app = open_page(f"pages/{path}.py", **of)
     done = subprocess.run([sys.executable, "-c", app.code[0].value], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     if path == "bound":

@@ -7,8 +7,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dpm_core import checkpoints
-from pages.shared import cached, denoise_view, denoise_work
-from pages.shared.denoise_work import DenoiseConfig
+from pages.ui import cache
+from pages.ui.posterior import denoise_compute, denoise_views
+from pages.ui.posterior.denoise_compute import DenoiseConfig
 from tests.pages.test_pages import APP, check
 
 
@@ -16,14 +17,14 @@ def open_denoise(**query: str) -> AppTest:
     app = AppTest.from_file(str(APP), default_timeout=90)
     for key, value in query.items():
         app.query_params[key] = value
-    return check(app.switch_page("pages/posterior/denoise.py").run())
+    return check(app.switch_page("pages/denoise.py").run())
 
 
-def ref(name: str) -> cached.ModelRef:
-    return cached.ModelRef.of(checkpoints.list_checkpoints()[name])
+def ref(name: str) -> cache.ModelRef:
+    return cache.ModelRef.of(checkpoints.list_checkpoints()[name])
 
 
-@pytest.mark.parametrize("rule", list(denoise_view.RULE_TITLES))
+@pytest.mark.parametrize("rule", list(denoise_views.RULE_TITLES))
 def test_every_rule(rule):
     app = open_denoise(denoiser="digits_unet", denoise_rule=rule, n_denoised="4", denoise_steps="25")
     assert not app.error and app.selectbox(key="denoise_rule").value == rule
@@ -33,10 +34,10 @@ def test_every_rule(rule):
 
 def test_the_mean_is_nearest_and_seeds_decide():
     """Ten digits at SNR 1: the mean of the samples beats what was seen by 3 dB, and a single sample."""
-    found = [denoise_work.result(ref("digits_unet"), DenoiseConfig(number=i, n=8, steps=25)) for i in range(10)]
-    seen, one, mean = (np.mean([denoise_work.psnr(f.truth, pick(f)) for f in found]) for pick in PICKS)
+    found = [denoise_compute.result(ref("digits_unet"), DenoiseConfig(number=i, n=8, steps=25)) for i in range(10)]
+    seen, one, mean = (np.mean([denoise_compute.psnr(f.truth, pick(f)) for f in found]) for pick in PICKS)
     assert mean > seen + 3 and mean > one + 0.5
-    again = denoise_work.result(ref("digits_unet"), DenoiseConfig(number=0, n=8, steps=25, seed=8))
+    again = denoise_compute.result(ref("digits_unet"), DenoiseConfig(number=0, n=8, steps=25, seed=8))
     assert np.array_equal(again.truth, found[0].truth) and not np.array_equal(again.seen, found[0].seen)
 
 
@@ -45,13 +46,13 @@ PICKS = (lambda f: f.seen, lambda f: f.samples[0], lambda f: f.mean)
 
 def test_a_noisy_picture_of_ones_own():
     """Brick of 48 × 40 with noise of 20 levels: the estimate of σ is near, the mean less noisy, nothing is called the truth."""
-    clean = denoise_work.dataset(ref("brick_unet")).train[0, 0, :48, :40].numpy()
+    clean = denoise_compute.dataset(ref("brick_unet")).train[0, 0, :48, :40].numpy()
     noisy = np.clip(clean + 20 * np.random.default_rng(0).normal(size=clean.shape), 0, 255).astype(np.uint8)
-    assert 14 < denoise_work.guess_sigma(noisy) < 27
+    assert 14 < denoise_compute.guess_sigma(noisy) < 27
     how = DenoiseConfig(n=4, steps=25, seen=noisy.tobytes(), shape=noisy.shape, sigma_levels=20.0)
-    found = denoise_work.result(ref("brick_unet"), how)
+    found = denoise_compute.result(ref("brick_unet"), how)
     assert found.truth is None and np.array_equal(found.seen, noisy) and found.sigma_levels == pytest.approx(20)
-    assert denoise_work.psnr(clean, found.mean) > denoise_work.psnr(clean, noisy) + 3
+    assert denoise_compute.psnr(clean, found.mean) > denoise_compute.psnr(clean, noisy) + 3
 
 
 def test_the_program_runs(tmp_path):
@@ -60,7 +61,7 @@ def test_the_program_runs(tmp_path):
     import subprocess
     import sys
 
-    text = denoise_view.python(ref("digits_unet"), DenoiseConfig(n=4, steps=25))
+    text = denoise_views.python(ref("digits_unet"), DenoiseConfig(n=4, steps=25))
     done = subprocess.run(
         [sys.executable, "-c", text], capture_output=True, text=True, cwd=APP.parent, env=os.environ | {"OMP_NUM_THREADS": "1"}
     )

@@ -9,8 +9,8 @@ import pytest
 
 from dpm_core import checkpoints
 from dpm_core.data.images import make_images
-from pages.shared.filling import Filling, FillTask, biharmonic, score
-from pages.shared.learning import Learning
+from pages.ui.inpainting.filling import Filling, FillTask, biharmonic, score
+from pages.ui.inpainting.picture_network import Learning
 
 
 def stripes(side=48):

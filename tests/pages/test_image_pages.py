@@ -20,10 +20,11 @@ from dpm_core.data.images import make_images
 from dpm_core.process import GaussianDiffusion
 from dpm_core.reverse import build_model
 from dpm_core.schedules import make_schedule
-from pages.shared import cached, image_stages, imaging
-from pages.shared.image_controls import IMAGE_TITLES, ImageSource
-from pages.shared.player import unpack
-from pages.shared.reversing import SamplerConfig
+from pages.ui import cache
+from pages.ui.components.player import unpack
+from pages.ui.kinds.images import image_stages, imaging
+from pages.ui.kinds.images.image_controls import IMAGE_TITLES, ImageSource
+from pages.ui.kinds.points.recordings import SamplerConfig
 from tests.pages.test_pages import check, open_page
 
 
@@ -148,7 +149,7 @@ def test_a_link_brings_back_data_and_T_and_a_change_of_kind_moves_an_untouched_T
 
 def test_a_set_of_images_does_no_harm_on_a_page_of_the_plane():
     app = check(open_page("forward", data=IMAGE_TITLES["digits"], size="64"))
-    check(app.switch_page("pages/understand/schedule.py").run())
+    check(app.switch_page("pages/schedule.py").run())
     assert not app.error and app.selectbox(key="data").value == "swiss_roll"
 
 
@@ -157,7 +158,7 @@ def test_forward_payload_holds_the_law_it_claims():
     schedule = ScheduleConfig("linear", 50)
     shown = imaging.forward(ImageSource("digits"), schedule, 64, 3)
     header, blocks = unpack(shown.payload)
-    bars = cached.diffusion(schedule).schedule.alpha_bar(torch.from_numpy(shown.times)).numpy()
+    bars = cache.diffusion(schedule).schedule.alpha_bar(torch.from_numpy(shown.times)).numpy()
     noise = shown.x - np.sqrt(bars)[:, None, None, None, None] * shown.x[0]
     error = 4 * np.sqrt(2 / noise[0].size)  # four standard errors of a variance, relative
     for t in range(1, len(bars)):
@@ -210,8 +211,8 @@ def test_the_guesses_belong_to_their_states(sampler, models):
     """Beside every x⁽ᵗ⁾ stands what the model says of just this state; the samples are those of the sampler alone."""
     from dpm_core.samplers import SAMPLERS
 
-    ref = cached.ModelRef.of(models / "long.safetensors")
-    loaded = cached.model(ref)
+    ref = cache.ModelRef.of(models / "long.safetensors")
+    loaded = cache.model(ref)
     how = SamplerConfig(sampler, 20, 0.0, 9, 5)
     path = imaging.path(ref, how, lambda share: None)
     assert path.times[0] == 60 and path.times[-1] == 0 and len(path.times) == 21
@@ -249,7 +250,7 @@ def test_a_pixel_travels_in_the_link_and_nonsense_is_the_default(models):
 
 
 def test_snippets_run(data, models, tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(cached.checkpoint.SHIPPED.parent))
+    monkeypatch.setenv("PYTHONPATH", str(cache.checkpoints.SHIPPED.parent))
     pages = [("forward", {"data": IMAGE_TITLES[name], "T": "20"}) for name in ("digits", "textures", "image")]
     pages += [("reverse", {"model": title("long")}), ("reverse", {"model": title("short"), "view": "Samplers, side by side"})]
     for page, query in pages:

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from pages.shared import inpaint_controls, inpaint_view
-from pages.shared.painter import masks
+from pages.ui.components.painter import masks
+from pages.ui.inpainting import controls, views
 from tests.pages.test_pages import APP, check
 
 
@@ -20,7 +20,7 @@ def open_inpaint(**query: str) -> AppTest:
     app = AppTest.from_file(str(APP), default_timeout=90)
     for key, value in query.items():
         app.query_params[key] = value
-    return check(app.switch_page("pages/posterior/inpaint.py").run())
+    return check(app.switch_page("pages/inpaint.py").run())
 
 
 def fill(app: AppTest) -> AppTest:
@@ -35,15 +35,15 @@ def test_it_opens_with_a_hole_in_the_middle():
     app = open_inpaint()
     mask = app.session_state["inpaint_mask"]
     assert mask.shape == (256, 256) and mask.sum() == 100 * 100 and mask[128, 128] and not app.error
-    assert app.selectbox(key="filler_large").value == inpaint_controls.PATCHES and not app.button(key="fill").disabled
+    assert app.selectbox(key="filler_large").value == controls.PATCHES and not app.button(key="fill").disabled
 
 
-@pytest.mark.parametrize("preset", list(inpaint_controls.PRESETS))
+@pytest.mark.parametrize("preset", list(controls.PRESETS))
 def test_presets(preset):
     app = open_inpaint(picture_name="digits")
     check(app.button(key=f"preset_{preset}").click().run())
     mask = app.session_state["inpaint_mask"]
-    assert mask.shape == (8, 8) and np.array_equal(mask, inpaint_controls.preset((8, 8), preset, 7)) and 0 < mask.sum() < 64
+    assert mask.shape == (8, 8) and np.array_equal(mask, controls.preset((8, 8), preset, 7)) and 0 < mask.sum() < 64
 
 
 def test_patches_fill_a_photograph_and_a_completion_can_be_painted_on():
@@ -56,7 +56,7 @@ def test_patches_fill_a_photograph_and_a_completion_can_be_painted_on():
     assert len(filling.done) == 2 and filling.baseline is not None
     words = [caption.value for caption in app.caption]
     assert sum("PSNR" in text and "SSIM" in text for text in words) == 3
-    with zipfile.ZipFile(io.BytesIO(inpaint_view.archive(filling, "camera", "own patches"))) as zipped:
+    with zipfile.ZipFile(io.BytesIO(views.archive(filling, "camera", "own patches"))) as zipped:
         assert sorted(zipped.namelist()) == ["completion-1.png", "completion-2.png", "mask.png", "settings.json"]
         assert np.array_equal(np.asarray(Image.open(io.BytesIO(zipped.read("completion-2.png")))), filling.done[1])
         assert np.array_equal(masks.read_png(zipped.read("mask.png"), small.shape), small)
@@ -68,7 +68,7 @@ def test_patches_fill_a_photograph_and_a_completion_can_be_painted_on():
     assert app.session_state["inpaint_base"] is None
 
 
-@pytest.mark.parametrize("rule", list(inpaint_controls.RULE_TITLES))
+@pytest.mark.parametrize("rule", list(controls.RULE_TITLES))
 def test_a_model_fills_a_digit(rule):
     app = open_inpaint(picture_name="digits", known_rule=rule, fill_steps="10", n_False="2", jump="2", resamplings="2")
     assert app.selectbox(key="filler_small").value == "digits_unet"
@@ -83,8 +83,8 @@ def test_the_mask_survives_another_page_and_another_picture_has_its_own():
     app = open_inpaint(picture_name="digits")
     app.session_state["inpaint_mask"] = np.eye(8, dtype=bool)
     app = check(app.run())
-    app = check(app.switch_page("pages/understand/schedule.py").run())
-    app = check(app.switch_page("pages/posterior/inpaint.py").run())
+    app = check(app.switch_page("pages/schedule.py").run())
+    app = check(app.switch_page("pages/inpaint.py").run())
     assert np.array_equal(app.session_state["inpaint_mask"], np.eye(8, dtype=bool))
     app = check(app.selectbox(key="picture_name").set_value("grass").run())
     assert app.session_state["inpaint_mask"].shape == (256, 256)
@@ -116,13 +116,13 @@ def test_what_does_not_fit_is_said():
     """A photograph in colour: no shipped model fits, and the page says which sizes they make."""
     app = open_inpaint(picture_name="coffee")
     assert any("28 × 28" in caption.value for caption in app.caption)
-    assert len(app.selectbox(key="filler_large").options) == 1 + len(inpaint_controls.LEARNED_HERE)
+    assert len(app.selectbox(key="filler_large").options) == 1 + len(controls.LEARNED_HERE)
 
 
 def test_a_network_of_the_picture_is_learned_filled_with_and_kept(monkeypatch):
     """One second of training; filling again learns nothing anew; a larger hole does; too little to learn from is one sentence."""
-    monkeypatch.setattr(inpaint_controls, "SECONDS", {2: "2 s"})
-    monkeypatch.setattr(inpaint_controls, "USUAL_SECONDS", 2)
+    monkeypatch.setattr(controls, "SECONDS", {2: "2 s"})
+    monkeypatch.setattr(controls, "USUAL_SECONDS", 2)
     app = open_inpaint(picture_name="brick")
     check(app.selectbox(key="filler_large").set_value("own").run())
     app.session_state["inpaint_mask"] = small = np.zeros((256, 256), bool)
@@ -131,7 +131,7 @@ def test_a_network_of_the_picture_is_learned_filled_with_and_kept(monkeypatch):
     filling = app.session_state["inpaint_filling"]
     first = filling.task.learning
     assert not filling.problem and len(filling.done) == filling.task.n and first.job.step > 1 and first.drawn().ndim == 2
-    assert inpaint_view.model_words(filling.task) == f"a network of this picture after {first.job.step:,} steps"
+    assert views.model_words(filling.task) == f"a network of this picture after {first.job.step:,} steps"
     app = fill(app)
     assert app.session_state["inpaint_filling"].task.learning is first
     larger = small.copy()

@@ -10,12 +10,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dpm_core.config import ScheduleConfig
-from pages.shared import multiply_view, multiply_work
-from pages.shared.controls import PlaneSource
-from pages.shared.multiply_controls import AXES, FIRST_PAINTING, KINDS, FactorConfig
-from pages.shared.multiply_work import Draw, Question
-from pages.shared.player import unpack
-from pages.shared.sketch import encode
+from pages.ui.components.player import unpack
+from pages.ui.components.sketch_pad import encode
+from pages.ui.controls.widgets import PlaneSource
+from pages.ui.posterior import multiply_compute, multiply_views
+from pages.ui.posterior.multiply_compute import Draw, Question
+from pages.ui.posterior.multiply_controls import AXES, FIRST_PAINTING, KINDS, FactorConfig
 from tests.pages.test_pages import APP, check
 
 ROLL, LOG_SNR = PlaneSource("swiss_roll"), ScheduleConfig("log_snr", 40)
@@ -26,7 +26,7 @@ def open_page(**query: str) -> AppTest:
     app = AppTest.from_file(str(APP), default_timeout=60)
     for key, value in query.items():
         app.query_params[key] = {**KINDS, **AXES}.get(value, value)  # what stands in the link is the title
-    return check(app.switch_page("pages/posterior/multiply.py").run())
+    return check(app.switch_page("pages/multiply.py").run())
 
 
 def stages(app: AppTest) -> int:
@@ -110,7 +110,7 @@ def test_the_snippet_runs_and_prints_the_distances_on_the_page(kind):
     assert done.returncode == 0, done.stderr
     r = {"half_plane": FactorConfig(), "known": FactorConfig("known", (0, 0.5))}.get(kind)
     if r:
-        runs = multiply_work.runs(Question(ROLL, LOG_SNR, r), Draw(1000, 7, 1, 2 if r.is_delta else 10))
+        runs = multiply_compute.runs(Question(ROLL, LOG_SNR, r), Draw(1000, 7, 1, 2 if r.is_delta else 10))
         printed = [float(line.split()[-1]) for line in done.stdout.splitlines()[:-1]]
         assert np.allclose(printed, [run.total_variation[-1] for run in runs.values()], atol=2e-3)
 
@@ -118,7 +118,7 @@ def test_the_snippet_runs_and_prints_the_distances_on_the_page(kind):
 def test_the_rules_in_numbers():
     """A perfect kernel, 4,000 samples: the exact rₜ within 0.01 of the floor, clamping far from it, RePaint between, by its calls."""
     question, draw = Question(ROLL, LOG_SNR, FactorConfig("known", (0, 0.5))), Draw()
-    truth, runs = multiply_work.product(question), multiply_work.runs(question, draw)
+    truth, runs = multiply_compute.product(question), multiply_compute.runs(question, draw)
     floor, _ = truth.floor(draw.n)
     distance = {rule: run.total_variation[-1] for rule, run in runs.items()}
     assert distance["exact"] < floor + 0.01 and min(distance["clean"], distance["noised"]) > 0.15
@@ -126,21 +126,21 @@ def test_the_rules_in_numbers():
     assert [runs[rule].calls for rule in ("clean", "exact", "repaint")] == [40, 40, 391]
     for run in runs.values():  # what is known comes out exactly, and the path ends at t = 0
         assert np.all(run.x[:, 0] == np.float32(0.5)) and run.path.times[-1] == 0 and len(run.total_variation) == 41
-    words = multiply_view.lesson(question, truth, draw, runs)
+    words = multiply_views.lesson(question, truth, draw, runs)
     assert f"clean clamp ends {distance['clean'] / floor:.1f} times" in words and "The exact rₜ is as near as such draws are." in words
 
 
 def test_the_lesson_follows_the_numbers():
     """Where all rules reach the floor it says so; where T = 2 Gaussian steps are too few for the exact one too, it says that."""
     wide = Question(ROLL, LOG_SNR, FactorConfig("half_plane", (0.0, -3.0, 0.02)))
-    assert "every rule comes as near" in multiply_view.lesson(wide, *_made(wide))
+    assert "every rule comes as near" in multiply_views.lesson(wide, *_made(wide))
     short = Question(ROLL, ScheduleConfig("log_snr", 2), FactorConfig())
-    assert "the price of 2 Gaussian steps" in multiply_view.lesson(short, *_made(short))
+    assert "the price of 2 Gaussian steps" in multiply_views.lesson(short, *_made(short))
 
 
 def _made(question: Question):
     draw = Draw(1000)
-    return multiply_work.product(question), draw, multiply_work.runs(question, draw)
+    return multiply_compute.product(question), draw, multiply_compute.runs(question, draw)
 
 
 def test_a_rule_that_goes_astray_is_told_of():
@@ -149,13 +149,13 @@ def test_a_rule_that_goes_astray_is_told_of():
     _, draw, runs = _made(question)
     assert all(0 <= value <= 1 for run in runs.values() for value in run.total_variation)
     lost = dict(runs, constant=runs["constant"]._replace(x=np.full((1000, 2), np.nan)))
-    assert "r held constant throws 100 %" in multiply_view.astray(question, lost)
-    assert multiply_view.payload(question, draw)
+    assert "r held constant throws 100 %" in multiply_views.astray(question, lost)
+    assert multiply_views.payload(question, draw)
 
 
 def test_the_largest_stage_fits_the_player():
     question, draw = Question(PlaneSource("moons"), ScheduleConfig("log_snr", 300), FactorConfig("known", (1, 0.1))), Draw(10_000, 7, 1, 1)
-    payload = multiply_view.payload(question, draw)
+    payload = multiply_views.payload(question, draw)
     header, _ = unpack(payload)
     assert len(payload) < 4_800_000 and len(header["panels"]) == len(header["readouts"]) == 4 and header["T"] == 300
     assert header["times"][0] == 300 and header["times"][-1] == 0

@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.shared import state
-from pages.shared.controls import FIRST_DRAWING, FIRST_POINTS, PlaneSource
-from pages.shared.player import unpack
-from pages.shared.sketch import decode, encode
+from pages.ui import session
+from pages.ui.components.player import unpack
+from pages.ui.components.sketch_pad import decode, encode
+from pages.ui.controls.widgets import FIRST_DRAWING, FIRST_POINTS, PlaneSource
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
-PAGES = {"home": "DPM Explorer", "schedule": "Schedule", "forward": "Forward", "reverse": "Reverse"}
+PAGES = {"start": "DPM Explorer", "schedule": "Schedule", "forward": "Forward", "reverse": "Reverse"}
 
 
 def open_page(name: str, **query: str) -> AppTest:
     app = AppTest.from_file(str(APP), default_timeout=60)
     for key, value in query.items():
         app.query_params[key] = value
-    return app.switch_page(f"pages/understand/{name}.py").run() if name != "home" else app.run()
+    return app.switch_page(f"pages/{name}.py").run() if name != "start" else app.run()
 
 
 def check(app: AppTest) -> AppTest:
@@ -122,10 +122,10 @@ def test_corrupt_checkpoint_is_one_sentence_and_the_page_lives(tmp_path, monkeyp
 
 
 def test_points_from_outside_are_checked():
-    assert state.decode_points(state.encode_points(FIRST_POINTS)) == FIRST_POINTS
+    assert session.decode_points(session.encode_points(FIRST_POINTS)) == FIRST_POINTS
     for bad in ([[0, 0.1]], [[0, 0.1], [1, 2.0]], [[1, 0.1], [0, 0.1]], [[0, float("nan")], [1, 0.1]], "x", None, [[0, 0.1, 3], [1, 0.1]]):
         with pytest.raises(ValueError, match="custom schedule"):
-            state.check_points(bad)
+            session.check_points(bad)
 
 
 def test_drawing_travels_in_the_link():
@@ -137,12 +137,12 @@ def test_drawing_travels_in_the_link():
 def test_forward_payload_holds_the_law_it_claims():
     """The particles that are shown have the closed-form moments at every frame, in both panels."""
     from dpm_core.config import ScheduleConfig
-    from pages.shared import cached
+    from pages.ui import cache
 
     schedule = ScheduleConfig("linear", 12)
-    payload, _ = cached.forward(PlaneSource("swiss_roll"), schedule, 5000, 3)
+    payload, _ = cache.forward(PlaneSource("swiss_roll"), schedule, 5000, 3)
     header, blocks = unpack(payload)
-    bars = cached.diffusion(schedule).schedule.alpha_bar(np.array(header["times"]))
+    bars = cache.diffusion(schedule).schedule.alpha_bar(np.array(header["times"]))
     for panel in ("steps", "jump"):
         x = blocks[f"{panel}/positions"]
         # the data has variance 1, so q(x⁽ᵗ⁾) has too, and its covariance with the start is √ᾱ_t
@@ -154,26 +154,26 @@ def test_forward_payload_holds_the_law_it_claims():
 
 def test_widget_keys_in_the_link_do_no_harm():
     app = check(open_page("schedule", data="Upload a CSV", csv="1", pad="1", curve="1", page="1", link="1"))
-    check(app.switch_page("pages/understand/forward.py").run())
+    check(app.switch_page("pages/forward.py").run())
     assert not app.error
 
 
 @pytest.mark.parametrize("data", ["swiss_roll", "checkerboard"])
 def test_reverse_payload_stays_under_five_megabytes(data):
     from dpm_core.config import ScheduleConfig
-    from pages.shared import reversing
+    from pages.ui.kinds.points import recordings
 
-    how = reversing.SamplerConfig(n=20000, steps=100)
-    payload, left, *_ = reversing.reverse(None, PlaneSource(data), ScheduleConfig("log_snr", 100), how)
+    how = recordings.SamplerConfig(n=20000, steps=100)
+    payload, left, *_ = recordings.reverse(None, PlaneSource(data), ScheduleConfig("log_snr", 100), how)
     assert len(payload) < 4_800_000  # a network's panel has one layer of arrows more: 60 kB
     assert len(left.times) == 101
 
 
 def test_payload_stays_under_five_megabytes_at_the_largest_setting():
     from dpm_core.config import ScheduleConfig
-    from pages.shared import cached
+    from pages.ui import cache
 
-    payload, steps = cached.forward(PlaneSource("swiss_roll"), ScheduleConfig("paper", 500), 20000, 0)
+    payload, steps = cache.forward(PlaneSource("swiss_roll"), ScheduleConfig("paper", 500), 20000, 0)
     assert len(payload) < 5_000_000
     assert len(steps.times) == 101 and not np.isnan(steps.x).any()
 

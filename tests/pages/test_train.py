@@ -18,10 +18,11 @@ from dpm_core import checkpoints, jobs
 from dpm_core.figures.charts import bound_chart, time_chart
 from dpm_core.process import GaussianDiffusion
 from dpm_core.schedules import make_schedule
-from pages.shared import checkpoint_files, training_stage, training_view
-from pages.shared.player import pack, unpack
-from pages.shared.training_stage import Version
-from pages.shared.training_yardstick import Yardstick
+from pages.ui.checkpoints import files as checkpoint_files
+from pages.ui.components.player import pack, unpack
+from pages.ui.training import snapshot_stage, views
+from pages.ui.training.reference_values import Yardstick
+from pages.ui.training.snapshot_stage import Version
 from tests.pages.test_pages import APP, check
 
 TINY = {"data": "Digits 8 × 8", "T_images": "20", "batch_images": "16", "max_steps_images": "12"}
@@ -32,11 +33,11 @@ def open_train(**query: str) -> AppTest:
     app = AppTest.from_file(str(APP), default_timeout=120)
     for key, value in query.items():
         app.query_params[key] = value
-    return check(app.switch_page("pages/train/train.py").run())
+    return check(app.switch_page("pages/train.py").run())
 
 
 def open_checkpoints() -> AppTest:
-    return check(AppTest.from_file(str(APP), default_timeout=120).switch_page("pages/train/checkpoints.py").run())
+    return check(AppTest.from_file(str(APP), default_timeout=120).switch_page("pages/checkpoints.py").run())
 
 
 def click(app: AppTest, key: str) -> AppTest:
@@ -284,7 +285,7 @@ def test_the_stage_holds_every_version_of_the_same_noise():
     drift = rng.normal(size=(4, 169, 2)).astype(np.float32)
     versions = [Version(str(i), x, drift if i else None) for i, x in enumerate(frames)]
     data = torch.randn(80, 2, generator=torch.Generator().manual_seed(1))
-    header, blocks = unpack(pack(training_stage.build(versions, times, diffusion, data)))
+    header, blocks = unpack(pack(snapshot_stage.build(versions, times, diffusion, data)))
     assert header["versions"] == ["0", "1", "2"] and header["times"] == times
     assert np.allclose(blocks["samples/positions"], frames, atol=3e-4)
     assert np.isnan(blocks["samples/drift/end"][0]).all(), "a version whose weights are not known has no drift"
@@ -302,7 +303,7 @@ def test_a_long_runs_stage_stays_light(shape, n):
     times = list(range(20, -1, -2))
     versions = [Version(str(i), np.zeros((len(times), n, *shape), np.float16)) for i in range(40)]
     spec = ImageSpec("x", "x", shape, 128.0, 60.0) if len(shape) == 3 else None
-    payload = pack(training_stage.build(versions, times, diffusion, torch.zeros(n, *shape), spec))
+    payload = pack(snapshot_stage.build(versions, times, diffusion, torch.zeros(n, *shape), spec))
     header, _ = unpack(payload)
     assert len(payload) < 5_000_000
     assert header["versions"][0] == "0" and header["versions"][-1] == "39" and len(header["versions"]) >= 4
@@ -332,8 +333,8 @@ def test_charts_name_their_limits_and_keep_their_range():
 
 def test_smoothing_is_a_running_mean():
     values = np.arange(300.0)
-    assert training_view.smooth(values, 0.03)[:2].tolist() == [0.0, 0.5]
-    assert np.allclose(training_view.smooth(values, 0.03)[10:], values[10:] - 4)
+    assert views.smooth(values, 0.03)[:2].tolist() == [0.0, 0.5]
+    assert np.allclose(views.smooth(values, 0.03)[10:], values[10:] - 4)
 
 
 def test_a_card_never_trusts_the_description(own_folders):
