@@ -103,7 +103,7 @@ def main() -> None:
     threading.Thread(target=listen, daemon=True).start()
     job.resume()
     while job.status not in ("finished", "stopped", "failed"):
-        job.touch()
+        job.keep_alive()
         print(job.progress.step, job.progress.seconds, flush=True)
         sleep(EVERY)
     job.join()

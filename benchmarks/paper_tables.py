@@ -61,7 +61,7 @@ def rolls(n: int) -> Iterator[list[str]]:
     for noise in ROLLS:
         dataset, process = toy2d.make_dataset("swiss_roll", noise), GaussianDiffusion(make_schedule("log_snr", 40))
         found = budget(None, dataset.exact_reverse(process), process, dataset.sample(n, torch.Generator().manual_seed(1)))
-        best = signed(found.best_bits, found.errors_bits["finite steps"])
+        best = signed(found.best_bits, found.errors_bits["discretisation"])
         gain = signed(found.best_bits - found.null / NATS_PER_BIT)
         yield [f"σ = {noise:g}, best chain", best, gain, signed(-found.entropy / NATS_PER_BIT), ""]
     for name in ("swiss_roll_mlp", "swiss_roll_rbf"):
@@ -206,7 +206,7 @@ def main() -> None:
     head = ["K, bits", "K − L_null", "−h", "as good as the paper's"]
     samples, tests = (200, 1000) if quick else (10_000, 10_000)
     lengths = (5, 10) if quick else (5, 10, 20, 40)
-    parts = ["first step", "prior", "finite steps", "learning"]
+    parts = ["first step", "prior", "discretisation", "learning"]
     tables = {
         "points": (["Table 1, per point", *head], rolls(1000 if quick else 4000)),
         "bits": (["Table 1, per sequence", "K, bits", "K − L_null", "−H", "≥ −2.36"], heartbeats(200 if quick else 2000)),

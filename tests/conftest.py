@@ -27,7 +27,7 @@ class GaussianReverse:
         schedule = self.diffusion.schedule
         return schedule.alpha_bar(t) * self.scale**2 + schedule.noise(t)
 
-    def x0_moments(self, xt, t):
+    def x0_posterior(self, xt, t):
         alpha_bar = self.diffusion.schedule.alpha_bar(t)
         gain = alpha_bar.sqrt() * self.scale**2 / self.variance(t)
         variance = self.scale**2 * (1 - gain * alpha_bar.sqrt())

@@ -226,7 +226,7 @@ def test_an_untrained_network_says_only_what_the_bit_itself_does(network, genera
     with torch.no_grad():
         for t in range(1, 7):
             m = matrices(d)[t]
-            p, variance = model.x0_moments(x, t)
+            p, variance = model.x0_posterior(x, t)
             wanted = torch.where(x > 0.5, m[1, 1] / (m[1, 1] + m[0, 1]), m[1, 0] / (m[1, 0] + m[0, 0]))
             torch.testing.assert_close(p, wanted.float(), atol=1e-6, rtol=0)
             torch.testing.assert_close(variance, p * (1 - p))
@@ -245,7 +245,7 @@ def test_the_simple_loss_of_bits_is_their_cross_entropy():
     x0, t = PATTERNS.float(), torch.tensor([2, 4, 6])
     noise = torch.rand(3, 4, generator=torch.Generator().manual_seed(1))
     xt = (noise < d.q_marginal(x0, t).probs).float()
-    p = model.x0_moments(xt, t)[0]
+    p = model.x0_posterior(xt, t)[0]
     wanted = -torch.where(x0 == 1, p, 1 - p).log().mean(1)
     torch.testing.assert_close(simple_loss(model, x0, t, noise), wanted)
 
@@ -342,7 +342,7 @@ def test_a_belief_that_is_wrong_for_certain_costs_a_finite_amount():
     d = process("paper", 2000, 0.2, beta_1=1e-5)
     x0, xt = torch.zeros(1, 1), torch.ones(1, 1)
     F = torch.full((1, 1), 40.0, requires_grad=True)
-    kl = d.posterior_kl_nats(x0, xt, *d.belief(xt, 2, F, F), 2)
+    kl = d.posterior_kl_nats(x0, xt, *d.x0_posterior_from_network(xt, 2, F, F), 2)
     kl.sum().backward()
     assert math.isfinite(kl.item()) and bool(F.grad.isfinite().all())
 

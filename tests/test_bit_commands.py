@@ -17,9 +17,9 @@ from dpm_core.cli.main import main
 from dpm_core.config import TrainConfig
 from dpm_core.data.bits import BitSpec, make_bits
 from dpm_core.data.sources import make, usual_run
-from dpm_core.inpainting.model_filling import HoleError, fill_by_model
+from dpm_core.inpainting.model_filling import InpaintingError, fill_by_model
 from dpm_core.jobs import JobConfig, Stop
-from dpm_core.training.snapshots import Watcher
+from dpm_core.training.snapshots import Evaluator
 
 TINY = ["-T", "12", "--steps", "5", "--batch", "16"]
 
@@ -159,7 +159,7 @@ def test_black_and_white_pictures_are_inpainted():
         filled = last.guess.reshape(3, 8, 8)
         assert np.array_equal(filled[:, ~missing], np.repeat(picture[None], 3, 0)[:, ~missing])
         assert set(np.unique(filled)) <= {0, 255}
-    with pytest.raises(HoleError, match="makes sequences of bits"):
+    with pytest.raises(InpaintingError, match="makes sequences of bits"):
         fill_by_model(checkpoints.load("beats"), picture, missing).__next__()
 
 
@@ -186,7 +186,7 @@ def test_a_job_on_bits_stops_and_goes_on_exactly(tmp_path):
 
 
 def test_the_watcher_measures_sequences_on_many_pairs():
-    """K of the exact kernel as the watcher estimates it is that of the whole chain, within 4 standard errors of less than 0.1 bits."""
+    """K of the exact kernel as the evaluator estimates it is that of the whole chain, within 4 standard errors of less than 0.1 bits."""
     data = make_bits("heartbeat")
     run = usual_run(data, make("heartbeat")[1])
     from dpm_core.measure.bound import evaluate_bound
@@ -195,7 +195,7 @@ def test_the_watcher_measures_sequences_on_many_pairs():
     diffusion = make_diffusion(run)
     kernel = data.exact_reverse(diffusion)
     kernel.parameters = lambda: iter([torch.zeros(1)])
-    found = Watcher(diffusion, data.sample_held_out(500), 4, 10, 0).bound(kernel)
+    found = Evaluator(diffusion, data.sample_held_out(500), 4, 10, 0).bound(kernel)
     whole = evaluate_bound(kernel, diffusion, data.sample(200), torch.Generator().manual_seed(1))
     assert abs(found.bound_bits - whole.bound_bits) < 4 * math.hypot(found.standard_error_bits, whole.standard_error_bits)
     assert found.standard_error_bits < 0.1

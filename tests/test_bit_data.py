@@ -182,7 +182,7 @@ def test_the_split_adds_up(rate):
         whole = evaluate_bound(who, d, x0, torch.Generator().manual_seed(2))
         error = math.hypot(whole.standard_error_bits, *found.errors_bits.values())
         assert abs(whole.bound_bits - value) < 4 * error < 0.3
-    assert bool((found.learning >= -1e-9).all()) and found.prior == pytest.approx(0, abs=1e-6) and found.first_step >= -1e-3
+    assert bool((found.learning >= -1e-9).all()) and found.prior_mismatch == pytest.approx(0, abs=1e-6) and found.first_step >= -1e-3
 
 
 def test_information_by_enumeration():
@@ -212,5 +212,5 @@ def test_tilted_patterns_are_reweighed():
     odds = tilted(kernel, BitOdds(torch.tensor([0.9, 0.5, 0.5])))
     r = np.array([0.1 if row[0] == 0 else 0.9 for row in data.patterns.tolist()]) * data.weights.numpy()
     assert odds.weights.tolist() == pytest.approx((r / r.sum()).tolist())
-    with pytest.raises(ValueError, match="No pattern of the data is like this"):
+    with pytest.raises(ValueError, match="No pattern in the data agrees with the known bits"):
         tilted(kernel, Inpaint(torch.tensor([False, False, False]), torch.zeros(3)))

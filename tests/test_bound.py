@@ -52,7 +52,7 @@ def test_the_terms_telescope_exactly(T, gaussian_reverse):
     xt = torch.tensor([[0.3]], dtype=torch.float64)
     total = 0.0
     for t in range(2, T + 1):
-        mean, variance = kernel.x0_moments(xt, t)
+        mean, variance = kernel.x0_posterior(xt, t)
         kl = [float(step_kl_nats(kernel, diffusion, mean + sign * variance.sqrt(), xt, t)) for sign in (-1, 1)]
         assert sum(kl) / 2 == pytest.approx(0.5 * math.log(t / (t - 1)), rel=1e-10)
         bits = float(diffusion.schedule.information_destroyed_bits(t))
@@ -68,11 +68,11 @@ class Wrong:
     def __init__(self, diffusion):
         self.diffusion = diffusion
 
-    def x0_moments(self, xt, t):
+    def x0_posterior(self, xt, t):
         return 0.5 * xt + 0.1, 0.3 + 0.1 * xt.square()
 
     def reverse(self, xt, t, s=None):
-        mean, variance = self.x0_moments(xt, t)
+        mean, variance = self.x0_posterior(xt, t)
         q = self.diffusion.q_posterior(mean, xt, t)
         c0 = self.diffusion.q_posterior(torch.ones_like(xt), torch.zeros_like(xt), t).mean
         return Normal(q.mean, (q.variance + c0.square() * variance).sqrt(), validate_args=False)
@@ -155,8 +155,8 @@ def test_any_other_kernel_has_a_worse_bound(generator):
         def __init__(self, shift, scale):
             self.diffusion, self.shift, self.scale = diffusion, shift, scale
 
-        def x0_moments(self, xt, t):
-            mean, variance = best.x0_moments(xt, t)
+        def x0_posterior(self, xt, t):
+            mean, variance = best.x0_posterior(xt, t)
             return mean + self.shift, variance * self.scale
 
     rows = torch.randint(2, (20_000,), generator=generator)
@@ -272,11 +272,11 @@ class PerRow:
     def __init__(self, kernel):
         self.kernel, self.diffusion, self.asked = kernel, kernel.diffusion, []
 
-    def x0_moments(self, xt, t):
+    def x0_posterior(self, xt, t):
         self.asked.append(t)
         mean, variance = torch.empty_like(xt), torch.empty_like(xt)
         for one in t.unique():
-            mean[t == one], variance[t == one] = self.kernel.x0_moments(xt[t == one], int(one))
+            mean[t == one], variance[t == one] = self.kernel.x0_posterior(xt[t == one], int(one))
         return mean, variance
 
 

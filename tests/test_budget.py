@@ -59,14 +59,14 @@ def test_the_split_adds_up_to_the_bound_by_monte_carlo(data, schedule, params):
     kernel, x0 = dataset.exact_reverse(process), dataset.sample(4000, torch.Generator().manual_seed(1))
     found = budget(kernel, kernel, process, x0, torch.Generator().manual_seed(2))
     plain = evaluate_bound(kernel, process, x0, torch.Generator().manual_seed(3))
-    error = math.hypot(found.errors_bits["finite steps"], plain.standard_error_bits)
+    error = math.hypot(found.errors_bits["discretisation"], plain.standard_error_bits)
     assert abs(found.best_bits - plain.bound_bits) < 4 * error and error < 0.06
     assert abs(-dataset.entropy() / NATS_PER_BIT - found.bound_bits - sum(found.parts_bits.values())) < 0.01
     assert float(found.learning.abs().max()) < 1e-6, "the exact kernel has nothing to learn"
     # term by term: irreducible + finite steps is the whole KL
-    terms = (found.irreducible + found.gaussian - plain.kl_nats).abs() / (plain.kl_standard_error + found.gaussian_error)
+    terms = (found.irreducible + found.discretisation - plain.kl_nats).abs() / (plain.kl_standard_error + found.discretisation_error)
     assert float(terms.max()) < 5
-    assert float(found.irreducible.min()) > 0 and float((found.gaussian + 3 * found.gaussian_error).min()) > -1e-3
+    assert float(found.irreducible.min()) > 0 and float((found.discretisation + 3 * found.discretisation_error).min()) > -1e-3
 
 
 def test_the_irreducible_parts_add_up_to_what_the_ends_say():
@@ -83,8 +83,8 @@ def test_gaussian_data_lose_nothing_but_what_is_irreducible():
     process = diffusion(T=15)
     kernel = one_gaussian(process)
     found = budget(kernel, kernel, process, torch.randn(500, 2, generator=torch.Generator().manual_seed(4)))
-    assert float((found.gaussian.abs() - found.gaussian_error).max()) < 1e-6 and float(found.learning.abs().max()) < 1e-9
-    assert abs(found.prior) < 1e-6 and abs(found.first_step) < 1e-6
+    assert float((found.discretisation.abs() - found.discretisation_error).max()) < 1e-6 and float(found.learning.abs().max()) < 1e-9
+    assert abs(found.prior_mismatch) < 1e-6 and abs(found.first_step) < 1e-6
     assert abs(found.bound_bits + NORMAL / NATS_PER_BIT) < 1e-5
 
 
@@ -94,7 +94,7 @@ def test_finite_steps_vanish_as_there_are_more_of_them():
     for T in (20, 40, 80, 160):
         process = diffusion(T=T)
         x0 = dataset.sample(8000, torch.Generator().manual_seed(1))
-        costs.append(budget(None, dataset.exact_reverse(process), process, x0, torch.Generator().manual_seed(2)).parts_bits["finite steps"])
+        costs.append(budget(None, dataset.exact_reverse(process), process, x0, torch.Generator().manual_seed(2)).parts_bits["discretisation"])
     assert all(1.4 < a / b < 3 for a, b in pairwise(costs)), costs
 
 

@@ -10,7 +10,7 @@ from torch.distributions import Normal
 
 from dpm_core import checkpoints
 from dpm_core.measure.bound import evaluate_bound
-from dpm_core.measure.estimators import crossing, jarzynski, parzen, parzen_log_prob, probability_flow_log_prob, work_both_ways
+from dpm_core.measure.estimators import bennett_free_energy, jarzynski, parzen, parzen_log_prob, probability_flow_log_prob, forward_and_backward_work
 from dpm_core.measure.model_density import exact_log_prob, first_marginal, on_grid
 from dpm_core.process import GaussianDiffusion
 from dpm_core.reverse import EmpiricalReverse
@@ -68,7 +68,7 @@ def test_where_every_step_is_exact_one_trajectory_is_enough():
     def density(x):
         return Normal(0.0, 1.0).log_prob(x).sum(1)
 
-    for work in work_both_ways(kernel, kernel.diffusion, x, density(x), density, torch.Generator().manual_seed(4)):
+    for work in forward_and_backward_work(kernel, kernel.diffusion, x, density(x), density, torch.Generator().manual_seed(4)):
         assert float(work.abs().max()) < 1e-3
 
 
@@ -129,13 +129,13 @@ def test_works_cross_at_equal_free_energies():
     and Gaussian works with a known difference give it."""
     loaded = checkpoints.load("swiss_roll_mlp")
     x0 = loaded.dataset.sample(4000, torch.Generator().manual_seed(1))
-    forward, backward = work_both_ways(
+    forward, backward = forward_and_backward_work(
         loaded.model, loaded.diffusion, x0, loaded.dataset.log_prob(x0), loaded.dataset.log_prob, torch.Generator().manual_seed(2)
     )
-    difference, error = crossing(forward, backward)
+    difference, error = bennett_free_energy(forward, backward)
     assert abs(difference) < 4 * error and error < 0.02 and float(forward.mean()) > 0 > float(backward.mean())
     z = torch.randn(2, 20_000, generator=torch.Generator().manual_seed(3))
-    difference, error = crossing(1.7 + 0.5 + z[0], 1.7 - 0.5 + z[1])  # P_F(W)/P_R(W) = e^(W − 1.7) at unit variance
+    difference, error = bennett_free_energy(1.7 + 0.5 + z[0], 1.7 - 0.5 + z[1])  # P_F(W)/P_R(W) = e^(W − 1.7) at unit variance
     assert abs(difference - 1.7) < 4 * error and error < 0.03
 
 

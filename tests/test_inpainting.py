@@ -12,7 +12,7 @@ from dpm_core import checkpoints
 from dpm_core.cli.main import main
 from dpm_core.config import DataConfig, NetworkConfig
 from dpm_core.data.images import make_images
-from dpm_core.inpainting.model_filling import HoleError, fill_by_model, misfit, neighbourhood
+from dpm_core.inpainting.model_filling import InpaintingError, fill_by_model, incompatibility, neighbourhood
 from dpm_core.inpainting.patch_filling import PatchConfig, fill_by_patches
 from dpm_core.inpainting.patches import PatchError
 
@@ -132,10 +132,10 @@ def test_only_convolutions_that_learned_from_cuts_take_larger_pictures():
     """Not the paper's network, whose dense branch knows the size, nor one with attention, nor a model of whole pictures."""
     run, picture = checkpoints.load("brick_unet").config, np.zeros((60, 70), np.uint8)
     shape = (1, 32, 32)
-    assert misfit(run, shape, picture) == "" and "32 × 32 pixels" in misfit(run, shape, picture[:20])
+    assert incompatibility(run, shape, picture) == "" and "32 × 32 pixels" in incompatibility(run, shape, picture[:20])
     for other in (NetworkConfig("multiscale"), NetworkConfig("unet", (("attention", True),))):
-        assert "32 × 32 pixels" in misfit(replace(run, network=other), shape, picture)
-    assert "32 × 32 pixels" in misfit(replace(run, data=DataConfig("digits")), shape, picture)
+        assert "32 × 32 pixels" in incompatibility(replace(run, network=other), shape, picture)
+    assert "32 × 32 pixels" in incompatibility(replace(run, data=DataConfig("digits")), shape, picture)
 
 
 def test_a_model_of_cuts_takes_larger_pictures():
@@ -154,8 +154,8 @@ def test_a_model_of_cuts_takes_larger_pictures():
 )
 def test_what_does_not_fit_is_said(picture, words):
     loaded = checkpoints.load("mnist_unet")
-    assert words in misfit(loaded.config, loaded.dataset.shape, picture)
-    with pytest.raises(HoleError, match="mnist_unet does not fit"):
+    assert words in incompatibility(loaded.config, loaded.dataset.shape, picture)
+    with pytest.raises(InpaintingError, match="mnist_unet does not fit"):
         next(fill_by_model(checkpoints.load("mnist_unet"), picture, square(picture, 2, 2, 5)))
 
 
@@ -168,7 +168,7 @@ def test_what_does_not_fit_is_said(picture, words):
     ],
 )
 def test_masks_that_ask_for_nothing_are_refused(missing, words):
-    with pytest.raises(HoleError, match=words):
+    with pytest.raises(InpaintingError, match=words):
         next(fill_by_patches(stripes(), missing))
 
 

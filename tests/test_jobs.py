@@ -176,7 +176,7 @@ def test_a_step_in_slow_motion(start):
     bar = model.diffusion.schedule.alpha_bar(seen.t).float()[:, None]
     torch.testing.assert_close(seen.xt, bar.sqrt() * seen.x0 + (1 - bar).sqrt() * seen.noise)
     with torch.no_grad():
-        mean, variance = model.x0_moments(seen.xt, seen.t)
+        mean, variance = model.x0_posterior(seen.xt, seen.t)
     torch.testing.assert_close(seen.prediction, mean)
     torch.testing.assert_close(seen.variance, variance)
     assert (seen.step, seen.loss, seen.gradient_norm) == (2, step.loss, step.gradient_norm)
@@ -239,7 +239,7 @@ def test_seconds_are_those_of_training(start, tmp_path):
 
 def test_three_want_two_places(start, monkeypatch):
     """First come, first served; a pause gives the place up, and who comes back stands at the end."""
-    monkeypatch.setitem(dpm_core.jobs.job_queue.PLACES, "cpu", 2)
+    monkeypatch.setitem(dpm_core.jobs.job_queue.CAPACITY, "cpu", 2)
     a, b, c, d = (start(name) for name in "abcd")
     until(lambda: a.step and b.step)
     assert [job.status for job in (a, b, c, d)] == ["running", "running", "queued", "queued"]
@@ -267,7 +267,7 @@ def test_who_is_not_looked_at_pauses(start):
     job = start(clock=clock)
     until(lambda: job.step > 2)
     clock.now = 100
-    job.touch()
+    job.keep_alive()
     clock.now = 279
     step = job.step
     until(lambda: job.step > step + 2)
@@ -308,7 +308,7 @@ def test_a_batch_that_does_not_fit_the_memory(start, monkeypatch):
 
     monkeypatch.setattr(Trainer, "_backward", small)
     job = start()
-    assert job.join(20) and job.status == "failed" and job.fitting_batch == 4 and "a batch of 4 fits" in job.message
+    assert job.join(20) and job.status == "failed" and job.suggested_batch == 4 and "a batch of 4 fits" in job.message
 
 
 def test_an_error_that_nobody_expected(start, monkeypatch):
@@ -321,7 +321,7 @@ def test_an_error_that_nobody_expected(start, monkeypatch):
     assert job.join(20) and job.status == "failed" and "ZeroDivisionError" in job.message and job.message.endswith(".")
     text = (job.folder / "error.txt").read_text()
     assert "Traceback" in text and "ZeroDivisionError" in text and disk.RunFolder(job.folder).state_step() == 1
-    job.touch()
+    job.keep_alive()
     assert [info.status for info in jobs.runs(job.folder.parent)] == ["failed"]
 
 
@@ -383,7 +383,7 @@ def test_snapshots_take_a_small_part_of_the_time(start, monkeypatch):
     for cost, gap in ((4.0, 40.0), (1.5, 20.0), (0.375, 6.5), (2**-10, 1.0)):
         clock = Clock()
         job = start(f"run{int(gap)}", paused=True, clock=clock)
-        monkeypatch.setattr(job._worker.parts.watcher, "take", _slower(job._worker.parts.watcher.take, clock, cost))
+        monkeypatch.setattr(job._worker.context.evaluator, "take_snapshot", _slower(job._worker.context.evaluator.take_snapshot, clock, cost))
         monkeypatch.setattr(job._worker.trainer, "step", _slower(job._worker.trainer.step, clock, 0.5))
         for _ in range(85):
             job.step_once()
@@ -576,7 +576,7 @@ class Slow:
 
 def test_nothing_that_is_ordered_at_the_end_changes_it(start, monkeypatch):
     """While the last state is written, a pause, a resume and the program's end: no place is taken for ever, no message left."""
-    monkeypatch.setitem(dpm_core.jobs.job_queue.PLACES, "cpu", 1)
+    monkeypatch.setitem(dpm_core.jobs.job_queue.CAPACITY, "cpu", 1)
     slow = Slow(monkeypatch, 3)
     job = start(stop=Stop(steps=3))
     assert slow.writing.wait(20)
@@ -605,10 +605,10 @@ def test_a_program_that_closes_waits_for_what_is_ending(start, monkeypatch):
     timer = threading.Timer(0.3, slow.go.set)
     timer.start()
     jobs._pause_all()
-    assert job.over and job.status == "stopped"
+    assert job.done and job.status == "stopped"
     stuck = start("stuck")
     until(lambda: stuck.step)
-    with stuck._worker.turn:
+    with stuck._worker.lock:
         thread = threading.Thread(target=stuck.leave, args=(0.1,), daemon=True)
         thread.start()
         thread.join(5)
@@ -637,7 +637,7 @@ def test_what_is_over_holds_little_memory(start, tmp_path, monkeypatch):
     assert torch.equal(flat(loaded.model), before) and loaded.meta["steps"] == 5
     for k in range(jobs.REMEMBERED + 3):
         assert start(f"short{k}", stop=Stop(steps=1)).join(20)
-    over = [each for each in jobs._jobs.values() if each.over]
+    over = [each for each in jobs._jobs.values() if each.done]
     assert len(over) <= jobs.REMEMBERED + 1 and jobs.get(job.id) is None
 
 
@@ -663,7 +663,7 @@ def test_samples_that_do_not_fit_the_memory_are_done_without(start, monkeypatch)
         raise torch.OutOfMemoryError
 
     job = start(stop=Stop(steps=5), paused=True)
-    monkeypatch.setattr(job._worker.parts.watcher, "take", full)
+    monkeypatch.setattr(job._worker.context.evaluator, "take_snapshot", full)
     job.resume()
     assert job.join(20) and job.status == "finished" and job.step == 5 and "no memory" in job.message and job.snapshots == []
 
@@ -806,5 +806,5 @@ def test_a_kept_model_says_where_its_command_leads_elsewhere(start, tmp_path):
     note = checkpoints.load(job.save("early", tmp_path)).meta["note"]
     assert "changed by hand (" in note and "→ 0.5)" in note and "kept at step 2 of 900" in note
     whole = start("whole", run=replace(cosine, training=replace(cosine.training, steps=3)))
-    until(lambda: whole.over)
+    until(lambda: whole.done)
     assert "note" not in checkpoints.load(whole.save("late", tmp_path)).meta

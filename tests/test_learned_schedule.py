@@ -39,7 +39,7 @@ def test_its_bound_is_that_of_the_budget():
     k = kernel(schedule)
     found = budget(None, k, k.diffusion, x0, torch.Generator().manual_seed(3))
     ours = float(best_bound_nats(k, x0.double(), noise)) / NATS_PER_BIT
-    assert abs(ours - found.best_bits) < 6 * found.errors_bits["finite steps"]
+    assert abs(ours - found.best_bits) < 6 * found.errors_bits["discretisation"]
 
 
 def test_its_slope_is_that_of_finite_differences():

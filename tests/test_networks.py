@@ -77,12 +77,12 @@ def test_batched_equals_one_at_a_time(name, shape):
     shaken(model.network)
     x = torch.randn(4, *shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     with torch.no_grad():
-        scalar = torch.cat(model.x0_moments(x, 3), 1)
-        rows = torch.cat(model.x0_moments(x, torch.full((4,), 3)), 1)
-        alone = torch.cat([torch.cat(model.x0_moments(x[i : i + 1], 3), 1) for i in range(4)])
+        scalar = torch.cat(model.x0_posterior(x, 3), 1)
+        rows = torch.cat(model.x0_posterior(x, torch.full((4,), 3)), 1)
+        alone = torch.cat([torch.cat(model.x0_posterior(x[i : i + 1], 3), 1) for i in range(4)])
         times = torch.tensor([3, 6, 1, 3])
-        mixed = torch.cat(model.x0_moments(x, times), 1)
-        each = torch.cat([torch.cat(model.x0_moments(x[i : i + 1], int(t)), 1) for i, t in enumerate(times)])
+        mixed = torch.cat(model.x0_posterior(x, times), 1)
+        each = torch.cat([torch.cat(model.x0_posterior(x[i : i + 1], int(t)), 1) for i, t in enumerate(times)])
     torch.testing.assert_close(rows, scalar, rtol=1e-10, atol=1e-10)
     torch.testing.assert_close(alone, scalar, rtol=1e-10, atol=1e-10)
     torch.testing.assert_close(mixed, each, rtol=1e-10, atol=1e-10)
@@ -115,7 +115,7 @@ def test_a_fresh_model_is_the_standard_normals(name, shape):
     model = build_model(NetworkConfig(name), GaussianDiffusion(make_schedule("paper", T)), shape)
     x = torch.randn(4, *shape, generator=torch.Generator().manual_seed(3))
     for t in range(1, T + 1):
-        mean, variance = model.x0_moments(x, t)
+        mean, variance = model.x0_posterior(x, t)
         torch.testing.assert_close(mean, ((T - t) / T) ** 0.5 * x)
         torch.testing.assert_close(variance, torch.full_like(x, t / T * FRESH_SHARE[name]))
 
@@ -357,10 +357,10 @@ def test_state_carries_the_whole_network(name, shape):
     x = torch.randn(3, *shape, generator=draw)
     t = torch.tensor([2, 5, 8])
     with torch.no_grad():
-        wanted = torch.cat(a.x0_moments(x, t), 1)
-        assert not torch.allclose(torch.cat(b.x0_moments(x, t), 1), wanted)
+        wanted = torch.cat(a.x0_posterior(x, t), 1)
+        assert not torch.allclose(torch.cat(b.x0_posterior(x, t), 1), wanted)
         b.load_state_dict(a.state_dict())
-        assert torch.equal(torch.cat(b.x0_moments(x, t), 1), wanted)
+        assert torch.equal(torch.cat(b.x0_posterior(x, t), 1), wanted)
 
 
 @pytest.mark.parametrize(
@@ -377,7 +377,7 @@ def test_state_carries_the_whole_network(name, shape):
         ("multiscale", (1, 8, 8), {"dense": -1}, "up to 2048 dense units"),
         ("multiscale", (1, 8, 8), {"bumps": 1}, "2 to 100 temporal bumps"),
         ("multiscale", (1, 8, 8), {"variant": "book"}, "'paper' or 'code', not 'book'"),
-        ("multiscale", (1, 8, 8), {"levels": 2}, "does not take these parameters"),
+        ("multiscale", (1, 8, 8), {"levels": 2}, "does not accept these parameters"),
         ("bit_mlp", (20,), {"depth": 0}, "a depth up to 16"),
         ("sigmoid", (20,), {"units": 0}, "1 to 1,024 units"),
         ("sigmoid", (1, 200, 300), {}, "fewer units"),

@@ -7,9 +7,9 @@ import pytest
 
 from dpm_core.checkpoints import Checkpoint
 from dpm_core.config import from_dict, to_dict
-from dpm_core.inpainting.model_filling import HoleError, fill_by_model, misfit
+from dpm_core.inpainting.model_filling import InpaintingError, fill_by_model, incompatibility
 from dpm_core.inpainting.patch_filling import PatchConfig, fill_by_patches
-from dpm_core.inpainting.picture_network import ENOUGH, MOST, known_cuts, run_of
+from dpm_core.inpainting.picture_network import MIN_CROPS, MAX_CROPS, known_crops, crop_run_config
 from dpm_core.process import GaussianDiffusion
 from dpm_core.reverse import build_model
 from dpm_core.schedules import make_schedule
@@ -30,8 +30,8 @@ def marked(H=80, W=96, colour=True):
 @pytest.mark.parametrize("colour", [True, False])
 def test_no_cut_holds_a_missing_pixel(colour):
     picture, missing = marked(colour=colour)
-    data = known_cuts(picture, missing)
-    assert data.shape == (3 if colour else 1, 32, 32) and ENOUGH <= len(data.train) + len(data.held_out) <= MOST
+    data = known_crops(picture, missing)
+    assert data.shape == (3 if colour else 1, 32, 32) and MIN_CROPS <= len(data.train) + len(data.held_out) <= MAX_CROPS
     assert int(data.train.max()) < 200 and int(data.held_out.max()) < 200
     first = data.train[0].numpy().transpose(1, 2, 0)
     windows = np.lib.stride_tricks.sliding_window_view(picture.reshape(80, 96, -1), (32, 32), (0, 1))
@@ -42,17 +42,17 @@ def test_cuts_shrink_with_the_picture_and_too_little_is_refused():
     picture, missing = marked(24, 24, False)
     missing[:] = False
     missing[10:14, 10:14] = True
-    assert known_cuts(picture, missing).shape == (1, 8, 8)
+    assert known_crops(picture, missing).shape == (1, 8, 8)
     missing[2:22, 2:22] = True
-    with pytest.raises(HoleError, match="Too little is known in one piece"):
-        known_cuts(picture, missing)
-    with pytest.raises(HoleError, match="Nothing is painted"):
-        known_cuts(picture, np.zeros((24, 24), bool))
+    with pytest.raises(InpaintingError, match="Too little is known in one piece"):
+        known_crops(picture, missing)
+    with pytest.raises(InpaintingError, match="Nothing is painted"):
+        known_crops(picture, np.zeros((24, 24), bool))
 
 
 def untrained(picture, missing):
-    data = known_cuts(picture, missing)
-    run = run_of(data, 3)
+    data = known_crops(picture, missing)
+    run = crop_run_config(data, 3)
     assert from_dict(type(run), to_dict(run)) == run and run.training.decay == "none"
     diffusion = GaussianDiffusion(make_schedule(run.schedule.name, run.schedule.T, **dict(run.schedule.params)))
     return Checkpoint("own", build_model(run.network, diffusion, data.shape, 3).eval(), run, data.spec)
@@ -62,13 +62,13 @@ def test_it_fills_the_whole_picture_and_helps_the_patches():
     """It fits pictures larger than its cuts; with patches it changes what they make, at the finest level alone."""
     picture, missing = marked()
     own = untrained(picture, missing)
-    assert misfit(own.config, own.shape, picture) == ""
+    assert incompatibility(own.config, own.shape, picture) == ""
     *_, alone = fill_by_model(own, picture, missing, steps=4)
     *_, patches = fill_by_patches(picture, missing, 1, 5, QUICK)
     *_, both = fill_by_patches(picture, missing, 1, 5, QUICK, own)
     for end in (alone, patches, both):
         assert np.array_equal(end.guess[0][~missing], picture[~missing])
     assert not np.array_equal(patches.guess, both.guess)
-    other = Checkpoint("grey", own.model, own.config, known_cuts(picture[..., 0].copy(), missing).spec)
-    with pytest.raises(HoleError, match=r"grey does not fit\. It makes grey pictures"):
+    other = Checkpoint("grey", own.model, own.config, known_crops(picture[..., 0].copy(), missing).spec)
+    with pytest.raises(InpaintingError, match=r"grey does not fit\. It makes grey pictures"):
         next(fill_by_patches(picture, missing, 1, 5, QUICK, other))

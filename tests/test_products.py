@@ -52,12 +52,12 @@ def accepted(data, factor, n, seed):
 def test_the_product_is_that_of_rejection_sampling(roll, kernel, name):
     """It integrates to 1; Z is the share of draws kept, and 20,000 draws kept lie as near as their own number allows."""
     product, factor = exact_product(kernel, FACTORS[name]), FACTORS[name]
-    shares = product.shares
+    shares = product.bin_probabilities
     assert abs(shares.sum() - 1) < 1e-9 and shares[-1] < 1e-6 and shares.min() >= 0
     r = factor.log_prob(roll.sample(200_000, torch.Generator().manual_seed(0))).exp()
     assert float(r.max()) <= 1 and abs(float(r.mean()) - product.evidence) < 4 * float(r.std()) / math.sqrt(len(r))
     x = accepted(roll, factor, 20_000, 1)
-    mean, spread = product.floor(len(x))
+    mean, spread = product.monte_carlo_floor(len(x))
     assert abs(product.total_variation(x) - mean) < 4 * spread
     assert product.total_variation(x[:, ::-1]) > mean + 0.1  # coordinates are not exchanged
 
@@ -98,8 +98,8 @@ def test_counting_and_distance(kernel):
     x = np.array([[0.3, -1.1], [0.3, -1.1], [np.nan, 0.0], [99.0, 0.0]])
     counts = product.counts(x)
     row, column = np.searchsorted(edges, -1.1) - 1, np.searchsorted(edges, 0.3) - 1
-    assert counts[row * bins + column] == 2 and counts[-1] == 2 and counts.sum() == 4 and len(counts) == len(product.shares)
-    assert np.isclose(product.total_variation(x[:2]), 1 - product.shares[row * bins + column])
+    assert counts[row * bins + column] == 2 and counts[-1] == 2 and counts.sum() == 4 and len(counts) == len(product.bin_probabilities)
+    assert np.isclose(product.total_variation(x[:2]), 1 - product.bin_probabilities[row * bins + column])
     line = exact_product(kernel, THIRD)
     assert line.counts(x)[np.searchsorted(line.edges, -1.1) - 1] == 2 and line.counts(x)[np.searchsorted(line.edges, 0.0) - 1] <= 2
 
@@ -107,8 +107,8 @@ def test_counting_and_distance(kernel):
 def test_the_floor_is_that_of_binomial_counts(kernel):
     """½ Σ E|k/n − p| ≈ ½ Σ √(2p(1−p)/πn) where counts are many: to 2 % at a million samples."""
     product = exact_product(kernel, THIRD)
-    p = product.shares
-    assert abs(product.floor(1_000_000)[0] / (0.5 * np.sqrt(2 * p * (1 - p) / (math.pi * 1_000_000)).sum()) - 1) < 0.02
+    p = product.bin_probabilities
+    assert abs(product.monte_carlo_floor(1_000_000)[0] / (0.5 * np.sqrt(2 * p * (1 - p) / (math.pi * 1_000_000)).sum()) - 1) < 0.02
 
 
 @pytest.mark.parametrize("name", FACTORS)
@@ -141,7 +141,7 @@ def test_the_exact_rule_samples_the_product_and_r_held_constant_does_not(kernel,
     """4,000 samples through 40 steps come within 0.012 of as many independent draws; r at every step as it is, not within 0.05."""
     factor = THIRD if name == "known" else FACTORS[name]
     product = exact_product(kernel, factor)
-    floor, _ = product.floor(4000)
+    floor, _ = product.monte_carlo_floor(4000)
     assert product.total_variation(last(exact_kernel(kernel, factor, product), factor if name == "known" else None)) < floor + 0.012
     assert product.total_variation(last(kernel, factor)) > floor + 0.05
 

@@ -53,7 +53,7 @@ def test_moments_are_the_mixtures(name, noise, dims):
     kernel = EmpiricalReverse(points, GaussianDiffusion(schedule), noise, WEIGHTS)
     x = 2 * torch.randn(7, dims, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     for t in range(1, 7):
-        mean, variance = kernel.x0_moments(x, t)
+        mean, variance = kernel.x0_posterior(x, t)
         wanted_mean, wanted_variance = brute_force_moments(x, points, WEIGHTS, noise, schedule, t)
         np.testing.assert_allclose(mean, wanted_mean, rtol=1e-9, atol=1e-9)
         np.testing.assert_allclose(variance, wanted_variance, rtol=1e-9, atol=1e-9)
@@ -62,14 +62,14 @@ def test_moments_are_the_mixtures(name, noise, dims):
 def test_equal_weights_are_the_default_and_scale_does_not_matter():
     diffusion = GaussianDiffusion(make_schedule("paper", 6))
     x = torch.randn(5, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    plain = EmpiricalReverse(POINTS, diffusion, 0.1).x0_moments(x, 4)
+    plain = EmpiricalReverse(POINTS, diffusion, 0.1).x0_posterior(x, 4)
     for weights in (torch.full((4,), 0.25), torch.full((4,), 17.0)):
-        for got, wanted in zip(EmpiricalReverse(POINTS, diffusion, 0.1, weights).x0_moments(x, 4), plain):
+        for got, wanted in zip(EmpiricalReverse(POINTS, diffusion, 0.1, weights).x0_posterior(x, 4), plain):
             torch.testing.assert_close(got, wanted, rtol=1e-7, atol=1e-7)
     # a point of weight 2 is two points; a point of weight 0 is none
     twice = torch.cat([POINTS, POINTS[:1]])
     weighted = EmpiricalReverse(torch.cat([POINTS, 9 * POINTS[:1]]), diffusion, 0.1, torch.tensor([2.0, 1, 1, 1, 0]))
-    for got, wanted in zip(weighted.x0_moments(x, 4), EmpiricalReverse(twice, diffusion, 0.1).x0_moments(x, 4)):
+    for got, wanted in zip(weighted.x0_posterior(x, 4), EmpiricalReverse(twice, diffusion, 0.1).x0_posterior(x, 4)):
         torch.testing.assert_close(got, wanted, rtol=1e-7, atol=1e-7)
 
 
@@ -115,7 +115,7 @@ def test_reverse_to_the_data_itself():
     kernel = EmpiricalReverse(POINTS, GaussianDiffusion(make_schedule("paper", 6)), 0.1, WEIGHTS)
     x = torch.tensor([[0.3, 0.8]], dtype=torch.float64)
     for t in (1, 4, 6):
-        mean, variance = kernel.x0_moments(x, t)
+        mean, variance = kernel.x0_posterior(x, t)
         q = kernel.reverse(x, t, 0)
         torch.testing.assert_close(q.mean, mean, rtol=1e-12, atol=1e-12)
         torch.testing.assert_close(q.variance, variance, rtol=1e-12, atol=1e-12)
@@ -180,11 +180,11 @@ def test_one_time_per_row_equals_one_time_per_call():
     kernel = EmpiricalReverse(POINTS, GaussianDiffusion(make_schedule("paper", 6)), 0.1, WEIGHTS)
     x = torch.randn(6, 2, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     t = torch.arange(1, 7)
-    mean, variance = kernel.x0_moments(x, t)
+    mean, variance = kernel.x0_posterior(x, t)
     log_q = kernel.log_marginal(x, t)
     step = kernel.reverse(x, t)
     for i in range(6):
-        one_mean, one_variance = kernel.x0_moments(x[i : i + 1], i + 1)
+        one_mean, one_variance = kernel.x0_posterior(x[i : i + 1], i + 1)
         one_step = kernel.reverse(x[i : i + 1], i + 1)
         pairs = [(mean, one_mean), (variance, one_variance), (step.mean, one_step.mean), (step.stddev, one_step.stddev)]
         for rows, one in pairs:
@@ -197,7 +197,7 @@ def test_other_shapes_are_flattened_and_restored():
     diffusion = GaussianDiffusion(make_schedule("paper", 6))
     draw = torch.Generator().manual_seed(4)
     points, x = torch.randn(5, 1, 2, 2, generator=draw).double(), torch.randn(3, 1, 2, 2, generator=draw).double()
-    mean, variance = EmpiricalReverse(points, diffusion, 0.1).x0_moments(x, 3)
+    mean, variance = EmpiricalReverse(points, diffusion, 0.1).x0_posterior(x, 3)
     weights = torch.full((5,), 0.2, dtype=torch.float64)
     wanted = brute_force_moments(x.flatten(1), points.flatten(1), weights, 0.1, diffusion.schedule, 3)
     # equal weights go through float32's 1/N, which is not 1/5: the same for all, so it cancels
@@ -215,8 +215,8 @@ def test_float32_keeps_four_digits():
     x0 = roll.sample(300, torch.Generator().manual_seed(0))
     for t in (1, 2, 10, 20, 40):
         xt = diffusion.q_sample(x0, t, torch.Generator().manual_seed(1))
-        mean, variance = kernel.x0_moments(xt, t)
-        exact_mean, exact_variance = kernel.x0_moments(xt.double(), t)
+        mean, variance = kernel.x0_posterior(xt, t)
+        exact_mean, exact_variance = kernel.x0_posterior(xt.double(), t)
         assert float(((mean - exact_mean).abs() / exact_variance.sqrt()).max()) < 1e-3
         assert float((variance / exact_variance - 1).abs().max()) < 1e-2
 
@@ -225,10 +225,10 @@ def test_blocks_do_not_change_the_answer(monkeypatch):
     """Blocks of one row, of two and of all rows, 50 rows × 4 points."""
     kernel = EmpiricalReverse(POINTS, GaussianDiffusion(make_schedule("paper", 6)), 0.1, WEIGHTS)
     x = torch.randn(50, 2, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
-    whole = (*kernel.x0_moments(x, 3), kernel.log_marginal(x, 3))
+    whole = (*kernel.x0_posterior(x, 3), kernel.log_marginal(x, 3))
     for elements in (1, 9, 1000):
         monkeypatch.setattr(dpm_core.reverse.empirical_points, "BLOCK_ELEMENTS", elements)
-        for got, wanted in zip((*kernel.x0_moments(x, 3), kernel.log_marginal(x, 3)), whole):
+        for got, wanted in zip((*kernel.x0_posterior(x, 3), kernel.log_marginal(x, 3)), whole):
             torch.testing.assert_close(got, wanted, rtol=1e-12, atol=1e-12)
 
 
@@ -280,10 +280,10 @@ def test_a_network_is_read_as_the_stated_moments(name):
     schedule = make_schedule(name, 6)
     model = ReverseModel(Fixed(), GaussianDiffusion(schedule))
     x = torch.randn(6, 2, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
-    rows_mean, rows_variance = model.x0_moments(x, torch.arange(1, 7))
+    rows_mean, rows_variance = model.x0_posterior(x, torch.arange(1, 7))
     for t in range(1, 7):
         bar = math.prod((1 - schedule.betas[:t]).tolist())
-        mean, variance = model.x0_moments(x, t)
+        mean, variance = model.x0_posterior(x, t)
         np.testing.assert_allclose(mean, math.sqrt(bar) * x + math.sqrt(1 - bar) * (0.5 * x + t / 8), rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(variance, (1 - bar) / (1 + np.exp(x.numpy())), rtol=1e-9)
         torch.testing.assert_close(rows_mean[t - 1], mean[t - 1])
@@ -301,7 +301,7 @@ def test_a_networks_step_lies_between_the_posteriors_bounds(name, T):
     x = torch.tensor([[-200.0, 200.0]], dtype=torch.float64)
     for t in {2, max(2, T // 2), T}:
         step = model.reverse(x, t)
-        mean = diffusion.q_posterior(model.x0_moments(x, t)[0], x, t).mean
+        mean = diffusion.q_posterior(model.x0_posterior(x, t)[0], x, t).mean
         torch.testing.assert_close(step.mean, mean, rtol=1e-9, atol=1e-9)
         high, low = step.variance[0].tolist()
         assert low == pytest.approx(float(diffusion.schedule.posterior_variance(t)), rel=1e-9)

@@ -20,16 +20,16 @@ from dpm_core.config import DataConfig, NetworkConfig, RunConfig, ScheduleConfig
 from dpm_core.data.images import ImageDataset
 from dpm_core.data.toy2d import make_dataset
 from dpm_core.jobs import JobConfig, JobError, Stop
-from dpm_core.jobs.run_context import identity
+from dpm_core.jobs.run_context import data_fingerprint
 from dpm_core.jobs.run_folder import Log, RunFolder
-from dpm_core.jobs.threads import Turns, choose_threads, give_way
+from dpm_core.jobs.threads import FairLock, choose_threads, lower_priority
 from dpm_core.measure.bound import BoundEstimate, estimate_bound, evaluate_bound
 from dpm_core.process import GaussianDiffusion
 from dpm_core.reverse import build_model
 from dpm_core.samplers import ddim
 from dpm_core.schedules import make_schedule
 from dpm_core.training import Trainer, snapshots
-from dpm_core.training.snapshots import PLATEAU, Snapshot, Watcher, on_a_plateau, thinned
+from dpm_core.training.snapshots import PLATEAU, Snapshot, Evaluator, has_plateaued, thin_snapshots
 
 TINY = NetworkConfig("mlp", (("depth", 1), ("features", 2), ("width", 16)))
 RUN = RunConfig(schedule=ScheduleConfig("log_snr", 8), network=TINY, training=TrainConfig(batch=16, decay="none"))
@@ -136,23 +136,23 @@ def test_snapshots_on_disk(tmp_path):
 def test_thinning_keeps_first_and_last_and_recent_weights():
     kept = []
     for step in range(500):
-        kept = thinned([*kept, snapshot(step)])
+        kept = thin_snapshots([*kept, snapshot(step)])
         assert len(kept) <= 40 and kept[0].step == 0 and kept[-1].step == step
     even = np.diff(np.sqrt([s.step for s in kept[:-1]]))  # √500/39 = 0.57 each, were they spread ideally
     assert even.min() > 0.2 and even.max() < 1.2
-    heavy = thinned([snapshot(step, 5 << 20) for step in range(5)])  # 20 MB each, 64 MB allowed
+    heavy = thin_snapshots([snapshot(step, 5 << 20) for step in range(5)])  # 20 MB each, 64 MB allowed
     assert [s.weights is not None for s in heavy] == [False, False, True, True, True]
-    alone = thinned([snapshot(0, 20 << 20)])
+    alone = thin_snapshots([snapshot(0, 20 << 20)])
     assert alone[0].weights is not None
 
 
 def test_a_plateau_is_no_rise_beyond_the_error():
     rising = [(float(k), 0.5) for k in range(40)]
-    assert not on_a_plateau(rising) and not on_a_plateau(rising[:3]) and not on_a_plateau([])
-    assert on_a_plateau(rising + [(39.4, 0.5)] * 20)
-    assert not on_a_plateau(rising + [(39.4, 0.5)] * (PLATEAU - 1))
-    assert not on_a_plateau(rising + [(39.4, 0.5)] * 19 + [(40.0, 0.5)])
-    assert not on_a_plateau([(float("nan"), float("nan"))] * 50)
+    assert not has_plateaued(rising) and not has_plateaued(rising[:3]) and not has_plateaued([])
+    assert has_plateaued(rising + [(39.4, 0.5)] * 20)
+    assert not has_plateaued(rising + [(39.4, 0.5)] * (PLATEAU - 1))
+    assert not has_plateaued(rising + [(39.4, 0.5)] * 19 + [(40.0, 0.5)])
+    assert not has_plateaued([(float("nan"), float("nan"))] * 50)
 
 
 def test_a_plateau_is_seen_pair_by_pair():
@@ -167,7 +167,7 @@ def test_a_plateau_is_seen_pair_by_pair():
         first, then = base, replace(base, kl_nats=kl)
         bounds = [(e.bound_bits, e.standard_error_bits) for e in [first] * 4 + [then] * PLATEAU]
         estimates = {} if restored else dict(enumerate([first] * 4 + [then] * PLATEAU))
-        found = on_a_plateau(bounds, estimates), on_a_plateau(bounds)
+        found = has_plateaued(bounds, estimates), has_plateaued(bounds)
         assert len(estimates) <= PLATEAU + 1
         return found
 
@@ -183,8 +183,8 @@ def test_a_plateau_is_seen_pair_by_pair():
 def test_a_watcher_differs_by_the_weights_alone():
     """Twice the same model: the same K and samples, which are those of evaluate_bound and ddim called by hand."""
     net, held_out = model(), points(600)
-    watcher = Watcher(net.diffusion, held_out, n=7, sample_steps=20, seed=3)
-    one, two = watcher.take(net, 5, 1.0), watcher.take(net, 6, 2.0)
+    evaluator = Evaluator(net.diffusion, held_out, n=7, sample_steps=20, seed=3)
+    one, two = evaluator.take_snapshot(net, 5, 1.0), evaluator.take_snapshot(net, 6, 2.0)
     assert one.bound_bits == two.bound_bits and np.array_equal(one.frames, two.frames)
     bound = evaluate_bound(net, net.diffusion, held_out[:500], torch.Generator().manual_seed(3))
     assert one.bound_bits == bound.bound_bits and one.bound_standard_error_bits == bound.standard_error_bits
@@ -198,13 +198,13 @@ def test_a_watcher_differs_by_the_weights_alone():
 def test_a_watcher_of_long_chains_and_of_images_estimates():
     long = model(T=150)
     bound = estimate_bound(long, long.diffusion, points(500).repeat(4, 1), torch.Generator().manual_seed(0))
-    assert Watcher(long.diffusion, points(500), 2, 5, 0).bound(long).bound_bits == bound.bound_bits
+    assert Evaluator(long.diffusion, points(500), 2, 5, 0).bound(long).bound_bits == bound.bound_bits
     net = model(T=50, shape=(1, 8, 8), network=NetworkConfig("unet", (("levels", 1), ("width", 8))))
     x = torch.randn(32, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     bound = estimate_bound(net, net.diffusion, x.repeat(8, 1, 1, 1), torch.Generator().manual_seed(0))
-    watcher = Watcher(net.diffusion, x, 2, 5, 0)
-    assert watcher.bound(net).bound_bits == bound.bound_bits
-    taken = watcher.take(net, 1, 1.0)
+    evaluator = Evaluator(net.diffusion, x, 2, 5, 0)
+    assert evaluator.bound(net).bound_bits == bound.bound_bits
+    taken = evaluator.take_snapshot(net, 1, 1.0)
     assert torch.equal(taken.estimate.kl_nats, bound.kl_nats) and taken.bound_bits == bound.bound_bits
 
 
@@ -262,16 +262,16 @@ def test_data_are_known_again():
     """One point or pixel, or the noise, tells a person's own data from others; their title does not. Built-in sets by constants."""
     plane = make_dataset("moons")
     other = replace(plane, points=plane.points.clone().index_put((torch.tensor(3),), torch.zeros(2, dtype=torch.float64)))
-    own = [identity(DataConfig("own"), data) for data in (plane, replace(plane, title="x"), other, replace(plane, noise=plane.noise * 2))]
+    own = [data_fingerprint(DataConfig("own"), data) for data in (plane, replace(plane, title="x"), other, replace(plane, noise=plane.noise * 2))]
     assert own[0] == own[1] and own[0] != own[2] and own[0] != own[3] and json.loads(json.dumps(own[0])) == own[0]
     pixels = torch.randint(256, (1, 1, 20, 20), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
     picture = ImageDataset("image", "A", (1, 8, 8), 128.0, 74.0, 256, train=pixels, held_out=pixels)
     changed = pixels.clone()
     changed[0, 0, 5, 5] ^= 1
     other_picture = replace(picture, train=changed, held_out=changed)
-    assert identity(DataConfig("image"), picture) != identity(DataConfig("image"), other_picture)
-    assert "digest" not in identity(DataConfig("digits"), picture)
-    assert identity(DataConfig("digits"), picture) != identity(DataConfig("digits"), replace(picture, scale=75.0))
+    assert data_fingerprint(DataConfig("image"), picture) != data_fingerprint(DataConfig("image"), other_picture)
+    assert "digest" not in data_fingerprint(DataConfig("digits"), picture)
+    assert data_fingerprint(DataConfig("digits"), picture) != data_fingerprint(DataConfig("digits"), replace(picture, scale=75.0))
 
 
 def test_a_disk_that_is_full_hides_no_run(tmp_path, monkeypatch):
@@ -404,7 +404,7 @@ def test_runs_are_found_where_they_are_said_to_be(tmp_path, monkeypatch):
 
 def test_turns_go_to_whom_waits():
     """A loop that takes the lock again at once still lets ten others in within ten of its rounds."""
-    turns, rounds, over = Turns(), [0], threading.Event()
+    turns, rounds, over = FairLock(), [0], threading.Event()
 
     def loop():
         while not over.is_set():
@@ -451,7 +451,7 @@ def test_a_worker_gives_way_alone():
     before, inside = priority(), []
 
     def work() -> None:
-        give_way()
+        lower_priority()
         inside.append(priority())
         child = threading.Thread(target=lambda: inside.append(priority()))
         child.start()

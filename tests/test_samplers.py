@@ -21,7 +21,7 @@ class Guess:
     def __init__(self, diffusion, f):
         self.diffusion, self.f = diffusion, f
 
-    def x0_moments(self, xt, t):
+    def x0_posterior(self, xt, t):
         return self.f(xt), torch.zeros_like(xt)
 
     def reverse(self, xt, t, s=None):
@@ -171,7 +171,7 @@ def flow_error(T, steps, scale, gaussian_reverse):
     exact = x_T * (kernel.variance(1) / kernel.variance(T)).sqrt()
     assert path[-2].t == 1
     # the documented last step: onto x̂⁽⁰⁾
-    torch.testing.assert_close(path[-1].x, kernel.x0_moments(path[-2].x, 1)[0], rtol=1e-12, atol=0)
+    torch.testing.assert_close(path[-1].x, kernel.x0_posterior(path[-2].x, 1)[0], rtol=1e-12, atol=0)
     return float((path[-2].x - exact).abs().max())
 
 

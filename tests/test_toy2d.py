@@ -234,7 +234,7 @@ def test_exact_reverse_speaks_of_the_same_distribution(name):
         slope = torch.stack([(kernel.log_marginal(xt + e, t) - kernel.log_marginal(xt - e, t)) / (2 * eps) for e in eps * torch.eye(2)], 1)
         wanted = (xt + diffusion.schedule.noise(t) * slope) / diffusion.schedule.alpha_bar(t).sqrt()
         torch.testing.assert_close(
-            kernel.x0_moments(xt, t)[0], wanted, rtol=0, atol=1e-4 * float(1 / diffusion.schedule.alpha_bar(t).sqrt())
+            kernel.x0_posterior(xt, t)[0], wanted, rtol=0, atol=1e-4 * float(1 / diffusion.schedule.alpha_bar(t).sqrt())
         )
 
 

@@ -268,7 +268,7 @@ def test_bfloat16_is_for_the_network_alone(make):
     assert set(seen) == {torch.bfloat16}
     dtypes = {v.dtype for k, v in trainer.state().items() if k.startswith(("model.", "average.", "adam."))}
     assert dtypes == {torch.float32}
-    mean, variance = trainer.average.x0_moments(step.batch.x0, 5)
+    mean, variance = trainer.average.x0_posterior(step.batch.x0, 5)
     assert mean.dtype == variance.dtype == torch.float32
 
 
@@ -366,5 +366,5 @@ def test_bfloat16_keeps_the_finest_noise():
         seen = []
         first = model.network.inputs if network.name == "unet" else model.network.convolutions[0]
         first.register_forward_hook(lambda module, inputs, output, seen=seen: seen.append((inputs[0].dtype, output.dtype)))
-        model.x0_moments(torch.ones(2, 1, 8, 8), 3)
+        model.x0_posterior(torch.ones(2, 1, 8, 8), 3)
         assert seen == [(torch.float32, torch.float32)]

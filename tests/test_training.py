@@ -149,7 +149,7 @@ def test_training_reaches_the_gaussian_posterior(loss):
     x = torch.tensor([[1.0]])
     for t in range(2, T + 1):
         bar = (T - t) / T
-        mean, variance = average.x0_moments(x, t)
+        mean, variance = average.x0_posterior(x, t)
         v = bar * m + 1 - bar
         # at t = T the data leaves no trace: the mean is 0 on the scale of √(1−ᾱ) F
         assert float(mean) == pytest.approx(math.sqrt(bar) * m / v, rel=0.03, abs=0.02)
@@ -285,7 +285,7 @@ def test_the_exact_kernel_cannot_be_beaten_by_its_own_loss(generator):
     one = torch.ones(1, 1, dtype=torch.float64)
     with torch.no_grad():
         for t in range(2, T + 1):
-            mean, variance = exact.x0_moments(one, t)
+            mean, variance = exact.x0_posterior(one, t)
             noise = diffusion.schedule.noise(t)
             model.network.a[t] = (float(mean) - float(diffusion.schedule.alpha_bar(t).sqrt())) / float(noise.sqrt())
             model.network.b[t] = torch.logit(variance / noise).item()

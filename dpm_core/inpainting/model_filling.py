@@ -20,11 +20,11 @@ from dpm_core.samplers import timesteps, walk
 from dpm_core.schedules import Time
 
 RULES = ("noised", "clean", "repaint")
-CUT_FROM_LARGER = ("brick", "grass", "gravel", "textures", "image", "dead_leaves")  # sets whose models saw cuts, and take any size
+TRAINED_ON_CROPS = ("brick", "grass", "gravel", "textures", "image", "dead_leaves")  # sets whose models saw cuts, and take any size
 MARGIN = 48  # pixels around a hole that are worked on, at least; as many as the hole is wide where that is more
 
 
-class HoleError(ValueError):
+class InpaintingError(ValueError):
     """A mask that asks for nothing, for everything, or is not of the picture's size; a model for other pictures."""
 
 
@@ -40,34 +40,34 @@ class Progress(NamedTuple):
     calls: int
 
 
-class Listening(ReverseModel):
+class InstrumentedModel(ReverseModel):
     """A model that remembers the mean it said last, and counts how often it was asked."""
 
     def __init__(self, model: ReverseModel):
         super().__init__(model.network, model.diffusion)
-        self.precision, self.calls, self.last = model.precision, 0, torch.empty(0)
+        self.precision, self.calls, self.last_x0_mean = model.precision, 0, torch.empty(0)
 
-    def x0_moments(self, xt: Tensor, t: Time) -> tuple[Tensor, Tensor]:
+    def x0_posterior(self, xt: Tensor, t: Time) -> tuple[Tensor, Tensor]:
         """Mean and diagonal variance of x⁽⁰⁾ given x⁽ᵗ⁾, both shaped as xt."""
         self.calls += 1
-        mean, variance = super().x0_moments(xt, t)
-        self.last = mean
+        mean, variance = super().x0_posterior(xt, t)
+        self.last_x0_mean = mean
         return mean, variance
 
 
-def check(picture: np.ndarray, missing: np.ndarray) -> None:
-    """Raises HoleError, in one sentence, unless ``missing``, bool ``[H, W]``, is some but not all of the picture."""
+def check_mask(picture: np.ndarray, missing: np.ndarray) -> None:
+    """Raises InpaintingError, in one sentence, unless ``missing``, bool ``[H, W]``, is some but not all of the picture."""
     if missing.shape != picture.shape[:2]:
-        raise HoleError(
+        raise InpaintingError(
             f"The mask has {missing.shape[1]} × {missing.shape[0]} pixels, the picture {picture.shape[1]} × {picture.shape[0]}."
         )
     if not missing.any():
-        raise HoleError("Nothing is painted; paint what is to be filled.")
+        raise InpaintingError("Nothing is painted; paint what is to be filled.")
     if missing.all():
-        raise HoleError("All of the picture is painted; leave some of it to go by.")
+        raise InpaintingError("All of the picture is painted; leave some of it to go by.")
 
 
-def misfit(run: RunConfig, shape: tuple[int, ...], picture: np.ndarray) -> str:
+def incompatibility(run: RunConfig, shape: tuple[int, ...], picture: np.ndarray) -> str:
     """Why a model of images ``(C, H, W)`` that came from such a run cannot fill this picture, in one sentence; empty where it can.
 
     U-Nets that learned from cuts are convolutions all the way, so they take any picture that is large enough.
@@ -76,7 +76,7 @@ def misfit(run: RunConfig, shape: tuple[int, ...], picture: np.ndarray) -> str:
     own = 3 if picture.ndim == 3 else 1
     if own != channels:
         return f"It makes {'colour' if channels == 3 else 'grey'} pictures, and this one is {'in colour' if own == 3 else 'grey'}."
-    anywhere = run.data.name in CUT_FROM_LARGER and run.network.name == "unet" and not dict(run.network.params).get("attention")
+    anywhere = run.data.name in TRAINED_ON_CROPS and run.network.name == "unet" and not dict(run.network.params).get("attention")
     if anywhere and picture.shape[0] >= height and picture.shape[1] >= width:
         return ""
     if picture.shape[:2] != (height, width):
@@ -84,14 +84,14 @@ def misfit(run: RunConfig, shape: tuple[int, ...], picture: np.ndarray) -> str:
     return ""
 
 
-def fitting(loaded: Checkpoint, picture: np.ndarray) -> ImageSpec | BitSpec:
-    """What the model knows of its images. Raises HoleError, in one sentence, where it cannot fill this picture."""
+def compatible_spec(loaded: Checkpoint, picture: np.ndarray) -> ImageSpec | BitSpec:
+    """What the model knows of its images. Raises InpaintingError, in one sentence, where it cannot fill this picture."""
     spec = loaded.dataset
     if isinstance(spec, PlaneDataset) or len(spec.shape) != 3:
         made = "points in the plane" if isinstance(spec, PlaneDataset) else "sequences of bits"
-        raise HoleError(f"{loaded.name} makes {made}; choose a model of images.")
-    if why := misfit(loaded.config, spec.shape, picture):
-        raise HoleError(f"{loaded.name} does not fit. {why}")
+        raise InpaintingError(f"{loaded.name} makes {made}; choose a model of images.")
+    if why := incompatibility(loaded.config, spec.shape, picture):
+        raise InpaintingError(f"{loaded.name} does not fit. {why}")
     return spec
 
 
@@ -112,30 +112,30 @@ def fill_by_model(
 
     ``rule``: what is known is, at every t, "clean" (the paper's code), "noised" to level t, or that with RePaint's
     resampling ("repaint": ``jump``, ``resamplings``). The last Progress has all known pixels unchanged; the same seed gives
-    the same pictures. Raises HoleError where the mask or the model does not fit.
+    the same pictures. Raises InpaintingError where the mask or the model does not fit.
     """
-    check(picture, missing)
-    spec = fitting(loaded, picture)
+    check_mask(picture, missing)
+    spec = compatible_spec(loaded, picture)
     if rule not in RULES:
-        raise HoleError(f"The rule is one of {', '.join(RULES)}, not {rule!r}.")
-    window = worked_on(missing, spec)
+        raise InpaintingError(f"The rule is one of {', '.join(RULES)}, not {rule!r}.")
+    window = crop_window(missing, spec)
     hole = torch.from_numpy(missing[window])
     pixels = torch.from_numpy(np.ascontiguousarray(picture[window])).reshape(*hole.shape, -1).permute(2, 0, 1)
     known = spec.standardise(pixels[None])[0].to(device)
     diffusion, generator = loaded.diffusion, torch.Generator(device).manual_seed(seed)
-    model = Listening(loaded.model.to(device))
+    model = InstrumentedModel(loaded.model.to(device))
     factor = Inpaint(hole.to(device), known, None if rule == "clean" else diffusion)
     steps = min(steps, diffusion.T)
     times = repaint_times(diffusion.T, steps, jump, resamplings) if rule == "repaint" else timesteps(diffusion.T, steps)
     x_T = diffusion.start((n, *known.shape), generator)
     for k, (t, x) in enumerate(walk(model, diffusion, x_T, times, factor=factor, generator=generator)):
         if k and t < times[k - 1]:
-            guess = model.last if t else x
-            shown = [pasted(picture, missing, window, spec.pixels(v.cpu()).permute(0, 2, 3, 1).numpy()) for v in (guess, x)]
+            guess = model.last_x0_mean if t else x
+            shown = [paste_into(picture, missing, window, spec.pixels(v.cpu()).permute(0, 2, 3, 1).numpy()) for v in (guess, x)]
             yield Progress(k / (len(times) - 1), shown[0], shown[1], model.calls)
 
 
-def worked_on(missing: np.ndarray, spec: ImageSpec | BitSpec | None) -> tuple[slice, slice]:
+def crop_window(missing: np.ndarray, spec: ImageSpec | BitSpec | None) -> tuple[slice, slice]:
     """Rows and columns that are worked on: what a model of such pictures needs, without one the hole's neighbourhood."""
     if spec is None:
         return neighbourhood(missing)
@@ -154,7 +154,7 @@ def neighbourhood(missing: np.ndarray, least: int = 1) -> tuple[slice, slice]:
     return slices[0], slices[1]
 
 
-def pasted(picture: np.ndarray, missing: np.ndarray, window: tuple[slice, slice], new: np.ndarray) -> np.ndarray:
+def paste_into(picture: np.ndarray, missing: np.ndarray, window: tuple[slice, slice], new: np.ndarray) -> np.ndarray:
     """The picture n times, its missing pixels from ``new``, uint8 ``[n, h, w, C]``, which covers the window."""
     out = np.repeat(picture[None], len(new), 0)
     hole = missing[window]

@@ -19,9 +19,9 @@ from torch.nn import functional
 
 from dpm_core.checkpoints import Checkpoint
 from dpm_core.data.images import ImageSpec
-from dpm_core.inpainting.combined_kernel import PatchesAndNetwork, Rescaled
-from dpm_core.inpainting.model_filling import HoleError, Progress, check, fitting, pasted, worked_on
-from dpm_core.inpainting.patches import LocalPatchReverse, strangeness, whole_windows
+from dpm_core.inpainting.combined_kernel import PatchesAndNetwork, RescaledKernel
+from dpm_core.inpainting.model_filling import InpaintingError, Progress, check_mask, compatible_spec, paste_into, crop_window
+from dpm_core.inpainting.patches import LocalPatchReverse, nearest_patch_distance, whole_windows
 from dpm_core.posterior import Inpaint, repaint_times
 from dpm_core.process import GaussianDiffusion
 from dpm_core.reverse import ReverseKernel
@@ -63,13 +63,13 @@ def fill_by_patches(
     """n completions of a picture, uint8 ``[H, W]`` or ``[H, W, 3]``, where ``missing``, bool ``[H, W]``, is True.
 
     Yields after every step; the last one has share 1 and all known pixels unchanged. The same seed gives the same
-    pictures. A ``network`` that fits the picture has its share in every mean at the finest level. Raises HoleError, and
+    pictures. A ``network`` that fits the picture has its share in every mean at the finest level. Raises InpaintingError, and
     PatchError when no window is wholly known.
     """
-    check(picture, missing)
-    spec = None if network is None else fitting(network, picture)
+    check_mask(picture, missing)
+    spec = None if network is None else compatible_spec(network, picture)
     config, generator = config or PatchConfig(), torch.Generator().manual_seed(seed)
-    window = worked_on(missing, spec)
+    window = crop_window(missing, spec)
     part, hole = picture[window], torch.from_numpy(missing[window])
     values = torch.from_numpy(np.ascontiguousarray(part)).float().reshape(*part.shape[:2], -1).permute(2, 0, 1)
     known = values[:, ~hole]
@@ -80,17 +80,17 @@ def fill_by_patches(
     helper = None
     if network is not None:
         if not isinstance(spec, ImageSpec):
-            raise HoleError("Patches go together with a network of grey levels, not with one of bits.")
+            raise InpaintingError("Patches go together with a network of grey levels, not with one of bits.")
         # a grey level v is (v − mean)/scale here, and to the network the middle of its own level (k v + ½ − its mean)/its scale
         k = (spec.levels - 1) / 255
-        helper = Rescaled(network.model, DIFFUSION, k * float(scale) / spec.scale, (k * float(mean) + 0.5 - spec.mean) / spec.scale)
+        helper = RescaledKernel(network.model, DIFFUSION, k * float(scale) / spec.scale, (k * float(mean) + 0.5 - spec.mean) / spec.scale)
     work = [float(mask.sum()) * _downs(times) * k for (_, mask), times, k in zip(levels, plans, draws)]
     done, calls, found = 0.0, 0, None
     for (image, mask), times, k, share in zip(levels, plans, draws, work):
         finest = helper if mask is hole else None
         for guess, xt in _level(image, mask, found, n, k, times, config, generator, finest):
             done, calls, found = done + share / _downs(times), calls + 1, guess
-            shown = [pasted(picture, missing, window, _bytes(_enlarge(v, hole.shape) * scale + mean)) for v in (guess, xt)]
+            shown = [paste_into(picture, missing, window, _bytes(_enlarge(v, hole.shape) * scale + mean)) for v in (guess, xt)]
             yield Progress(min(done / sum(work), 1.0), shown[0], shown[1], calls)
 
 
@@ -126,7 +126,7 @@ def _level(
     before = times[0]
     for t, x in walk(model, DIFFUSION, start, times, factor=Inpaint(hole, image, DIFFUSION), generator=generator):
         if t < before and t:
-            yield model.last[:n], x[:n]
+            yield model.last_x0_mean[:n], x[:n]
         elif t < before:
             x = _most_coherent(x, hole, n, config, generator) if draws > 1 else x
             yield x, x
@@ -135,7 +135,7 @@ def _level(
 
 def _most_coherent(x: Tensor, hole: Tensor, n: int, config: PatchConfig, generator: torch.Generator) -> Tensor:
     """Of all draws x ``[draws · n, C, H, W]``, number i, i + n, i + 2n, … being those for i: the best of each, ``[n, C, H, W]``."""
-    strange = strangeness(x, hole, config.smallest, config.candidates, generator).view(-1, n)
+    strange = nearest_patch_distance(x, hole, config.smallest, config.candidates, generator).view(-1, n)
     return x.view(-1, n, *x.shape[1:])[strange.argmin(0), torch.arange(n)]
 
 

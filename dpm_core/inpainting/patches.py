@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dpm_core.process import GaussianDiffusion, expand
-from dpm_core.reverse import FromMoments
+from dpm_core.reverse import X0PosteriorKernel
 from dpm_core.schedules import Time
 
 BLOCK_ELEMENTS = 1 << 22  # weights held at once: 16 MB in float32
@@ -36,7 +36,7 @@ class _Table(NamedTuple):
     windows: Tensor
 
 
-class LocalPatchReverse(FromMoments):
+class LocalPatchReverse(X0PosteriorKernel):
     """The reverse kernel of the windows of ``images`` ``[m, C, H, W]``, standardised, that hold no ``missing`` pixel.
 
     ``missing`` is bool ``[H, W]``, for all images (none is unless given). ``patch`` is the odd side of the windows, or a
@@ -76,9 +76,9 @@ class LocalPatchReverse(FromMoments):
         self._trust, self._tolerance = trust, tolerance
         self._tables: dict[int, _Table] = {}
         self._places: dict[int, list[tuple[Tensor, Tensor, int]]] = {}
-        self.calls, self.last = 0, images[:1]  # how often it was asked, and the mean that it said last
+        self.calls, self.last_x0_mean = 0, images[:1]  # how often it was asked, and the mean that it said last
 
-    def x0_moments(self, xt: Tensor, t: Time) -> tuple[Tensor, Tensor]:
+    def x0_posterior(self, xt: Tensor, t: Time) -> tuple[Tensor, Tensor]:
         """Mean and diagonal variance of x⁽⁰⁾ given x⁽ᵗ⁾ ``[n, C, H, W]``, both shaped as xt; t one time for all.
 
         Raises PatchError when no window of this size is wholly known.
@@ -110,7 +110,7 @@ class LocalPatchReverse(FromMoments):
                     here = pixels[at : at + size]
                     mean[i].flatten(1)[:, here] = both[:, :colours].T
                     variance[i].flatten(1)[:, here] = (both[:, colours:] - both[:, :colours].square()).clamp(min=0).T
-        self.last = mean
+        self.last_x0_mean = mean
         return mean, variance
 
     def _logits(self, found: Tensor, corners: Tensor, side: int, table: _Table, scales: tuple[Tensor, Tensor, Tensor]) -> Tensor:
@@ -164,7 +164,7 @@ class LocalPatchReverse(FromMoments):
         return _Table(keys, keys.square().sum(1), by_place, basis, windows)
 
 
-def strangeness(images: Tensor, missing: Tensor, side: int, candidates: int, generator: torch.Generator | None = None) -> Tensor:
+def nearest_patch_distance(images: Tensor, missing: Tensor, side: int, candidates: int, generator: torch.Generator | None = None) -> Tensor:
     """How unlike the known windows those are that hold filled pixels, ``[n]`` for ``images`` ``[n, C, H, W]``, standardised.
 
     The mean square difference, per number, of every window that holds a ``missing`` pixel (bool ``[H, W]``) to the nearest of

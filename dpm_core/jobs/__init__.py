@@ -25,10 +25,10 @@ from dpm_core.jobs.config import JobConfig, JobError, Stop
 from dpm_core.jobs.job import Job
 from dpm_core.jobs.record import Progress
 from dpm_core.jobs.run_folder import Log, RunFolder, RunInfo, runs, runs_folder
-from dpm_core.jobs.worker import SeenStep
+from dpm_core.jobs.worker import StepDetails
 from dpm_core.training.snapshots import Snapshot
 
-__all__ = ["Job", "JobConfig", "JobError", "Progress", "RunInfo", "SeenStep", "Snapshot", "Stop"]
+__all__ = ["Job", "JobConfig", "JobError", "Progress", "RunInfo", "StepDetails", "Snapshot", "Stop"]
 __all__ += ["get", "jobs", "resume_run", "runs", "runs_folder", "start"]
 
 ENDING = 5.0  # seconds for which a job that is ending, or a program that is closing, is waited for
@@ -103,9 +103,9 @@ def get(id: str) -> Job | None:
 
 
 def _launch(job: Job, state: dict[str, Tensor] | None) -> Job:
-    over = sorted((old for old in _jobs.values() if old.over), key=lambda old: old.untouched)
+    over = sorted((old for old in _jobs.values() if old.done), key=lambda old: old.idle_seconds)
     for n, old in enumerate(over):
-        if n >= REMEMBERED or old.untouched > FORGOTTEN:
+        if n >= REMEMBERED or old.idle_seconds > FORGOTTEN:
             del _jobs[old.id]
     job.begin(state)
     _jobs[job.id] = job
@@ -115,7 +115,7 @@ def _launch(job: Job, state: dict[str, Tensor] | None) -> Job:
 def _after_its_end(path: Path) -> RunFolder:
     """The run's folder, once a job that is just ending there has written everything."""
     for job in list(_jobs.values()):
-        if not job.over and job.ending and job.folder.resolve() == path.resolve():
+        if not job.done and job.ending and job.folder.resolve() == path.resolve():
             job.join(ENDING)
     return RunFolder(path)
 
@@ -149,7 +149,7 @@ def _released_on_error(files: RunFolder) -> Iterator[None]:
 @atexit.register
 def _pause_all() -> None:
     """A program that closes in good order loses nothing: every run is written as paused."""
-    until, alive = time.monotonic() + ENDING, [job for job in list(_jobs.values()) if not job.over]
+    until, alive = time.monotonic() + ENDING, [job for job in list(_jobs.values()) if not job.done]
     for job in alive:
         job.leave(0)  # so that none still trains while another one is waited for
     for job in alive:

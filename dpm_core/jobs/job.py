@@ -15,13 +15,13 @@ import numpy as np
 from torch import Tensor
 
 from dpm_core import checkpoints
-from dpm_core.jobs.commands import ENDS, Orders
+from dpm_core.jobs.commands import ENDS, Commands
 from dpm_core.jobs.config import JobError
-from dpm_core.jobs.job_queue import LINE
+from dpm_core.jobs.job_queue import job_queue
 from dpm_core.jobs.record import Progress
-from dpm_core.jobs.run_context import Parts, as_checkpoint
+from dpm_core.jobs.run_context import RunContext, as_checkpoint
 from dpm_core.jobs.run_folder import Log, RunFolder
-from dpm_core.jobs.worker import SeenStep, Worker
+from dpm_core.jobs.worker import StepDetails, Worker
 from dpm_core.reverse import ReverseModel
 from dpm_core.training.snapshots import Snapshot
 
@@ -31,22 +31,22 @@ class Job:
 
     def __init__(
         self,
-        parts: Parts,
+        context: RunContext,
         files: RunFolder,
         log: Log,
         paused: bool = False,
         clock: Callable[[], float] = time.monotonic,
         threads: int | None = None,
     ):
-        self.id, self.config, self.folder = secrets.token_hex(6), parts.config, files.path
-        self._orders = Orders(parts.config.device, paused, clock)
-        self._worker = Worker(parts, files, log, self._orders, clock, threads)
+        self.id, self.config, self.folder = secrets.token_hex(6), context.config, files.path
+        self._commands = Commands(context.config.device, paused, clock)
+        self._worker = Worker(context, files, log, self._commands, clock, threads)
         self._record = self._worker.record
 
     @property
     def status(self) -> str:
         """One of "queued", "running", "paused", "finished", "stopped" and "failed"."""
-        return self._orders.status
+        return self._commands.status
 
     @property
     def message(self) -> str:
@@ -54,35 +54,35 @@ class Job:
         trouble = self._record.trouble
         if trouble:
             after = (
-                "keep it as a checkpoint, or it is lost with this program." if self.over else "training goes on and writing is tried again."
+                "keep it as a checkpoint, or it is lost with this program." if self.done else "training goes on and writing is tried again."
             )
             trouble = f"The run could not be written to disk ({trouble}); {after}"
-        return " ".join(filter(None, (self._orders.message, self._worker.doing, self._worker.warning, trouble)))
+        return " ".join(filter(None, (self._commands.message, self._worker.doing, self._worker.warning, trouble)))
 
     @property
     def queue_position(self) -> int | None:
         """1 for the next one to train; None unless queued."""
-        return self._orders.queue_position
+        return self._commands.queue_position
 
     @property
-    def over(self) -> bool:
+    def done(self) -> bool:
         """Whether it has ended, everything is written and its folder is free."""
-        return bool(self._orders.ended)
+        return bool(self._commands.ended)
 
     @property
     def ending(self) -> bool:
         """Whether it has come to its end or been told to stop, written or not."""
-        return self._orders.closing or self.status in ENDS
+        return self._commands.closing or self.status in ENDS
 
     @property
-    def untouched(self) -> float:
+    def idle_seconds(self) -> float:
         """Seconds since somebody looked."""
-        return self._orders.untouched
+        return self._commands.idle_seconds
 
     @property
-    def fitting_batch(self) -> int | None:
+    def suggested_batch(self) -> int | None:
         """After the batch did not fit the device's memory, one that does."""
-        return self._worker.fitting_batch
+        return self._worker.suggested_batch
 
     @property
     def step(self) -> int:
@@ -90,7 +90,7 @@ class Job:
         return self._worker.trainer.step_number
 
     @property
-    def last_step(self) -> SeenStep | None:
+    def last_step(self) -> StepDetails | None:
         """What the last ``step_once`` did."""
         return self._worker.last_step
 
@@ -122,12 +122,12 @@ class Job:
     def loss_per_time(self) -> tuple[np.ndarray, np.ndarray]:
         """Centres of at most 40 bins of t, and the mean loss of a datum there in the training loss's own unit ("bound":
         nats per dimension, summed over time); float64 ``[B]``. The last 50 steps weigh most; NaN where nothing was seen."""
-        with self._worker.turn:
+        with self._worker.lock:
             return self._record.loss_per_time()
 
-    def touch(self) -> None:
+    def keep_alive(self) -> None:
         """Somebody is looking."""
-        self._orders.touch()
+        self._commands.keep_alive()
 
     def pause(self) -> None:
         """No step begins after this returns; waits for one under way. The state is then written in the background."""
@@ -135,7 +135,7 @@ class Job:
 
     def resume(self) -> None:
         """Train on, or queue for it. Does nothing when the job runs or is over."""
-        self.touch()
+        self.keep_alive()
         self._want("run")
 
     def stop(self) -> None:
@@ -149,24 +149,24 @@ class Job:
 
     def step_once(self) -> None:
         """Pause, do exactly one optimiser step, and return when it is done. Raises JobError when the run is over."""
-        self.touch()
+        self.keep_alive()
         self.pause()
-        self._orders.step_once()
+        self._commands.step_once()
 
     def set_learning_rate(self, value: float) -> None:
         """From the next step on; warm-up and decay still apply. Raises JobError unless positive and finite."""
         if not 0 < value < math.inf:
             raise JobError(f"The learning rate must be positive, not {value}.")
-        with self._worker.turn:
+        with self._worker.lock:
             self._worker.trainer.learning_rate = float(value)
             self._worker.dirty = True
             self._record.log.add(self._record.row())
-        with LINE.changed:
-            LINE.changed.notify_all()
+        with job_queue.condition:
+            job_queue.condition.notify_all()
 
     def weights(self, snapshot: Snapshot | None = None) -> ReverseModel:
         """The averaged weights after the last step, or a snapshot's: a copy, on the CPU. Raises JobError when it has none."""
-        with self._worker.turn:
+        with self._worker.lock:
             model = copy.deepcopy(self._worker.trainer.average).cpu().eval()
         if snapshot is not None:
             if snapshot.weights is None:
@@ -177,16 +177,16 @@ class Job:
     def save(self, name: str, folder: Path | None = None) -> Path:
         """Write the averaged weights as a checkpoint. Raises CheckpointError, DataError or OSError."""
         checkpoints.check_name(name)
-        with self._worker.turn:
-            parts, trainer = self._worker.parts, self._worker.trainer
+        with self._worker.lock:
+            context, trainer = self._worker.context, self._worker.trainer
             model, step, seconds = copy.deepcopy(trainer.average).cpu().eval(), trainer.step_number, self._record.seconds
         latest = self.latest()
         rates = [rate for rate, _ in groupby(row["learning_rate"] for row in self.metrics() if "learning_rate" in row)]
         if latest is not None and latest.step == step:
-            made = as_checkpoint(parts, name, model, step, seconds, rates, latest, latest.bound_standard_error_bits)
+            made = as_checkpoint(context, name, model, step, seconds, rates, latest, latest.bound_standard_error_bits)
         else:
-            bound = parts.watcher.bound(model)
-            made = as_checkpoint(parts, name, model, step, seconds, rates, bound, bound.standard_error_bits)
+            bound = context.evaluator.bound(model)
+            made = as_checkpoint(context, name, model, step, seconds, rates, bound, bound.standard_error_bits)
         return checkpoints.save(made, folder)
 
     def begin(self, state: dict[str, Tensor] | None = None) -> None:
@@ -194,19 +194,19 @@ class Job:
         if state is not None:
             bad = self._record.restore(state)
             self._worker.warning = f"{bad} of the run's snapshots could not be read." if bad else ""
-        self._orders.enter()
+        self._commands.enter()
         self._worker.thread.start()
 
     def leave(self, timeout: float) -> None:
         """Pause because the program ends, and wait until that is on disk; of a job that is ending, until it has ended."""
-        self._orders.want("pause", "The program was closed; resume to go on.")
+        self._commands.want("pause", "The program was closed; resume to go on.")
         until = time.monotonic() + timeout
-        with LINE.changed:  # not for the turn, which has no limit; till the thread is idle, as torch aborts when cut off at work
-            LINE.changed.wait_for(lambda: self.over or (not self.ending and self._orders.idle and self._worker.written()), timeout)
-        if self.over:
+        with job_queue.condition:  # not for the turn, which has no limit; till the thread is idle, as torch aborts when cut off at work
+            job_queue.condition.wait_for(lambda: self.done or (not self.ending and self._commands.idle and self._worker.written()), timeout)
+        if self.done:
             self.join(max(0.0, until - time.monotonic()))
 
     def _want(self, what: str) -> None:
-        self._orders.want(what)
-        with self._worker.turn:  # a step under way is finished
+        self._commands.want(what)
+        with self._worker.lock:  # a step under way is finished
             return

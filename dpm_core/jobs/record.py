@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dpm_core.jobs.run_context import Parts
+from dpm_core.jobs.run_context import RunContext
 from dpm_core.jobs.run_folder import Log, RunFolder
 from dpm_core.measure.bound import BoundEstimate
 from dpm_core.training import TrainStep
-from dpm_core.training.snapshots import on_a_plateau, thinned
+from dpm_core.training.snapshots import has_plateaued, thin_snapshots
 
 ROW_EVERY, ROW_STEPS, ROW_SHARE = 0.5, 20, 0.02  # a row per half second, or per 20 steps while that is 2 % of the time so far
 WATCHING, WATCHING_AT_MOST = 0.06, 0.1  # share of the time that snapshots may take; the second where 20 s would be too few
@@ -39,20 +39,20 @@ class Progress(NamedTuple):
 class Record:
     """Everything noted of one run. The job's thread writes; others read."""
 
-    def __init__(self, parts: Parts, files: RunFolder, log: Log):
-        self.config, self.trainer, self.watcher = parts.config, parts.trainer, parts.watcher
+    def __init__(self, context: RunContext, files: RunFolder, log: Log):
+        self.config, self.trainer, self.evaluator = context.config, context.trainer, context.evaluator
         self.files, self.log = files, log
         self.seconds = 0.0
         self.trouble = ""  # why the disk refused, until everything could be written
         self.flat = False  # K is on a plateau
         self.written = ("", "")  # status and message on disk
-        self.snapshots, self._bounds = thinned([]), list[tuple[float, float]]()
-        self._estimates: dict[int, BoundEstimate] | None = None if parts.watcher.whole else {}
+        self.snapshots, self._bounds = thin_snapshots([]), list[tuple[float, float]]()
+        self._estimates: dict[int, BoundEstimate] | None = None if context.evaluator.whole else {}
         self._snapshot_due = self._row_seconds = 0.0
         self._sums = [0.0, 0.0, 0]  # loss, gradient norm and number of steps since the last row
         self._means = (math.nan, math.nan)
         self._pace: deque[tuple[int, float]] = deque([(0, 0.0)], maxlen=12)
-        times = parts.trainer.model.diffusion.T - 1
+        times = context.trainer.model.diffusion.T - 1
         self._bins = min(TIME_BINS, times)
         self._bin = torch.arange(-2, times).clamp(min=0) * self._bins // times  # of t = 0..T
         self._per_time = torch.zeros(2, self._bins, dtype=torch.float64)  # summed losses, and their number, up to
@@ -138,12 +138,12 @@ class Record:
         A costly one comes again after 20 s all the same, or when it has become 10 %.
         """
         began = clock()
-        snapshot = self.watcher.take(self.trainer.average, self.trainer.step_number, self.seconds)
-        self.snapshots = thinned([*self.snapshots, snapshot])  # a new list: others may be reading the old one
+        snapshot = self.evaluator.take_snapshot(self.trainer.average, self.trainer.step_number, self.seconds)
+        self.snapshots = thin_snapshots([*self.snapshots, snapshot])  # a new list: others may be reading the old one
         if self._estimates is not None and snapshot.estimate is not None:
             self._estimates[len(self._bounds)] = snapshot.estimate
         self._bounds.append((snapshot.bound_bits, snapshot.bound_standard_error_bits))
-        self.flat = on_a_plateau(self._bounds, self._estimates)
+        self.flat = has_plateaued(self._bounds, self._estimates)
         names = ("bound_bits", "bound_standard_error_bits", "null_bits")
         self.log.add(self.row() | {name: getattr(snapshot, name) for name in names})
         self.write(lambda: self.files.write_snapshots(self.snapshots))
@@ -191,10 +191,10 @@ class Record:
         self._per_time = per_time.clone()
         self._pace = deque([(self.trainer.step_number, self.seconds)], maxlen=self._pace.maxlen)
         snapshots, bad = self.files.read_snapshots(self.trainer.step_number)
-        self.snapshots = thinned(snapshots)
+        self.snapshots = thin_snapshots(snapshots)
         rows = self.log.rows()
         self._bounds = [(row["bound_bits"], row["bound_standard_error_bits"]) for row in rows if "bound_bits" in row]
-        self.flat = on_a_plateau(self._bounds, self._estimates)
+        self.flat = has_plateaued(self._bounds, self._estimates)
         self._means = next(((row["loss"], row["gradient_norm"]) for row in reversed(rows) if "loss" in row), self._means)
         self._snapshot_due = self.seconds + SNAPSHOT_EVERY[0]
         return bad

@@ -1,4 +1,4 @@
-"""What a job is made of: model, data and watcher from its config, and the checkpoint that it becomes."""
+"""What a job is made of: model, data and evaluator from its config, and the checkpoint that it becomes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from dpm_core.process import make_diffusion
 from dpm_core.reverse import ReverseModel, build_model
 from dpm_core.schedules import SCHEDULES
 from dpm_core.training import Draw, Trainer
-from dpm_core.training.snapshots import Watcher
+from dpm_core.training.snapshots import Evaluator
 
 POINTS = 8000  # training points drawn in the plane, as on the command line
 OWN = ("own", "image", "textures", "patterns")  # data whose name and constants do not tell what they are
@@ -46,28 +46,28 @@ class Measured(Protocol):
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What a job is made of. ``data`` is what the trainer draws from, ``dataset`` what it came from, by ``data_id`` known again.
+class RunContext:
+    """What a job is made of. ``data`` is what the trainer draws from, ``dataset`` what it came from, by ``fingerprint`` known again.
 
     ``resume_from``: {"checkpoint": name} or {"run": name} whose weights it began with; ``created``: when the run was begun.
     """
 
     config: JobConfig
     trainer: Trainer
-    watcher: Watcher
+    evaluator: Evaluator
     data: Tensor | Draw
     dataset: Any
-    data_id: dict[str, Any] | None
+    fingerprint: dict[str, Any] | None
     resume_from: dict[str, str] | None = None
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     def header(self) -> dict[str, Any]:
         """What job.json says of the run that does not change."""
-        return {"job": to_dict(self.config), "data": self.data_id, "resume_from": self.resume_from, "created": self.created}
+        return {"job": to_dict(self.config), "data": self.fingerprint, "resume_from": self.resume_from, "created": self.created}
 
 
-def make(config: JobConfig, dataset: Any, held_out: Tensor) -> Parts:
-    """The parts for ``dataset``: images with ``.batches(device)``, points with ``.sample``, or a tensor ``[N, ...]``.
+def make(config: JobConfig, dataset: Any, held_out: Tensor) -> RunContext:
+    """The context for ``dataset``: images with ``.batches(device)``, points with ``.sample``, or a tensor ``[N, ...]``.
 
     Raises JobError, or ValueError of the network or schedule or (CheckpointError) of a model too large to be kept.
     """
@@ -90,11 +90,11 @@ def make(config: JobConfig, dataset: Any, held_out: Tensor) -> Parts:
     model = build_model(run.network, diffusion, shape, seed)
     checkpoints.check_size(Checkpoint(config.name, model, run, dataset))
     model = model.to(device)
-    watcher = Watcher(diffusion, held_out.detach().cpu().float(), config.watch, config.sample_steps, seed)
-    return Parts(config, Trainer(model, data, run.training), watcher, data, dataset, identity(run.data, dataset))
+    evaluator = Evaluator(diffusion, held_out.detach().cpu().float(), config.watch, config.sample_steps, seed)
+    return RunContext(config, Trainer(model, data, run.training), evaluator, data, dataset, data_fingerprint(run.data, dataset))
 
 
-def identity(config: DataConfig, dataset: Any) -> dict[str, Any] | None:
+def data_fingerprint(config: DataConfig, dataset: Any) -> dict[str, Any] | None:
     """What tells data from other data of the same name, ready for JSON; None where nothing does.
 
     The constants, and where these do not determine the data (a person's own, a bare tensor) a digest of them.
@@ -122,9 +122,9 @@ def identity(config: DataConfig, dataset: Any) -> dict[str, Any] | None:
     return found
 
 
-def again(made: Parts, header: dict[str, Any]) -> Parts:
-    """The parts of a run that its job.json tells of. Raises JobError when its data were others; an older run did not say."""
-    before, now = header.get("data"), made.data_id
+def again(made: RunContext, header: dict[str, Any]) -> RunContext:
+    """The context of a run that its job.json tells of. Raises JobError when its data were others; an older run did not say."""
+    before, now = header.get("data"), made.fingerprint
     if isinstance(before, dict) and now is not None and not _same(before, now):
         raise JobError(f"The run {made.config.name!r} was trained on other data than these; choose those it was begun with.")
     created, source = header.get("created"), header.get("resume_from")
@@ -142,19 +142,19 @@ def _same(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
-def ended(parts: Parts) -> Parts:
+def ended(context: RunContext) -> RunContext:
     """What is still asked for of a run that is over, on the CPU: the average, and of its data what a checkpoint keeps."""
-    before, dataset = parts.trainer, parts.dataset
+    before, dataset = context.trainer, context.dataset
     # Adam makes its moments in the first step, so this trainer is no more than its one model
     trainer = Trainer(before.average.cpu(), _nothing, replace(before.config, precision="float32"))
     trainer.average = trainer.model
     trainer.step_number, trainer.learning_rate = before.step_number, before.learning_rate
     pool = isinstance(dataset, BitDataset) and not dataset.listed
-    if pool or (isinstance(dataset, ImageDataset) and parts.config.run.data.name != "image"):
+    if pool or (isinstance(dataset, ImageDataset) and context.config.run.data.name != "image"):
         dataset = dataset.spec
     elif not isinstance(dataset, stored_data.Kept):
         dataset = None
-    return replace(parts, trainer=trainer, data=_nothing, dataset=dataset)
+    return replace(context, trainer=trainer, data=_nothing, dataset=dataset)
 
 
 def _nothing(n: int, generator: torch.Generator) -> Tensor:
@@ -182,10 +182,10 @@ def begin_with(trainer: Trainer, source: Path | Checkpoint) -> dict[str, str]:
 
 
 def as_checkpoint(
-    parts: Parts, name: str, model: ReverseModel, step: int, seconds: float, rates: list[float], bound: Measured, error_bits: float
+    context: RunContext, name: str, model: ReverseModel, step: int, seconds: float, rates: list[float], bound: Measured, error_bits: float
 ) -> Checkpoint:
     """A trained model with all that is to be said of it. Raises DataError when a bare tensor's data set has no name."""
-    run, dataset = parts.config.run, parts.dataset
+    run, dataset = context.config.run, context.dataset
     if not isinstance(dataset, stored_data.Kept):
         dataset = make_dataset(run.data.name, run.data.noise)
     meta = {
@@ -196,21 +196,21 @@ def as_checkpoint(
         "bound_standard_error_bits": round(error_bits, 4),
         "null_bits": round(bound.null_bits, 4),
         "seconds": round(seconds, 1),
-        "command": command(parts.config, name, step, parts.resume_from),
+        "command": command(context.config, name, step, context.resume_from),
     }
-    if note := departures(parts, step, rates):
+    if note := departures(context, step, rates):
         meta["note"] = note
     return Checkpoint(name, model, run, dataset, meta)
 
 
-def departures(parts: Parts, step: int, rates: list[float]) -> str:
+def departures(context: RunContext, step: int, rates: list[float]) -> str:
     """In what the command line does not make this very model, in a sentence; empty when it does. ``rates``: as they followed each other."""
-    training, said = parts.config.run.training, []
+    training, said = context.config.run.training, []
     if len(rates) > 1:
         said.append("the learning rate was changed by hand (" + " → ".join(f"{rate:g}" for rate in rates) + ")")
     if training.decay == "cosine" and step < training.steps:
         said.append(f"it was kept at step {step:,} of {training.steps:,}")
-    if parts.resume_from and "checkpoint" not in parts.resume_from:
+    if context.resume_from and "checkpoint" not in context.resume_from:
         said.append("it began with the weights of another run")
     return f"The command makes the same start, not this model: {', and '.join(said)}." if said else ""
 

@@ -18,7 +18,7 @@ NICE = 10  # added to a job's niceness: who waits for a page comes before who wa
 MEASURED = 0.2  # seconds for each candidate, after one step that is not counted
 
 
-class Turns:
+class FairLock:
     """A lock that serves in order of arrival: a loop that takes it again and again keeps nobody else waiting."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Turns:
             self._changed.notify_all()
 
 
-def give_way() -> None:
+def lower_priority() -> None:
     """Let the operating system prefer other threads to the calling one and to those it will start (torch's own).
 
     Linux only: elsewhere niceness is a whole process's.

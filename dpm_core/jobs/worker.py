@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 import dpm_core
-from dpm_core.jobs.commands import Orders
-from dpm_core.jobs.job_queue import LINE
+from dpm_core.jobs.commands import Commands
+from dpm_core.jobs.job_queue import job_queue
 from dpm_core.jobs.record import Record
-from dpm_core.jobs.run_context import Parts, ended
+from dpm_core.jobs.run_context import RunContext, ended
 from dpm_core.jobs.run_folder import Log, RunFolder
-from dpm_core.jobs.threads import Turns, choose_threads, give_way
+from dpm_core.jobs.threads import FairLock, choose_threads, lower_priority
 from dpm_core.process import from_noise
 from dpm_core.training import OutOfMemory, Trainer, TrainingError, TrainStep, compile_network
 from dpm_core.training.losses import LOSSES
@@ -27,7 +27,7 @@ STATE_EVERY = 8.0  # seconds between two states on disk
 SEEN = 8  # data of one step that are shown
 
 
-class SeenStep(NamedTuple):
+class StepDetails(NamedTuple):
     """One optimiser step in slow motion: up to 8 of its data, on the CPU, with what the model said of them before the step."""
 
     step: int
@@ -50,17 +50,17 @@ class SeenStep(NamedTuple):
 class Worker:
     """The thread of one job. Others read its attributes; who holds ``turn`` sees weights and record after one whole step."""
 
-    def __init__(self, parts: Parts, files: RunFolder, log: Log, orders: Orders, clock: Callable[[], float], threads: int | None):
-        self.parts, self.trainer, self.orders = parts, parts.trainer, orders
-        self.record = Record(parts, files, log)
-        self.turn = Turns()
-        self.threads = threads or parts.config.threads
+    def __init__(self, context: RunContext, files: RunFolder, log: Log, commands: Commands, clock: Callable[[], float], threads: int | None):
+        self.context, self.trainer, self.commands = context, context.trainer, commands
+        self.record = Record(context, files, log)
+        self.lock = FairLock()
+        self.threads = threads or context.config.threads
         self.doing, self.warning = "", ""  # what keeps it from training just now; what it goes on without
-        self.last_step: SeenStep | None = None
-        self.fitting_batch: int | None = None
+        self.last_step: StepDetails | None = None
+        self.suggested_batch: int | None = None
         self.dirty, self._saving, self._tried = True, False, -math.inf  # state not on disk; on its way; when last tried
         self._clock, self._prepared = clock, False
-        self.thread = threading.Thread(target=self._work, name=f"job {parts.config.name}", daemon=True)
+        self.thread = threading.Thread(target=self._work, name=f"job {context.config.name}", daemon=True)
 
     def written(self) -> bool:
         """Whether the disk says what is so."""
@@ -68,11 +68,11 @@ class Worker:
 
     def _work(self) -> None:
         end, message, whole = "failed", "", True
-        give_way()
+        lower_priority()
         try:
             end = self._train()
         except OutOfMemory as error:
-            message, self.fitting_batch = str(error), error.batch
+            message, self.suggested_batch = str(error), error.batch
         except TrainingError as error:
             message = str(error)
         except Exception as error:  # whatever it was, the person who waits must hear of it
@@ -82,10 +82,10 @@ class Worker:
 
     def _train(self) -> str:
         while True:
-            order = "finish" if self.record.reached() else self.orders.next(self._save_due)
+            order = "finish" if self.record.reached() else self.commands.next(self._save_due)
             if order in ("finish", "stop"):
                 if order == "finish":
-                    self.orders.finish()
+                    self.commands.finish()
                 if self._prepared and self.record.snapshot_missing():
                     self._snapshot()
                 return {"finish": "finished", "stop": "stopped"}[order]
@@ -98,8 +98,8 @@ class Worker:
             if order == "step":
                 self._step_in_slow_motion()
                 continue
-            with self.turn:
-                if self.orders.may_run():
+            with self.lock:
+                if self.commands.may_run():
                     self._step()
 
     def _chores(self) -> None:
@@ -115,7 +115,7 @@ class Worker:
 
     def _prepare(self) -> None:
         """Choose threads and compile, in the thread they are for."""
-        trainer, config = self.trainer, self.parts.config
+        trainer, config = self.trainer, self.context.config
         if config.device == "cpu":
             if not self.threads:
                 self.doing = "Finding the fastest number of threads, a few seconds."
@@ -134,7 +134,7 @@ class Worker:
 
     def _trial(self) -> Trainer:
         """A copy to be thrown away, with generators of its own."""
-        return Trainer(copy.deepcopy(self.trainer.model), self.parts.data, self.trainer.config)
+        return Trainer(copy.deepcopy(self.trainer.model), self.context.data, self.trainer.config)
 
     def _step(self) -> TrainStep:
         """One optimiser step; the caller holds the turn."""
@@ -146,50 +146,50 @@ class Worker:
 
     def _step_in_slow_motion(self) -> None:
         before = copy.deepcopy(self.trainer.model)
-        with self.turn:
+        with self.lock:
             step = self._step()
         rows = torch.linspace(0, len(step.losses) - 1, min(SEEN, len(step.losses))).long()
         x0, t, noise, losses = (part[rows.to(part.device)] for part in (*step.batch, step.losses))
         with torch.no_grad():
             xt = from_noise(before.diffusion.q_marginal(x0, t), noise)
-            seen = (x0, t, noise, xt, *before.x0_moments(xt, t), losses)
-        self.last_step = SeenStep(step.step, step.loss, step.gradient_norm, *(part.cpu() for part in seen))
+            seen = (x0, t, noise, xt, *before.x0_posterior(xt, t), losses)
+        self.last_step = StepDetails(step.step, step.loss, step.gradient_norm, *(part.cpu() for part in seen))
         self.record.write_row()
-        self.orders.step_done()
+        self.commands.step_done()
 
     def _snapshot(self) -> None:
         try:
             self.record.take_snapshot(self._clock)
         except torch.OutOfMemoryError:
             self.record.give_up_snapshots()
-            self.warning = f"There is no memory left for {self.parts.config.watch} samples to look at; training goes on without."
+            self.warning = f"There is no memory left for {self.context.config.watch} samples to look at; training goes on without."
 
     def _stale(self) -> bool:
         """Whether the disk does not say what is so; while it trains the state may be a few seconds old."""
-        status = self.orders.status
-        return self.record.written != (status, self.orders.message) or (self.dirty and status != "running")
+        status = self.commands.status
+        return self.record.written != (status, self.commands.message) or (self.dirty and status != "running")
 
     def _save_due(self) -> bool:
         return self._stale() and self._clock() - self._tried >= (STATE_EVERY if self.record.trouble else 0)
 
     def _save(self, end: str = "") -> None:
         self._tried, self._saving, header = self._clock(), True, self._header(end)
-        with self.turn:
+        with self.lock:
             state, self.dirty = self.record.state(), False
         self.record.save(state, header)
-        with LINE.changed:
+        with job_queue.condition:
             self.dirty, self._saving = self.dirty or bool(self.record.trouble), False
-            LINE.changed.notify_all()
+            job_queue.condition.notify_all()
 
     def _header(self, end: str) -> dict[str, Any]:
         versions = {"dpm_core": dpm_core.__version__, "torch": torch.__version__}
-        with LINE.changed:
-            about = {"status": end or self.orders.status, "message": self.orders.message}
-        return {**self.parts.header(), "threads": self.threads, **about, "versions": versions}
+        with job_queue.condition:
+            about = {"status": end or self.commands.status, "message": self.commands.message}
+        return {**self.context.header(), "threads": self.threads, **about, "versions": versions}
 
     def _close(self, end: str, message: str, whole: bool) -> None:
         try:
-            self.orders.leave(message)
+            self.commands.leave(message)
             self.record.write_row()
             if whole:
                 self._save(end)
@@ -200,13 +200,13 @@ class Worker:
             try:
                 self._let_go()
             finally:
-                self.orders.end(end)
+                self.commands.end(end)
 
     def _let_go(self) -> None:
         """Keep only what a run that is over is asked for; the rest of the memory is for others."""
-        with self.turn:
-            self.parts = ended(self.parts)
-            self.trainer = self.record.trainer = self.parts.trainer
+        with self.lock:
+            self.context = ended(self.context)
+            self.trainer = self.record.trainer = self.context.trainer
 
     def _unexpected(self, error: Exception) -> str:
         text, path = traceback.format_exc(), self.record.files.path / "error.txt"

@@ -52,11 +52,11 @@ def bit_budget(
     for times in torch.arange(2, T + 1).split(size):
         t = times.repeat_interleave(n)
         xt = diffusion.q_sample(x0.repeat(len(times), *[1] * (x0.ndim - 1)), t, generator)
-        p = kernel.x0_moments(xt, t)[0].double()
+        p = kernel.x0_posterior(xt, t)[0].double()
         least = _averaged(diffusion, xt.double(), p, p, t)
         more = torch.zeros_like(least)
         if model is not None:
-            more = _averaged(diffusion, xt.double(), p, model.x0_moments(xt, t)[0].double(), t) - least
+            more = _averaged(diffusion, xt.double(), p, model.x0_posterior(xt, t)[0].double(), t) - least
         rows = slice(int(times[0]) - 2, int(times[-1]) - 1)
         best[rows], extra[rows] = least.view(-1, n), more.view(-1, n)
     information, entropy = _information(kernel, x0, generator), float(torch.special.entr(kernel.probabilities).sum())

@@ -55,7 +55,7 @@ class Bound:
 
 def step_kl_nats(model: ReverseKernel, diffusion: Chain, x0: Tensor, xt: Tensor, t: Time) -> Tensor:
     """KL(q(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾,x⁽⁰⁾) ‖ p(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾)) per datum in nats, ``[n]``; t ≥ 2 as int or LongTensor ``[n]``."""
-    return diffusion.posterior_kl_nats(x0, xt, *model.x0_moments(xt, t), t)
+    return diffusion.posterior_kl_nats(x0, xt, *model.x0_posterior(xt, t), t)
 
 
 @torch.inference_mode()

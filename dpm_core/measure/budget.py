@@ -81,13 +81,13 @@ class Budget:
     """
 
     irreducible: Tensor  # I(X⁽ᵗ⁻¹⁾;X⁽⁰⁾|X⁽ᵗ⁾)
-    gaussian: Tensor  # what the exact mean and variance lose
+    discretisation: Tensor  # what the exact mean and variance lose
     learning: Tensor  # what the model loses to them
-    gaussian_error: Tensor
+    discretisation_error: Tensor
     learning_error: Tensor
     entropy: float  # h of the data
     first_step: float  # H_q(X⁽¹⁾) − h
-    prior: float  # H(π) − H_q(X⁽ᵀ⁾)
+    prior_mismatch: float  # H(π) − H_q(X⁽ᵀ⁾)
     null: float  # L_null, the mean log likelihood of the data under π
 
     @classmethod
@@ -100,7 +100,7 @@ class Budget:
     @property
     def best_bits(self) -> float:
         """The K of the best diagonal-Gaussian chain at this T and schedule, in bits per datum."""
-        return (-self.entropy - self.first_step - self.prior - float(self.gaussian.sum())) / NATS_PER_BIT
+        return (-self.entropy - self.first_step - self.prior - float(self.discretisation.sum())) / NATS_PER_BIT
 
     @property
     def bound_bits(self) -> float:
@@ -113,7 +113,7 @@ class Budget:
         nats = {
             "first step": self.first_step,
             "prior": self.prior,
-            "finite steps": float(self.gaussian.sum()),
+            "discretisation": float(self.discretisation.sum()),
             "learning": float(self.learning.sum()),
         }
         return {name: value / NATS_PER_BIT for name, value in nats.items()}
@@ -121,7 +121,7 @@ class Budget:
     @property
     def errors_bits(self) -> dict[str, float]:
         """Standard errors of the two parts that are estimated: the x⁽ᵗ⁾ of every t are drawn independently."""
-        both = {"finite steps": self.gaussian_error, "learning": self.learning_error}
+        both = {"discretisation": self.discretisation_error, "learning": self.learning_error}
         return {name: float(error.square().sum().sqrt()) / NATS_PER_BIT for name, error in both.items()}
 
 
@@ -147,11 +147,11 @@ def budget(
         xt = diffusion.q_sample(x0.repeat(len(times), 1), t, generator)
         c0, _, posterior = diffusion.posterior_coefficients(t)
         g = (c0.square() / posterior)[:, None]
-        m, V = (moment.double() for moment in kernel.x0_moments(xt, t))
+        m, V = (moment.double() for moment in kernel.x0_posterior(xt, t))
         least = 0.5 * torch.log1p(g * V).sum(1)
         more = torch.zeros_like(least)
         if model is not None:
-            mu, s = (moment.double() for moment in model.x0_moments(xt, t))
+            mu, s = (moment.double() for moment in model.x0_posterior(xt, t))
             more = 0.5 * (torch.log1p(g * s) + (g * ((m - mu).square() + V) - g * s) / (1 + g * s)).sum(1) - least
         rows = slice(int(times[0]) - 2, int(times[-1]) - 1)
         best[rows], extra[rows] = least.view(-1, n), more.view(-1, n)

@@ -88,7 +88,7 @@ def _log_weights(model: ReverseKernel, diffusion: Chain, x: Tensor, generator: t
 
 
 @torch.inference_mode()
-def work_both_ways(
+def forward_and_backward_work(
     model: ReverseKernel,
     diffusion: Chain,
     x0: Tensor,
@@ -112,7 +112,7 @@ def work_both_ways(
     return forward, total + other_log_q(x).double()
 
 
-def crossing(forward: Tensor, backward: Tensor) -> tuple[float, float]:
+def bennett_free_energy(forward: Tensor, backward: Tensor) -> tuple[float, float]:
     """The free-energy difference at which the two histograms of work cross, and its standard error, nats.
 
     Bennett's acceptance ratio: the root in F of Σ_forward 1/(1 + e^(W−F)) = Σ_backward 1/(1 + e^(F−W)), equal numbers of both.
@@ -159,7 +159,7 @@ def probability_flow_log_prob(
     def slope(x: Tensor, i: int) -> tuple[Tensor, Tensor]:
         with torch.inference_mode(False), torch.enable_grad():
             x = x.detach().clone().requires_grad_(True)
-            belief, _ = model.x0_moments(x, times[i])
+            belief, _ = model.x0_posterior(x, times[i])
             cos, sin = float(angles[i].cos()), float(angles[i].sin())
             v = (cos * x - belief) / sin  # cos ε̂ − sin x̂⁽⁰⁾ with ε̂ = (x − cos x̂⁽⁰⁾)/sin
             return v.detach(), _divergence(v, x, probes, generator)

@@ -93,7 +93,7 @@ class ExactProduct:
         return np.linspace(self.axis[0] - step / 2, self.axis[-1] + step / 2, len(self.axis) // self.cells + 1)
 
     @cached_property
-    def shares(self) -> np.ndarray:
+    def bin_probabilities(self) -> np.ndarray:
         """The probability of every bin, ``[B]`` or ``[B·B]``, and at the end what lies beyond them all."""
         bins, dims = len(self.axis) // self.cells, self.density.ndim
         mass = self.density * (self.axis[1] - self.axis[0]) ** dims
@@ -113,12 +113,12 @@ class ExactProduct:
 
     def total_variation(self, x: np.ndarray) -> float:
         """½ Σ |share of the samples − probability| over all bins, for x ``[n, 2]``."""
-        return float(0.5 * np.abs(self.counts(x) / len(x) - self.shares).sum())
+        return float(0.5 * np.abs(self.counts(x) / len(x) - self.bin_probabilities).sum())
 
-    def floor(self, n: int, draws: int = 200, seed: int = 0) -> tuple[float, float]:
+    def monte_carlo_floor(self, n: int, draws: int = 200, seed: int = 0) -> tuple[float, float]:
         """Mean and standard deviation of that distance when the n samples are independent draws of the product itself."""
-        drawn = np.random.default_rng(seed).multinomial(n, self.shares / self.shares.sum(), draws) / n
-        distances = 0.5 * np.abs(drawn - self.shares).sum(1)
+        drawn = np.random.default_rng(seed).multinomial(n, self.bin_probabilities / self.bin_probabilities.sum(), draws) / n
+        distances = 0.5 * np.abs(drawn - self.bin_probabilities).sum(1)
         return float(distances.mean()), float(distances.std(ddof=1))
 
 

@@ -18,7 +18,7 @@ def tilted(kernel: EmpiricalReverse, factor: Factor) -> EmpiricalReverse:
     Patterns of bits are multiplied by any factor: each pattern's weight by r of it.
     """
     if isinstance(kernel, EmpiricalBits):
-        return kernel.weighed(factor.log_prob(kernel.data.double()))
+        return kernel.reweighted(factor.log_prob(kernel.data.double()))
     if isinstance(factor, Product):
         for part in sorted(factor.factors, key=lambda part: not isinstance(part, Inpaint)):
             kernel = tilted(kernel, part)

@@ -1,4 +1,4 @@
-"""The forward process q(x⁽ᵗ⁾|x⁽ᵗ⁻¹⁾): a Markov chain that destroys structure in data, known in closed form."""
+"""The forward process q(x⁽ᵗ⁾|x⁽ᵗ⁻¹⁾): a Markov chain from the data distribution to the prior π, in closed form."""
 
 from dpm_core.process.binomial import BinomialDiffusion
 from dpm_core.process.chain import Chain, Kernel, Step, draw, expand, from_noise, noise_like, randn_like, where

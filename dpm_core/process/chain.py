@@ -1,4 +1,4 @@
-"""What every diffusion has: a Markov chain q that forgets its data, known in closed form."""
+"""The interface of a forward process: a Markov chain q from the data to the prior π, with closed-form conditionals."""
 
 from __future__ import annotations
 
@@ -16,53 +16,54 @@ Kernel = Normal | Bernoulli
 
 
 class Step(NamedTuple):
-    """One instant of a trajectory: the time t and the state x ``[n, ...]``."""
+    """One state of a trajectory: the time t and x⁽ᵗ⁾ ``[n, ...]``."""
 
     t: int
     x: Tensor
 
 
 def expand(table_value: Tensor, x: Tensor) -> Tensor:
-    """Cast a per-t coefficient (scalar or ``[n]``) to x's type and shape it to multiply x ``[n, ...]``."""
+    """Return a per-t coefficient (scalar or ``[n]``) in x's dtype and device, shaped to broadcast against x ``[n, ...]``."""
     value = table_value.to(x)
     return value if value.ndim == 0 else value.reshape(-1, *[1] * (x.ndim - 1))
 
 
 def randn_like(x: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Standard normal noise of x's shape, type and device from the given generator."""
+    """Return standard normal noise with x's shape, dtype and device, drawn with ``generator``."""
     return torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
 
 
 def noise_like(p: Kernel, generator: torch.Generator | None = None) -> Tensor:
-    """The noise that :func:`from_noise` makes into a draw of p: standard normal for Normals, uniform on [0, 1) for Bernoullis."""
+    """Return the noise that :func:`from_noise` maps to a sample of p: standard normal for a Normal, uniform on [0, 1) for a Bernoulli."""
     make = torch.rand if isinstance(p, Bernoulli) else torch.randn
     return make(p.mean.shape, generator=generator, dtype=p.mean.dtype, device=p.mean.device)
 
 
 def from_noise(p: Kernel, noise: Tensor) -> Tensor:
-    """The draw of p that this noise makes: the same noise, the same draw."""
+    """Return the sample of p that ``noise`` determines (reparameterisation): equal noise gives an equal sample."""
     if isinstance(p, Bernoulli):
         return (noise < p.probs).to(p.probs.dtype)
     return p.mean + p.stddev * noise
 
 
 def draw(p: Kernel, generator: torch.Generator | None = None) -> Tensor:
-    """One draw of p from the given generator."""
+    """Return one sample of p, drawn with ``generator``."""
     return from_noise(p, noise_like(p, generator))
 
 
 def where(condition: Tensor, p: Kernel, q: Kernel) -> Kernel:
-    """p where the condition holds and q elsewhere; both of one kind."""
+    """Return the distribution that is p where ``condition`` is True and q elsewhere; p and q belong to the same family."""
     if isinstance(p, Bernoulli):
         return Bernoulli(torch.where(condition, p.mean, q.mean), validate_args=False)
     return Normal(torch.where(condition, p.mean, q.mean), torch.where(condition, p.stddev, q.stddev), validate_args=False)
 
 
 class Chain(ABC):
-    """A diffusion: ``x`` is ``[n, ...]``, ``t`` an int or a LongTensor ``[n]`` in 1..T, kernels are independent over x's elements.
+    """A forward process. ``x`` is ``[n, ...]``, ``t`` an int or a LongTensor ``[n]`` in 1..T; kernels factorise over x's elements.
 
-    A belief in x⁽⁰⁾ is its mean and variance, element by element, given x⁽ᵗ⁾. Both diffusions have a posterior
-    q(x⁽ˢ⁾|x⁽ᵗ⁾,x⁽⁰⁾) whose mean is linear in x⁽⁰⁾, so a belief determines the best reverse step of its form, over any distance.
+    The posterior moments of x⁽⁰⁾ are the mean and the variance of each of its elements given x⁽ᵗ⁾. In both processes the mean of
+    q(x⁽ˢ⁾|x⁽ᵗ⁾,x⁽⁰⁾) is linear in x⁽⁰⁾, so these moments determine, for any s < t, the best reverse step of the process's family
+    (diagonal Gaussian or independent bits).
     """
 
     def __init__(self, schedule: Schedule):
@@ -79,7 +80,7 @@ class Chain(ABC):
 
     @abstractmethod
     def q_jump(self, x: Tensor, s: int, t: int) -> Kernel:
-        """q(x⁽ᵗ⁾|x⁽ˢ⁾) for s ≤ t: all the steps between at once."""
+        """q(x⁽ᵗ⁾|x⁽ˢ⁾) for s ≤ t: the composition of the steps s+1, …, t."""
 
     @abstractmethod
     def q_marginal(self, x0: Tensor, t: Time) -> Kernel:
@@ -87,27 +88,30 @@ class Chain(ABC):
 
     @abstractmethod
     def q_posterior(self, x0: Tensor, xt: Tensor, t: Time, s: Time | None = None) -> Kernel:
-        """q(x⁽ˢ⁾|x⁽ᵗ⁾,x⁽⁰⁾) for s < t; s = t−1 unless given."""
+        """q(x⁽ˢ⁾|x⁽ᵗ⁾,x⁽⁰⁾) for s < t; by default s = t−1."""
 
     @abstractmethod
     def prior(self, shape: tuple[int, ...]) -> Kernel:
-        """π(x⁽ᵀ⁾) of the given shape."""
+        """The prior π(x⁽ᵀ⁾) for x of the given shape."""
 
     @abstractmethod
     def reverse_step(self, xt: Tensor, x0_mean: Tensor, x0_variance: Tensor, t: Time, s: Time | None = None) -> Kernel:
-        """The reverse step p(x⁽ˢ⁾|x⁽ᵗ⁾) that follows from a belief in x⁽⁰⁾; s = t−1 unless given."""
+        """The reverse step p(x⁽ˢ⁾|x⁽ᵗ⁾) determined by the posterior moments of x⁽⁰⁾; by default s = t−1."""
 
     @abstractmethod
     def posterior_kl_nats(self, x0: Tensor, xt: Tensor, x0_mean: Tensor, x0_variance: Tensor, t: Time) -> Tensor:
-        """KL(q(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾,x⁽⁰⁾) ‖ p(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾)) per datum in nats, ``[n]``, p that of a belief; t ≥ 2."""
+        """KL(q(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾,x⁽⁰⁾) ‖ p(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾)) per datum in nats, ``[n]``, for t ≥ 2.
+
+        p is the ``reverse_step`` of the posterior moments ``x0_mean`` and ``x0_variance``.
+        """
 
     @abstractmethod
-    def belief(self, xt: Tensor, t: Time, F: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """A network's outputs, shaped as xt, read as mean and variance of x⁽⁰⁾."""
+    def x0_posterior_from_network(self, xt: Tensor, t: Time, F: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the posterior mean and variance of x⁽⁰⁾ given x⁽ᵗ⁾ that a network's outputs F and v, shaped as xt, parameterise."""
 
     @abstractmethod
     def network_input(self, xt: Tensor) -> Tensor:
-        """x⁽ᵗ⁾ as networks like it: of mean 0 and variance 1, more or less."""
+        """Return x⁽ᵗ⁾ rescaled for a network: mean about 0, variance about 1."""
 
     @abstractmethod
     def marginal_entropy_nats(self, x0: Tensor, t: Time) -> Tensor:
@@ -115,21 +119,24 @@ class Chain(ABC):
 
     @abstractmethod
     def prior_cost_nats(self, x0: Tensor) -> Tensor:
-        """What π costs a bound, in nats per datum, float64 ``[n]``: H_p(X⁽ᵀ⁾), where the data agree with π in the moments it knows."""
+        """The prior term H_p(X⁽ᵀ⁾) of the bound K (Eq. 14) in nats per datum, float64 ``[n]``.
+
+        It is the entropy of π for data whose moments agree with π (mean 0 and variance 1, or mean activity ρ).
+        """
 
     def q_sample(self, x0: Tensor, t: Time, generator: torch.Generator | None = None) -> Tensor:
-        """One draw of x⁽ᵗ⁾ given x⁽⁰⁾, shaped as x0."""
+        """Return one sample of q(x⁽ᵗ⁾|x⁽⁰⁾), shaped as x0."""
         return draw(self.q_marginal(x0, t), generator)
 
     def start(self, shape: tuple[int, ...], generator: torch.Generator | None = None) -> Tensor:
-        """x⁽ᵀ⁾ drawn from π, on the generator's device."""
+        """Return a sample x⁽ᵀ⁾ of the prior π, on the generator's device."""
         device = generator.device if generator is not None else None
         if isinstance(p := self.prior(shape), Bernoulli):
             return (torch.rand(shape, generator=generator, device=device) < p.probs.to(device)).float()
         return torch.randn(shape, generator=generator, device=device)
 
     def forward_steps(self, x0: Tensor, generator: torch.Generator | None = None) -> Iterator[Step]:
-        """The Markov chain itself, t = 0, 1, …, T, one state in memory at a time."""
+        """Yield the states of one run of the chain, t = 0, 1, …, T, with one state in memory at a time."""
         x = x0
         yield Step(0, x)
         for t in range(1, self.T + 1):
@@ -137,5 +144,5 @@ class Chain(ABC):
             yield Step(t, x)
 
     def forward_trajectory(self, x0: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Every state of one run of the chain, ``[T+1, *x0.shape]``."""
+        """Return all states of one run of the chain, ``[T+1, *x0.shape]``."""
         return torch.stack([x for _, x in self.forward_steps(x0, generator)])

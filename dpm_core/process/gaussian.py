@@ -1,4 +1,4 @@
-"""The Gaussian diffusion q in closed form (Table App. 1 of the paper, left column)."""
+"""The Gaussian forward process in closed form (Table App. 1 of the paper, left column)."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from dpm_core.schedules import Time
 
 
 class GaussianDiffusion(Chain):
-    """All that is known of the Gaussian q in closed form (Table App. 1 of the paper).
+    """The Gaussian forward process: q(x⁽ᵗ⁾|x⁽ᵗ⁻¹⁾) = N(√(1−β_t) x⁽ᵗ⁻¹⁾, β_t) and π = N(0, I) (Table App. 1 of the paper).
 
-    ``x`` is ``[n, ...]``; ``t`` is an int or a LongTensor ``[n]`` in 1..T. Distributions are
-    independent Normals over x's elements. The coefficients never divide by α_t or ᾱ_t, so a schedule
-    that ends at ᾱ_T = 0 exactly is no special case.
+    ``x`` is ``[n, ...]``; ``t`` is an int or a LongTensor ``[n]`` in 1..T. Distributions are independent Normals over x's
+    elements. No coefficient divides by α_t or ᾱ_t, so a schedule that ends at ᾱ_T = 0 needs no special case.
     """
 
     def q_step(self, x_prev: Tensor, t: Time) -> Normal:
@@ -27,7 +26,7 @@ class GaussianDiffusion(Chain):
         return _normal(mean, expand(self.schedule.beta(t), x_prev))
 
     def q_jump(self, x: Tensor, s: int, t: int) -> Normal:
-        """q(x⁽ᵗ⁾|x⁽ˢ⁾) = N(√(ᾱ_t/ᾱ_s) x⁽ˢ⁾, 1−ᾱ_t/ᾱ_s) for s ≤ t: all the steps between at once."""
+        """q(x⁽ᵗ⁾|x⁽ˢ⁾) = N(√(ᾱ_t/ᾱ_s) x⁽ˢ⁾, 1−ᾱ_t/ᾱ_s) for s ≤ t."""
         log_alpha = self.schedule.log_alpha_bars[t] - self.schedule.log_alpha_bars[s]
         return _normal(expand((0.5 * log_alpha).exp(), x) * x, expand(-torch.expm1(log_alpha), x))
 
@@ -37,15 +36,15 @@ class GaussianDiffusion(Chain):
         return _normal(mean, expand(self.schedule.noise(t), x0))
 
     def q_posterior(self, x0: Tensor, xt: Tensor, t: Time, s: Time | None = None) -> Normal:
-        """q(x⁽ˢ⁾|x⁽ᵗ⁾,x⁽⁰⁾) for s < t; s = t−1 unless given."""
+        """q(x⁽ˢ⁾|x⁽ᵗ⁾,x⁽⁰⁾) = N(c₀ x⁽⁰⁾ + c_t x⁽ᵗ⁾, β̃) for s < t; by default s = t−1."""
         c0, ct, variance = self.posterior_coefficients(t, s)
         return _normal(expand(c0, xt) * x0 + expand(ct, xt) * xt, expand(variance, xt))
 
     def posterior_coefficients(self, t: Time, s: Time | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """(c₀, c_t, β̃) with q(x⁽ˢ⁾|x⁽ᵗ⁾,x⁽⁰⁾) = N(c₀ x⁽⁰⁾ + c_t x⁽ᵗ⁾, β̃), float64, shaped as t.
+        """Return (c₀, c_t, β̃) with q(x⁽ˢ⁾|x⁽ᵗ⁾,x⁽⁰⁾) = N(c₀ x⁽⁰⁾ + c_t x⁽ᵗ⁾, β̃), float64, shaped as t.
 
         c₀ = √ᾱ_s β/(1−ᾱ_t), c_t = √α (1−ᾱ_s)/(1−ᾱ_t), β̃ = β (1−ᾱ_s)/(1−ᾱ_t), where
-        α = ᾱ_t/ᾱ_s and β = 1−α belong to the jump from s to t.
+        α = ᾱ_t/ᾱ_s and β = 1−α are those of the transition from s to t.
         """
         if s is None:
             c0, ct, variance = self._step_coefficients[:, t]
@@ -59,26 +58,26 @@ class GaussianDiffusion(Chain):
 
     @cached_property
     def _step_coefficients(self) -> Tensor:
-        """Coefficients of the single steps t = 1..T, ``[3, T+1]`` (column 0 unused): training looks them up."""
-        with torch.inference_mode(False):  # first asked for while sampling or not, training may follow
+        """Coefficients of the single steps t = 1..T, ``[3, T+1]`` (column 0 is unused), cached for training."""
+        with torch.inference_mode(False):  # training needs ordinary tensors even if sampling filled the cache
             t = torch.arange(1, self.T + 1)
             return torch.nn.functional.pad(torch.stack(self.posterior_coefficients(t, t - 1)), (1, 0))
 
     def prior(self, shape: tuple[int, ...]) -> Normal:
-        """π(x⁽ᵀ⁾) = N(0, I) of the given shape."""
+        """π(x⁽ᵀ⁾) = N(0, I) for x of the given shape."""
         return _normal(torch.zeros(shape), torch.ones(shape))
 
     def reverse_step(self, xt: Tensor, x0_mean: Tensor, x0_variance: Tensor, t: Time, s: Time | None = None) -> Normal:
-        """N(c₀ E[x⁽⁰⁾|x⁽ᵗ⁾] + c_t x⁽ᵗ⁾, β̃ + c₀² Var(x⁽⁰⁾|x⁽ᵗ⁾)), the best diagonal Gaussian for this belief."""
+        """N(c₀ E[x⁽⁰⁾|x⁽ᵗ⁾] + c_t x⁽ᵗ⁾, β̃ + c₀² Var(x⁽⁰⁾|x⁽ᵗ⁾)): the diagonal Gaussian with the moments of x⁽ˢ⁾ given x⁽ᵗ⁾."""
         c0, ct, variance = (expand(c, xt) for c in self.posterior_coefficients(t, s))
         scale = (variance + c0.square() * x0_variance).sqrt()
         return Normal(c0 * x0_mean + ct * xt, scale, validate_args=False)
 
     def posterior_kl_nats(self, x0: Tensor, xt: Tensor, x0_mean: Tensor, x0_variance: Tensor, t: Time) -> Tensor:
-        """KL(q(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾,x⁽⁰⁾) ‖ the step of a belief) per datum in nats, ``[n]``; t ≥ 2.
+        """KL(q(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾,x⁽⁰⁾) ‖ p(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾)) per datum in nats, ``[n]``, p being the ``reverse_step``; t ≥ 2.
 
-        The two means differ by c₀ (x⁽⁰⁾ − x̂⁽⁰⁾) and the variances' ratio is 1 + c₀² Var/β̃, so nothing
-        cancels where β is small.
+        The two means differ by c₀ (x⁽⁰⁾ − x̂⁽⁰⁾) and the ratio of the variances is 1 + c₀² Var/β̃. Written in these terms the
+        divergence loses no precision to cancellation where β is small.
         """
         c0, _, variance = self.posterior_coefficients(t)
         gain = expand(c0.square() / variance, x0)
@@ -86,31 +85,31 @@ class GaussianDiffusion(Chain):
         kl = 0.5 * (torch.log1p(excess) + (gain * (x0 - x0_mean).square() - excess) / (1 + excess))
         return kl.flatten(1).sum(1)
 
-    def belief(self, xt: Tensor, t: Time, F: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """E[x⁽⁰⁾|x⁽ᵗ⁾] = √ᾱ_t x⁽ᵗ⁾ + √(1−ᾱ_t) F and Var(x⁽⁰⁾|x⁽ᵗ⁾) = (1−ᾱ_t) sigmoid(v).
+    def x0_posterior_from_network(self, xt: Tensor, t: Time, F: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Return E[x⁽⁰⁾|x⁽ᵗ⁾] = √ᾱ_t x⁽ᵗ⁾ + √(1−ᾱ_t) F and Var(x⁽⁰⁾|x⁽ᵗ⁾) = (1−ᾱ_t) sigmoid(v).
 
-        F has targets of unit variance at every t, both are finite at ᾱ_T = 0, and f_Σ interpolates between the bounds β̃_t and
-        β_t of the posterior variance.
+        The regression target of F has unit variance at every t, both moments are finite at ᾱ_T = 0, and f_Σ interpolates between
+        the bounds β̃_t and β_t on the posterior variance.
         """
         noise = expand(self.schedule.noise(t), xt)
         mean = expand(self.schedule.alpha_bar(t).sqrt(), xt) * xt + noise.sqrt() * F
         return mean, noise * torch.sigmoid(v)
 
     def network_input(self, xt: Tensor) -> Tensor:
-        """x⁽ᵗ⁾ itself: data of variance 1 keep it."""
+        """Return x⁽ᵗ⁾ unchanged: its variance is 1 at every t for data of variance 1."""
         return xt
 
     def marginal_entropy_nats(self, x0: Tensor, t: Time) -> Tensor:
-        """Differential entropy of q(x⁽ᵗ⁾|x⁽⁰⁾) in nats, the same for every datum, float64 ``[n]``."""
+        """Differential entropy of q(x⁽ᵗ⁾|x⁽⁰⁾) in nats, equal for every datum, float64 ``[n]``."""
         return torch.full((len(x0),), gaussian_entropy_nats(self.schedule.noise(t), x0[0].numel()), dtype=torch.float64)
 
     def prior_cost_nats(self, x0: Tensor) -> Tensor:
-        """H_p(X⁽ᵀ⁾), the differential entropy of N(0, I), in nats per datum, float64 ``[n]``: exact for data of unit variance."""
+        """H_p(X⁽ᵀ⁾), the differential entropy of N(0, I), in nats per datum, float64 ``[n]``; exact for data of unit variance."""
         return torch.full((len(x0),), gaussian_entropy_nats(torch.ones(()), x0[0].numel()), dtype=torch.float64)
 
 
 def gaussian_entropy_nats(variance: Tensor, dimensions: int) -> float:
-    """Differential entropy of N(·, variance · I) in nats; −∞ at variance 0."""
+    """Return the differential entropy of N(·, variance · I) in nats; −∞ at variance 0."""
     return float(0.5 * dimensions * (math.log(2 * math.pi * math.e) + torch.log(variance)))
 
 

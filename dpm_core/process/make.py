@@ -1,4 +1,4 @@
-"""The forward process that a run's description asks for."""
+"""Build the forward process that a run's config describes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from dpm_core.schedules import make_schedule
 
 
 def make_diffusion(run: RunConfig) -> Chain:
-    """The forward process of a run. Raises ScheduleError."""
+    """Return the forward process of a run. Raises ScheduleError for an invalid schedule."""
     schedule = make_schedule(run.schedule.name, run.schedule.T, **dict(run.schedule.params))
     return BinomialDiffusion(schedule, run.diffusion.rate) if run.diffusion.kind == "binomial" else GaussianDiffusion(schedule)

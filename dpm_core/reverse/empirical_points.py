@@ -1,4 +1,4 @@
-"""The exact reverse kernel of data points blurred by Gaussian noise."""
+"""The exact reverse kernel of a finite set of data points blurred by Gaussian noise."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import torch
 from torch import Tensor
 
 from dpm_core.process import GaussianDiffusion
-from dpm_core.reverse.kernel import FromMoments
+from dpm_core.reverse.kernel import X0PosteriorKernel
 from dpm_core.schedules import Time
 
-BLOCK_ELEMENTS = 1 << 20  # weights held at once: 4 MB in float32, which fits the processor's cache
+BLOCK_ELEMENTS = 1 << 20  # weights per block: 4 MB in float32, which fits the processor's cache
 
 
-class EmpiricalReverse(FromMoments):
-    """The exact reverse kernel of data points blurred by a known noise.
+class EmpiricalReverse(X0PosteriorKernel):
+    """The exact reverse kernel of data points blurred by Gaussian noise of known standard deviation.
 
-    q(x⁽⁰⁾) = Σ_j w_j N(x⁽⁰⁾; y_j, noise²) for points y ``[N, ...]`` and weights w ``[N]`` (equal unless
-    given), so E and Var of x⁽⁰⁾ given x⁽ᵗ⁾ are softmax averages over the points. The ``[n, N]`` weights
-    are streamed in blocks: memory does not grow with n·N.
+    q(x⁽⁰⁾) = Σ_j w_j N(x⁽⁰⁾; y_j, noise²) for points y ``[N, ...]`` and weights w ``[N]`` (equal by default), so the posterior
+    moments of x⁽⁰⁾ given x⁽ᵗ⁾ are softmax averages over the points. The ``[n, N]`` weights are computed in blocks: memory does not
+    grow with n·N. Raises ValueError for no data or negative noise, TypeError for another diffusion.
     """
 
     diffusion: GaussianDiffusion
@@ -27,31 +27,31 @@ class EmpiricalReverse(FromMoments):
     def __init__(self, data: Tensor, diffusion: GaussianDiffusion, noise: float = 0.0, weights: Tensor | None = None):
         self._require(diffusion)
         if len(data) == 0:
-            raise ValueError("The exact kernel needs at least one data point.")
+            raise ValueError("The exact reverse kernel needs at least one data point; the data are empty.")
         if not noise >= 0:
-            raise ValueError("The data's noise must not be negative.")
+            raise ValueError(f"The noise of the data must be at least 0, not {noise}.")
         self.data, self.diffusion, self.noise, self.weights = data, diffusion, float(noise), weights
         y = data.flatten(1).double()
         w = torch.full((len(y),), 1.0 / len(y), device=y.device) if weights is None else weights / weights.sum()
-        # one matrix product gives all logits: [x·a/v, −a²/2v, 1] · [y, |y|², log w]
+        # one matrix product computes all logits: [x·a/v, −a²/2v, 1] · [y, |y|², log w]
         self._keys = torch.cat([y, y.square().sum(1, keepdim=True), w.double().log()[:, None]], 1).T.contiguous()
         self._values = torch.cat([y, y.square()], 1)
         self._cast: dict[torch.dtype, tuple[Tensor, Tensor]] = {}
 
     @staticmethod
     def _require(diffusion: object) -> None:
-        """TypeError for a diffusion under which these formulas do not hold."""
+        """Raise TypeError for a diffusion other than the one these formulas are derived for."""
         if not isinstance(diffusion, GaussianDiffusion):
-            raise TypeError("EmpiricalReverse is for the GaussianDiffusion; use empirical_reverse, which suits either kind.")
+            raise TypeError(f"EmpiricalReverse requires a GaussianDiffusion, not {type(diffusion).__name__}; see empirical_reverse.")
 
-    def x0_moments(self, xt: Tensor, t: Time) -> tuple[Tensor, Tensor]:
-        """Exact mean and diagonal variance of x⁽⁰⁾ given x⁽ᵗ⁾, both shaped as xt."""
+    def x0_posterior(self, xt: Tensor, t: Time) -> tuple[Tensor, Tensor]:
+        """Return the exact posterior mean and diagonal variance of x⁽⁰⁾ given x⁽ᵗ⁾, both shaped as xt."""
         x = xt.flatten(1)
         a, noise, v = self._scales(x, t)
         dims = x.shape[1]
         y_mean, y_variance = torch.empty_like(x), torch.empty_like(x)
         for rows, logits in self._logits(x, a, v):
-            # in place, unless somebody wants the slope, in x or in the schedule
+            # in place, unless a gradient is required with respect to x or to the schedule
             weights = torch.softmax(logits, 1) if logits.requires_grad else torch.softmax(logits, 1, out=logits)
             moments = weights @ self._tables(x.dtype)[1]
             y_mean[rows] = moments[:, :dims]
@@ -60,12 +60,12 @@ class EmpiricalReverse(FromMoments):
         mean = self.noise**2 * a / v * x + shrink * y_mean
         return mean.view_as(xt), (self.noise**2 * shrink + shrink.square() * y_variance).view_as(xt)
 
-    def under(self, diffusion: GaussianDiffusion) -> EmpiricalReverse:
-        """The exact reverse kernel of the same data under another diffusion."""
+    def with_diffusion(self, diffusion: GaussianDiffusion) -> EmpiricalReverse:
+        """Return the exact reverse kernel of the same data under another diffusion."""
         return EmpiricalReverse(self.data, diffusion, self.noise, self.weights)
 
     def log_marginal(self, xt: Tensor, t: Time) -> Tensor:
-        """log q(x⁽ᵗ⁾) in nats, ``[n]``; t = 0 gives the data's own density when noise > 0."""
+        """log q(x⁽ᵗ⁾) in nats, ``[n]``; at t = 0 the density of the data, which requires noise > 0."""
         x = xt.flatten(1)
         a, _, v = self._scales(x, t)
         out = torch.empty_like(x[:, 0])
@@ -75,10 +75,10 @@ class EmpiricalReverse(FromMoments):
         return out - normaliser
 
     def marginal_on_grid(self, axis: Tensor, t: int) -> Tensor:
-        """q(x⁽ᵗ⁾) of data in the plane on the square grid axis × axis, ``[m, m]`` (rows: second coordinate).
+        """q(x⁽ᵗ⁾) of plane data on the square grid axis × axis, ``[m, m]`` (rows: second coordinate).
 
-        An isotropic Gaussian is the product of two one-dimensional ones, so the sum over points is one
-        matrix product: a thousand times fewer exponentials than ``log_marginal``. Far tails underflow to 0.
+        An isotropic Gaussian is the product of two one-dimensional ones, so the sum over points is one matrix product and needs
+        about a thousand times fewer exponentials than ``log_marginal``. Far tails underflow to 0.
         """
         a, _, v = self._scales(axis, t)
         y = self._tables(axis.dtype)[0][:2]
@@ -87,7 +87,7 @@ class EmpiricalReverse(FromMoments):
         return up @ (weights[:, None] * across.T) / (2 * math.pi * v)
 
     def log_kernel(self, x_prev: Tensor, xt: Tensor, t: int) -> Tensor:
-        """log q(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾) in nats by Bayes, ``[n]``; x_prev ``[n, ...]``, xt one point ``[1, ...]``."""
+        """log q(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾) in nats by Bayes' rule, ``[n]``; x_prev ``[n, ...]``, xt a single point ``[1, ...]``."""
         forward = self.diffusion.q_step(x_prev, t).log_prob(xt.expand_as(x_prev)).flatten(1).sum(1)
         return forward + self.log_marginal(x_prev, t - 1) - self.log_marginal(xt, t)
 
@@ -99,7 +99,7 @@ class EmpiricalReverse(FromMoments):
         return tuple(c.to(x).reshape(-1, 1) for c in (a, noise, v))  # type: ignore[return-value]
 
     def _logits(self, x: Tensor, a: Tensor, v: Tensor):
-        """Blocks of rows with log w_j − |x_i − a y_j|²/2v up to a constant per row, ``[rows, N]``."""
+        """Yield blocks of rows with log w_j − |x_i − a y_j|²/2v up to a constant per row, ``[rows, N]``."""
         queries = torch.cat([x * (a / v), (-0.5 * a.square() / v).expand(len(x), 1), torch.ones_like(x[:, :1])], 1)
         keys = self._tables(x.dtype)[0]
         size = max(1, BLOCK_ELEMENTS // keys.shape[1])
@@ -108,8 +108,8 @@ class EmpiricalReverse(FromMoments):
             yield rows, queries[rows] @ keys
 
     def _tables(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Keys and values in a type, cast once."""
+        """Keys and values in the given dtype, each cast once."""
         if dtype not in self._cast:
-            with torch.inference_mode(False):  # first asked for while sampling or not, gradients may follow
+            with torch.inference_mode(False):  # gradients need ordinary tensors even if sampling filled the cache
                 self._cast[dtype] = (self._keys.to(dtype), self._values.to(dtype))
         return self._cast[dtype]

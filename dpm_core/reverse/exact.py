@@ -1,4 +1,4 @@
-"""The exact reverse kernel that suits a diffusion."""
+"""Build the exact reverse kernel for data under either forward process."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from dpm_core.reverse.empirical_points import EmpiricalReverse
 
 
 def empirical_reverse(data: Tensor, diffusion: Chain, noise: float = 0.0, weights: Tensor | None = None) -> EmpiricalReverse:
-    """The exact reverse kernel of ``data`` ``[N, ...]`` under a diffusion of either kind.
+    """Return the exact reverse kernel of ``data`` ``[N, ...]`` under a Gaussian or binomial diffusion.
 
-    ``noise`` is the standard deviation of the Gaussian blur around each point (0 for bits), ``weights`` ``[N]`` are equal unless
-    given. Raises ValueError where the data do not fit the diffusion, TypeError for another diffusion.
+    ``noise`` is the standard deviation of the Gaussian blur of each point (0 for bits); ``weights`` ``[N]`` default to equal ones.
+    Raises ValueError where the data do not fit the diffusion, TypeError for any other diffusion.
     """
     if isinstance(diffusion, BinomialDiffusion):
         return EmpiricalBits(data, diffusion, noise, weights)

@@ -1,8 +1,8 @@
-"""What a reverse kernel p(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾) is to samplers and bounds.
+"""The interface of a reverse kernel p(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾), used by samplers and bounds.
 
-Every kernel gives the mean and the diagonal variance of x⁽⁰⁾ given x⁽ᵗ⁾. For any s < t these two determine the best reverse
-step that is independent over x's elements, because the mean of q(x⁽ˢ⁾|x⁽ᵗ⁾,x⁽⁰⁾) is linear in x⁽⁰⁾: the Gaussian
-N(c₀ E[x⁽⁰⁾|x⁽ᵗ⁾] + c_t x⁽ᵗ⁾, β̃ + c₀² Var(x⁽⁰⁾|x⁽ᵗ⁾)) for real data, and for bits the posterior at E[x⁽⁰⁾|x⁽ᵗ⁾].
+Every kernel computes the posterior mean and diagonal variance of x⁽⁰⁾ given x⁽ᵗ⁾ (``x0_posterior``). For any s < t these two
+determine the best reverse step that factorises over x's elements, because the mean of q(x⁽ˢ⁾|x⁽ᵗ⁾,x⁽⁰⁾) is linear in x⁽⁰⁾: the
+Gaussian N(c₀ E[x⁽⁰⁾|x⁽ᵗ⁾] + c_t x⁽ᵗ⁾, β̃ + c₀² Var(x⁽⁰⁾|x⁽ᵗ⁾)) for real data, and q(x⁽ˢ⁾|x⁽ᵗ⁾, E[x⁽⁰⁾|x⁽ᵗ⁾]) for bits.
 """
 
 from __future__ import annotations
@@ -16,30 +16,31 @@ from dpm_core.schedules import Time
 
 
 class ReverseKernel(Protocol):
-    """What samplers and bounds need of a model."""
+    """The methods that samplers and bounds require of a model."""
 
     @property
     def diffusion(self) -> Chain:
-        """The forward process that it undoes."""
+        """The forward process that the kernel reverses."""
         ...
 
-    def x0_moments(self, xt: Tensor, t: Time) -> tuple[Tensor, Tensor]:
-        """Mean and diagonal variance of x⁽⁰⁾ given x⁽ᵗ⁾, both shaped as xt ``[n, ...]``."""
+    def x0_posterior(self, xt: Tensor, t: Time) -> tuple[Tensor, Tensor]:
+        """Return the posterior mean and diagonal variance of x⁽⁰⁾ given x⁽ᵗ⁾, both shaped as xt ``[n, ...]``."""
         ...
 
     def reverse(self, xt: Tensor, t: Time, s: Time | None = None) -> Kernel:
-        """p(x⁽ˢ⁾|x⁽ᵗ⁾), s = t−1 unless given."""
+        """Return p(x⁽ˢ⁾|x⁽ᵗ⁾); by default s = t−1."""
         ...
 
 
-class FromMoments:
-    """Shared by all kernels: reverse steps of any length from the moments of x⁽⁰⁾ given x⁽ᵗ⁾."""
+class X0PosteriorKernel:
+    """Base class of all kernels: computes reverse steps of any length from the posterior moments of x⁽⁰⁾."""
 
     diffusion: Chain
 
-    def x0_moments(self, xt: Tensor, t: Time) -> tuple[Tensor, Tensor]:
-        raise NotImplementedError  # each kernel's own knowledge
+    def x0_posterior(self, xt: Tensor, t: Time) -> tuple[Tensor, Tensor]:
+        """Return the posterior mean and diagonal variance of x⁽⁰⁾ given x⁽ᵗ⁾, both shaped as xt ``[n, ...]``."""
+        raise NotImplementedError
 
     def reverse(self, xt: Tensor, t: Time, s: Time | None = None) -> Kernel:
-        """p(x⁽ˢ⁾|x⁽ᵗ⁾), independent over the elements of xt; s = t−1 unless given."""
-        return self.diffusion.reverse_step(xt, *self.x0_moments(xt, t), t, s)
+        """Return p(x⁽ˢ⁾|x⁽ᵗ⁾), which factorises over the elements of xt; by default s = t−1."""
+        return self.diffusion.reverse_step(xt, *self.x0_posterior(xt, t), t, s)

@@ -58,7 +58,7 @@ def require_gaussian(diffusion: Chain) -> None:
 
 def x0_mean(model: ReverseKernel, x: Tensor, t: int, factor: Factor | None) -> Tensor:
     """E[x⁽⁰⁾|x⁽ᵗ⁾] of the model times the factor: the Gaussian belief in x⁽⁰⁾ is multiplied as the last reverse step is."""
-    mean, variance = model.x0_moments(x, t)
+    mean, variance = model.x0_posterior(x, t)
     return mean if factor is None else condition(Normal(mean, variance.sqrt(), validate_args=False), factor, 0).mean
 
 

@@ -61,7 +61,7 @@ def best_bound_nats(kernel: EmpiricalReverse, x0: Tensor, noise: Tensor) -> Tens
     schedule = diffusion.schedule
     signal, spread = schedule.alpha_bar(t).sqrt()[:, None], schedule.noise(t).sqrt()[:, None]
     xt = (signal * x0.repeat(diffusion.T - 1, 1) + spread * noise.reshape(-1, d)).float()
-    _, variance = kernel.x0_moments(xt, t)
+    _, variance = kernel.x0_posterior(xt, t)
     c0, _, posterior = diffusion.posterior_coefficients(t)
     terms = 0.5 * torch.log1p((c0.square() / posterior)[:, None] * variance.double()).sum(1)
     ends = 0.5 * d * (schedule.noise(diffusion.T).log() - schedule.noise(1).log())  # H_q(X⁽ᵀ⁾|X⁽⁰⁾) − H_q(X⁽¹⁾|X⁽⁰⁾)
@@ -82,7 +82,7 @@ def learn(
     best = Learned(0, start, -math.inf)
     for step in range(steps + 1):
         schedule = learned.schedule()
-        value = best_bound_nats(data.under(GaussianDiffusion(schedule)), x0.double(), noise)
+        value = best_bound_nats(data.with_diffusion(GaussianDiffusion(schedule)), x0.double(), noise)
         found = Learned(step, Schedule(schedule.betas.detach()), float(value.detach()) / NATS_PER_BIT)
         if found.bound_bits > best.bound_bits:
             best = found

@@ -32,7 +32,7 @@ def simple_loss(model: ReverseModel, x0: Tensor, t: Tensor, noise: Tensor) -> Te
     """
     diffusion = model.diffusion
     xt = from_noise(diffusion.q_marginal(x0, t), noise)
-    x0_mean, x0_variance = model.x0_moments(xt, t)
+    x0_mean, x0_variance = model.x0_posterior(xt, t)
     if isinstance(diffusion, BinomialDiffusion):
         return functional.binary_cross_entropy(x0_mean, x0, reduction="none").flatten(1).mean(1)
     signal = expand(diffusion.schedule.alpha_bar(t).sqrt(), xt)

@@ -66,7 +66,7 @@ class Snapshot:
         return cls(**json.loads(metadata["numbers"]), times=times, packed=packed, weights=weights or None)
 
 
-class Watcher:
+class Evaluator:
     """Takes snapshots: samples from one fixed noise, K with common random numbers, so that only the weights differ.
 
     ``n`` samples by ``sample_steps`` steps (at most T). K is that of ``held_out`` ``[N, ...]``: of every time for
@@ -96,7 +96,7 @@ class Watcher:
         """A snapshot of ``model`` as it is; the caller sees to it that it does not change meanwhile."""
         bound = self.bound(model)
         x_T = self.x_T.to(next(model.parameters()).device)
-        run = from_one_noise(model, self.diffusion, x_T, self.steps, self.seed)
+        run = sample_from_fixed_noise(model, self.diffusion, x_T, self.steps, self.seed)
         times, x = record(run, len(timesteps(self.diffusion.T, self.steps)), FRAMES)
         weights = {k: v.detach().to("cpu", torch.float16, copy=True).contiguous() for k, v in model.network.state_dict().items()}
         bits = isinstance(self.diffusion, BinomialDiffusion)
@@ -105,7 +105,7 @@ class Watcher:
         return Snapshot(step, seconds, *numbers, times, packed, weights, estimate)
 
 
-def from_one_noise(model: ReverseKernel, diffusion: Chain, x_T: Tensor, steps: int, seed: int) -> Iterator[Step]:
+def sample_from_fixed_noise(model: ReverseKernel, diffusion: Chain, x_T: Tensor, steps: int, seed: int) -> Iterator[Step]:
     """Samples that differ only where the models do: by DDIM, or of bits, which have no way back without noise, by the same noise."""
     if isinstance(diffusion, GaussianDiffusion):
         return ddim(model, diffusion, x_T, steps=steps)
@@ -113,7 +113,7 @@ def from_one_noise(model: ReverseKernel, diffusion: Chain, x_T: Tensor, steps: i
     return ancestral(model, diffusion, x_T, steps=steps, generator=noise)
 
 
-def thinned(snapshots: Sequence[Snapshot]) -> list[Snapshot]:
+def thin_snapshots(snapshots: Sequence[Snapshot]) -> list[Snapshot]:
     """At most 40, the first and the last among them. The gaps between them grow with √step: what is new shows early in training.
 
     When there are more, the one goes whose neighbours are closest to each other in √step; every second one of all
@@ -134,7 +134,7 @@ def thinned(snapshots: Sequence[Snapshot]) -> list[Snapshot]:
     return kept
 
 
-def on_a_plateau(bounds: Sequence[tuple[float, float]], estimates: dict[int, BoundEstimate] | None = None) -> bool:
+def has_plateaued(bounds: Sequence[tuple[float, float]], estimates: dict[int, BoundEstimate] | None = None) -> bool:
     """Whether K (each with its standard error) of the last 8 snapshots, or last quarter, exceeds the best before by less than its error.
 
     ``estimates``, by number of snapshot: all are of the same data, times and noise, so that the error of a difference is

@@ -62,7 +62,7 @@ def test_held_bits_are_completed(visit):
     for place in (4, 5):
         cells.nth(place).click()
         page.wait_for_timeout(300)
-    page.get_by_text("No pattern of the data is like this").wait_for(timeout=30_000)
+    page.get_by_text("No pattern in the data agrees with the known bits").wait_for(timeout=30_000)
     assert [cells.nth(i).get_attribute("data-bit") for i in (4, 5)] == ["1", "1"]
     cells.nth(5).click()
     cells.nth(5).click()

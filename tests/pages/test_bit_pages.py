@@ -100,7 +100,7 @@ def test_train_on_bits_step_by_step_to_a_checkpoint(own_folders):
     assert job.config.run.diffusion.rate == 0.5 and job.config.run.network.name == "bit_mlp"
     job.resume()
     until = time.monotonic() + 60
-    while not job.over and time.monotonic() < until:
+    while not job.done and time.monotonic() < until:
         time.sleep(0.05)
     check(app.run())
     assert job.status == "finished" and "best chain, bit by bit" in texts(app)
@@ -203,7 +203,7 @@ def test_completing_a_sequence():
     assert float(x[:, :2].sum()) == 0
     app.session_state["held"] = "11" + 18 * "."
     check(app.run())
-    assert [error.value for error in app.error] == ["No pattern of the data is like this; fewer bits must be known."]
+    assert [error.value for error in app.error] == ["No pattern in the data agrees with the known bits; fix fewer bits."]
     assert app.session_state["held"].startswith("11")
 
 

@@ -217,7 +217,7 @@ def test_the_guesses_belong_to_their_states(sampler, models):
     path = imaging.path(ref, how, lambda share: None)
     assert path.times[0] == 60 and path.times[-1] == 0 and len(path.times) == 21
     for i, t in enumerate(path.times[:-1].tolist()):
-        mean, _ = loaded.model.x0_moments(torch.from_numpy(path.x[i]), t)
+        mean, _ = loaded.model.x0_posterior(torch.from_numpy(path.x[i]), t)
         assert np.allclose(path.x0[i], mean.numpy(), atol=1e-4), t
     x_T = torch.randn(9, 1, 8, 8, generator=torch.Generator().manual_seed(5))
     *_, (_, x) = SAMPLERS[sampler](loaded.model, loaded.diffusion, x_T, steps=20, generator=torch.Generator().manual_seed(6))

@@ -119,7 +119,7 @@ def test_the_rules_in_numbers():
     """A perfect kernel, 4,000 samples: the exact rₜ within 0.01 of the floor, clamping far from it, RePaint between, by its calls."""
     question, draw = Question(ROLL, LOG_SNR, FactorConfig("known", (0, 0.5))), Draw()
     truth, runs = multiply_compute.product(question), multiply_compute.runs(question, draw)
-    floor, _ = truth.floor(draw.n)
+    floor, _ = truth.monte_carlo_floor(draw.n)
     distance = {rule: run.total_variation[-1] for rule, run in runs.items()}
     assert distance["exact"] < floor + 0.01 and min(distance["clean"], distance["noised"]) > 0.15
     assert distance["exact"] < distance["repaint"] < 0.5 * distance["clean"]

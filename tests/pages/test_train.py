@@ -193,7 +193,7 @@ def test_out_of_memory_offers_a_batch(monkeypatch):
     job = running(app)
     monkeypatch.setattr(type(job), "status", property(lambda self: "failed"))
     monkeypatch.setattr(type(job), "message", property(lambda self: "A batch of 16 does not fit; a batch of 5 fits."))
-    monkeypatch.setattr(type(job), "fitting_batch", property(lambda self: 5))
+    monkeypatch.setattr(type(job), "suggested_batch", property(lambda self: 5))
     check(app.run())
     assert "does not fit" in app.error[0].value
     click(app, "fits")

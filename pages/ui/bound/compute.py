@@ -15,7 +15,7 @@ from dpm_core.data.sources import of_checkpoint
 from dpm_core.measure.bit_budget import bit_budget
 from dpm_core.measure.bound import NATS_PER_BIT, BoundEstimate, entropy_bounds, estimate_bound
 from dpm_core.measure.budget import Budget, budget, reverse_entropies_nats
-from dpm_core.measure.estimators import Jarzynski, crossing, jarzynski, probability_flow_log_prob, work_both_ways
+from dpm_core.measure.estimators import Jarzynski, bennett_free_energy, jarzynski, probability_flow_log_prob, forward_and_backward_work
 from dpm_core.measure.model_density import Density, exact_log_prob, first_marginal, on_grid
 from dpm_core.reverse import EmpiricalReverse, ReverseModel
 from pages.ui import cache
@@ -169,7 +169,7 @@ def works(ref: cache.ModelRef, source: PlaneSource, n: int, seed: int) -> tuple[
     """Works both ways in nats, and where their histograms cross with its standard error."""
     loaded, dataset = cache.model(ref), cache.dataset(source)
     x0 = dataset.sample(n, torch.Generator().manual_seed(seed))
-    both = work_both_ways(
+    both = forward_and_backward_work(
         loaded.model, loaded.diffusion, x0, dataset.log_prob(x0), dataset.log_prob, torch.Generator().manual_seed(seed + 1)
     )
-    return both[0].numpy(), both[1].numpy(), crossing(*both)
+    return both[0].numpy(), both[1].numpy(), bennett_free_energy(*both)

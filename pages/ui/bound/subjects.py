@@ -48,7 +48,7 @@ def as_it_is_now(subject: Subject) -> Subject:
     job = session_runs.find(subject.job) if subject.job else None
     if job is None:
         return subject
-    job.touch()
+    job.keep_alive()
     latest = job.latest()  # images are measured by the run itself, at its snapshots
     return replace(subject, step=latest.step if subject.images and latest else job.step)
 
@@ -90,7 +90,7 @@ def table(subject: Subject, seed: int) -> tuple[dict[str, np.ndarray], dict[str,
             kl = {"kl": image_estimate(subject, seed).kl_per_time_nats()}
         else:
             found = split(as_it_is_now(subject), seed)
-            kl = {name: getattr(found, name) for name in ("irreducible", "gaussian", "learning", "gaussian_error", "learning_error")}
+            kl = {name: getattr(found, name) for name in ("irreducible", "discretisation", "learning", "discretisation_error", "learning_error")}
     except ValueError:
         return {}, {}
     columns = {f"{name}_bits": (nats / NATS_PER_BIT).numpy() for name, nats in kl.items()}

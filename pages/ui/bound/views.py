@@ -25,7 +25,7 @@ from pages.ui.kinds.points.recordings import SamplerConfig
 WORDS = {
     "first step": "First step, never learned",
     "prior": "Prior does not match",
-    "finite steps": "Finite steps, Gaussian form",
+    "discretisation": "Finite steps, Gaussian form",
     "learning": "Learning",
 }
 CLOCK, PARTICLES, ROWS = "bits", 1500, 40
@@ -35,7 +35,7 @@ EVERYTHING, GAINABLE = "All that a step holds", "Only what can be gained"
 def cards(found: Budget, subject: Subject) -> None:
     """K between its limits."""
     errors, data = found.errors_bits, -found.entropy / NATS_PER_BIT
-    error = float(np.hypot(errors["finite steps"], errors["learning"]))
+    error = float(np.hypot(errors["discretisation"], errors["learning"]))
     number_cards.show(
         [
             (
@@ -60,7 +60,7 @@ def _form(subject: Subject) -> str:
 
 
 def _words(subject: Subject) -> dict[str, str]:
-    return WORDS | ({"finite steps": "Finite steps, bits apart"} if subject.bits else {})
+    return WORDS | ({"discretisation": "Finite steps, bits apart"} if subject.bits else {})
 
 
 def budget_rows(found: Budget, learned: bool, words: dict[str, str] = WORDS) -> list[dict]:
@@ -73,11 +73,11 @@ def budget_rows(found: Budget, learned: bool, words: dict[str, str] = WORDS) -> 
     rows.append({"label": "What it knows", "start": null, "end": known, "role": role, "words": _signed(known - null)})
     rows.append(_level("K", known, role))
     at = known
-    for name in ("learning", "finite steps", "prior", "first step"):
+    for name in ("learning", "discretisation", "prior", "first step"):
         if name == "learning" and not learned:
             continue
         spread = f" ± {errors[name]:.2g}" if name in errors else ""
-        role = {"learning": "model", "finite steps": "exact"}.get(name, "noise")
+        role = {"learning": "model", "discretisation": "exact"}.get(name, "noise")
         rows.append({"label": words[name], "start": at, "end": at + parts[name], "role": role, "words": f"{_signed(parts[name])}{spread}"})
         at += parts[name]
     return [*rows, _level("−h: the data", data, "data")]
@@ -103,7 +103,7 @@ def budget_charts(subject: Subject, found: Budget, seed: int) -> None:
     )
     parts = {
         "no kernel can remove": (found.irreducible, "noise"),
-        "finite steps, bits apart" if subject.bits else "finite steps, Gaussian form": (found.gaussian, "exact"),
+        "finite steps, bits apart" if subject.bits else "finite steps, Gaussian form": (found.discretisation, "exact"),
         "learning": (found.learning, "model"),
     }
     if shown == GAINABLE:
@@ -141,7 +141,7 @@ def _at_step(subject: Subject, found: Budget, t: int | None) -> None:
             + " loses, plus what the network loses to that."
         )
         return
-    values = {"irreducible": found.irreducible, "finite steps": found.gaussian, "learning": found.learning}
+    values = {"irreducible": found.irreducible, "discretisation": found.discretisation, "learning": found.learning}
     words = ", ".join(f"{name} {number(float(nats[t - 2]) / NATS_PER_BIT, 4)}" for name, nats in values.items())
     model = f"&model={subjects.file_name(subject)}" if subject.ref else ""
     st.markdown(f"Step t = {t}, in bits: {words}. See it on [Forward](/forward?t={t}) or [Reverse](/reverse?t={t}{model}).")

@@ -9,7 +9,7 @@ import streamlit as st
 
 from dpm_core import checkpoints
 from dpm_core.config import RunConfig, from_dict
-from dpm_core.inpainting.model_filling import check, misfit
+from dpm_core.inpainting.model_filling import check, incompatibility
 from pages.ui import cache
 from pages.ui.components.painter import masks
 from pages.ui.controls import widgets
@@ -35,7 +35,7 @@ def models(picture: Picture) -> tuple[dict[str, str], str]:
         run, shape = described(cache.ModelRef.of(path))
         if run is None or len(shape) != 3:
             continue
-        if misfit(run, shape, picture.pixels):
+        if incompatibility(run, shape, picture.pixels):
             others.append(f"{shape[2]} × {shape[1]}")
         else:
             other_kind = (run.diffusion.kind == "binomial") != black_and_white

@@ -17,7 +17,7 @@ from skimage.restoration import inpaint_biharmonic
 from dpm_core.checkpoints import Checkpoint
 from dpm_core.inpainting.model_filling import Progress, fill_by_model, neighbourhood
 from dpm_core.inpainting.patch_filling import fill_by_patches
-from dpm_core.jobs.threads import give_way
+from dpm_core.jobs.threads import lower_priority
 from pages.ui.inpainting.picture_network import Learning
 
 BASELINE_PIXELS = 200_000  # of a hole, some seconds for the biharmonic equation
@@ -102,7 +102,7 @@ class Filling:
         return not self._thread.is_alive()
 
     def _work(self) -> None:
-        give_way()
+        lower_priority()
         torch.set_num_threads(os.cpu_count() or 1)
         try:
             model, learning = self.task.model, self.task.learning

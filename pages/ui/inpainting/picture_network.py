@@ -12,7 +12,7 @@ import torch
 
 from dpm_core import jobs
 from dpm_core.checkpoints import Checkpoint
-from dpm_core.inpainting.picture_network import in_memory, known_cuts, run_of
+from dpm_core.inpainting.picture_network import checkpoint_of_job, known_crops, crop_run_config
 
 WATCHED = 8  # cuts that it draws now and then
 POLL = 0.1  # seconds
@@ -21,17 +21,17 @@ POLL = 0.1  # seconds
 class Learning:
     """A picture without its hole, learned for so many seconds; ``before`` goes on from what was learned of it already.
 
-    Attributes may be read at any time. Raises HoleError where there is too little to learn from, JobError.
+    Attributes may be read at any time. Raises InpaintingError where there is too little to learn from, JobError.
     """
 
     def __init__(self, picture: np.ndarray, missing: np.ndarray, seconds: float, seed: int, before: Learning | None = None):
         self.picture, self.missing = picture.copy(), missing.copy()
-        self.dataset = known_cuts(picture, missing, seed) if before is None else before.dataset
+        self.dataset = known_crops(picture, missing, seed) if before is None else before.dataset
         self.seconds, self._earlier = seconds, 0.0 if before is None else before.spent
         name = f"picture-{uuid.uuid4().hex[:8]}"
         device = "cuda" if torch.cuda.is_available() else "cpu"
         stop = jobs.Stop(seconds=max(1.0, seconds - self._earlier))
-        config = jobs.JobConfig(name, run_of(self.dataset, seed), stop, device, watch=WATCHED)
+        config = jobs.JobConfig(name, crop_run_config(self.dataset, seed), stop, device, watch=WATCHED)
         held_out = self.dataset.sample_held_out(256)
         self.job = jobs.start(config, self.dataset, held_out, _folder(), before.checkpoint() if before else None)
 
@@ -42,7 +42,7 @@ class Learning:
 
     def checkpoint(self) -> Checkpoint:
         """The network as it is by now."""
-        return in_memory(self.job, self.dataset)
+        return checkpoint_of_job(self.job, self.dataset)
 
     def knows(self, picture: np.ndarray, missing: np.ndarray) -> bool:
         """Whether it may fill this hole: it is of the same picture, and has seen nothing of what is missing."""
@@ -63,7 +63,7 @@ class Learning:
             if stop.wait(POLL):
                 self.job.stop()
                 return False
-            self.job.touch()
+            self.job.keep_alive()
             if self.job.status == "paused":
                 self.job.resume()
         if self.job.status == "failed":

@@ -10,7 +10,7 @@ from dpm_core.data import images, uploads
 from dpm_core.data.toy2d import DataError
 from dpm_core.figures.palette import DATA, MODEL
 from dpm_core.figures.rasters import png
-from dpm_core.inpainting.model_filling import misfit
+from dpm_core.inpainting.model_filling import incompatibility
 from pages.ui import cache, session
 from pages.ui.controls import widgets
 from pages.ui.inpainting import controls
@@ -69,7 +69,7 @@ def _own(run, shape: tuple[int, ...]) -> tuple[np.ndarray, float] | None:
             return None
         if shape[0] == 1 and pixels.ndim == 3:
             pixels = np.round(pixels @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
-        if why := misfit(run, shape, pixels):
+        if why := incompatibility(run, shape, pixels):
             session.complain(f"This model does not fit {file.name}. {why}")
             return None
         guess = min(100.0, max(1.0, round(denoise_compute.guess_sigma(pixels), 1)))

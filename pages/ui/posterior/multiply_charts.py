@@ -71,7 +71,7 @@ def _profile(question: Question, truth: ExactProduct) -> np.ndarray:
 
 def bars(question: Question, truth: ExactProduct, draw: Draw, runs: dict[str, Run], dark: bool) -> Layered:
     """Total variation at t = 0 under every rule, with the floor marked."""
-    mean, spread = truth.floor(draw.n)
+    mean, spread = truth.monte_carlo_floor(draw.n)
     rows = [{"rule": question.rules[rule], "tv": run.total_variation[-1], "role": role(rule)} for rule, run in runs.items()]
     far = max(mean, *(row["tv"] for row in rows))
     scale = alt.Scale(domain=[0, 1.18 * far], nice=False)
@@ -96,7 +96,7 @@ def bars(question: Question, truth: ExactProduct, draw: Draw, runs: dict[str, Ru
 def coordinate_chart(truth: ExactProduct, run: Run, rule: str, dark: bool) -> Layered:
     """Where one coordinate is known: the samples' other one as an area, over the exact probability of every bin as a line."""
     counts = truth.counts(run.x) / len(run.x)
-    rows = [{"at": float(low), "samples": float(n), "exact": float(p)} for low, n, p in zip(truth.edges, counts, truth.shares)]
+    rows = [{"at": float(low), "samples": float(n), "exact": float(p)} for low, n, p in zip(truth.edges, counts, truth.bin_probabilities)]
     look = EXACT if rule == "exact" else MODEL
     title = f"x{'₁₂'[truth.coordinates[0]]}, the coordinate that is free"
     across = alt.X("at:Q", title=title, axis=alt.Axis(tickCount=6, grid=False), scale=alt.Scale(domain=[-PLANE, PLANE], nice=False))

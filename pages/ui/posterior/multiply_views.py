@@ -24,7 +24,7 @@ def payload(question: Question, draw: Draw) -> bytes:
     times = [int(t) for t in runs["exact"].path.times]
     outline = Lines("target", "p × r", "exact", [_outline(question, truth)])
     layers = (outline, cache.contours(question.source, question.schedule, tuple(times)))
-    mean, spread = truth.floor(draw.n)
+    mean, spread = truth.monte_carlo_floor(draw.n)
     panels, cards = [], []
     for rule, run in runs.items():
         title, few = question.rules[rule], run.path.x.shape[1]
@@ -64,7 +64,7 @@ def _outline(question: Question, truth: ExactProduct) -> list[np.ndarray]:
 
 def lesson(question: Question, truth: ExactProduct, draw: Draw, runs: dict[str, Run]) -> str:
     """What the numbers on the page say, in one or two sentences."""
-    mean, spread = truth.floor(draw.n)
+    mean, spread = truth.monte_carlo_floor(draw.n)
     ratio = {rule: run.total_variation[-1] / mean for rule, run in runs.items()}
     far = [rule for rule in runs if runs[rule].total_variation[-1] > mean + max(3 * spread, 0.01)]
     near = [question.rules[rule] for rule in runs if rule not in far]
@@ -150,5 +150,5 @@ x_T = torch.randn({draw.n}, 2, generator=torch.Generator().manual_seed({draw.see
 for name, steps in runs.items():
     *_, (t, x) = steps
     print(name, product.total_variation(x.numpy()))
-print("floor", product.floor({draw.n}))
+print("floor", product.monte_carlo_floor({draw.n}))
 """

@@ -70,8 +70,8 @@ def _sentence(setup: Setup, made: Setup, job: jobs.Job) -> None:
     step, status = f"{job.step:,}", job.status
     if status == "failed":
         st.error(job.message)
-        if job.fitting_batch:
-            fits = max(size for size in BATCHES if size <= job.fitting_batch)
+        if job.suggested_batch:
+            fits = max(size for size in BATCHES if size <= job.suggested_batch)
             st.button(f"Use batch {fits}", on_click=_use_batch, args=(made, fits), key="fits")
         return
     place = job.queue_position

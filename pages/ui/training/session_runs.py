@@ -54,7 +54,7 @@ def current(setup: Setup) -> tuple[jobs.Job | None, Setup]:
         if id:
             st.session_state["job"], st.session_state["train_error"] = None, GONE
         return None, setup
-    job.touch()
+    job.keep_alive()
     seen = st.session_state.get("job_seen")
     if seen is None or seen[0] != id:
         seen = st.session_state["job_seen"] = (id, setup)  # who comes by link need not have the controls that made the run

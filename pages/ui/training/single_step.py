@@ -42,7 +42,7 @@ def show(made: Setup, job: jobs.Job) -> None:
     )
 
 
-def _images(seen: jobs.SeenStep, made: Setup) -> str:
+def _images(seen: jobs.StepDetails, made: Setup) -> str:
     spec = cache.data(made.source).spec
     rows = {"Data x⁽⁰⁾, the target": seen.x0, "With noise, x⁽ᵗ⁾": seen.xt, "The network’s answer": seen.prediction}
     cells = _head(seen)
@@ -54,7 +54,7 @@ def _images(seen: jobs.SeenStep, made: Setup) -> str:
     return _TABLE % {"n": len(seen.t), "cells": "".join([*cells, *_foot(seen)])}
 
 
-def _points(seen: jobs.SeenStep, made: Setup) -> str:
+def _points(seen: jobs.StepDetails, made: Setup) -> str:
     dark = st.context.theme.type == "dark"
     ink, blue, red, quiet = (role.dark if dark else role.light for role in (INK, DATA, MODEL, NOISE))
     behind = "".join(_dot(point, 0.035, ink, 0.3) for point in held_out(made.source)[:_AROUND].numpy())
@@ -71,11 +71,11 @@ def _points(seen: jobs.SeenStep, made: Setup) -> str:
     return _TABLE % {"n": len(seen.t), "cells": "".join([*cells, *_foot(seen)])}
 
 
-def _head(seen: jobs.SeenStep) -> list[str]:
+def _head(seen: jobs.StepDetails) -> list[str]:
     return ["<span>Time t</span>", *(f"<i>{int(t)}</i>" for t in seen.t)]
 
 
-def _foot(seen: jobs.SeenStep) -> list[str]:
+def _foot(seen: jobs.StepDetails) -> list[str]:
     return ["<span>Its loss, nats</span>", *(f"<i>{float(loss):.2g}</i>" for loss in seen.losses)]
 
 

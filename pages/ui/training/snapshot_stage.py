@@ -16,7 +16,7 @@ from dpm_core.figures.rasters import PLANE, frame_numbers, grid
 from dpm_core.process import Chain, from_noise, noise_like
 from dpm_core.reverse import ReverseKernel
 from dpm_core.samplers import Recording, record
-from dpm_core.training.snapshots import FRAMES, from_one_noise
+from dpm_core.training.snapshots import FRAMES, sample_from_fixed_noise
 from pages.ui.components.player import Arrows, Images, Lines, Panel, Stage
 from pages.ui.kinds.points import stages
 
@@ -48,7 +48,7 @@ class Version(NamedTuple):
 def sample(kernel: ReverseKernel, shape: tuple[int, ...], n: int, steps: int, seed: int) -> Recording:
     """The samples that a job's snapshots show, from the same noise, the same frames."""
     steps = min(steps, kernel.diffusion.T)
-    run = from_one_noise(kernel, kernel.diffusion, kernel.diffusion.start((n, *shape), torch.Generator().manual_seed(seed)), steps, seed)
+    run = sample_from_fixed_noise(kernel, kernel.diffusion, kernel.diffusion.start((n, *shape), torch.Generator().manual_seed(seed)), steps, seed)
     return record(run, steps + 1, FRAMES)
 
 

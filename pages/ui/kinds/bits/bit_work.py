@@ -78,7 +78,7 @@ def recorded(run: Iterable[Step], total: int) -> Recording:
 
 def _told(kernel: EmpiricalBits | ReverseModel, x: Tensor, t: int) -> np.ndarray:
     """P(x⁽⁰⁾ = 1|x⁽ᵗ⁾) of every bit, float32."""
-    return kernel.x0_moments(x, t)[0].numpy()
+    return kernel.x0_posterior(x, t)[0].numpy()
 
 
 def _information(kernel: EmpiricalBits, x0: Tensor, times: list[int]) -> list[float]:

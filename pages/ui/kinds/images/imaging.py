@@ -102,10 +102,10 @@ class Watched(ReverseModel):
         self.precision, self.pool = model.precision, pool
         self.said: dict[int, tuple[Tensor, Tensor]] = {}
 
-    def x0_moments(self, xt: Tensor, t: Time) -> tuple[Tensor, Tensor]:
+    def x0_posterior(self, xt: Tensor, t: Time) -> tuple[Tensor, Tensor]:
         """Mean and diagonal variance of x⁽⁰⁾ given x⁽ᵗ⁾, both shaped as xt."""
         shares = xt.chunk(max(1, min(WORKERS, len(xt) // SMALLEST_SHARE)))
-        moments = super().x0_moments
+        moments = super().x0_posterior
         parts = list(self.pool.map(lambda share: _quietly(moments, share, t), shares)) if len(shares) > 1 else [moments(xt, t)]
         mean, variance = (torch.cat(part) for part in zip(*parts))
         self.said[int(t)] = mean, variance
@@ -159,7 +159,7 @@ def _run(model: Watched, how: SamplerConfig, shape: tuple[int, ...], wanted: set
             if t == 0:  # nothing is left to guess; the last step taken stays on show
                 out.append((0, x.numpy(), x.numpy(), out[-1][3]))
                 continue
-            x0, variance = model.said.get(t) or model.x0_moments(x, t)  # samplers may take the step t = 1 without it
+            x0, variance = model.said.get(t) or model.x0_posterior(x, t)  # samplers may take the step t = 1 without it
             out.append((t, x.numpy(), x0.numpy(), _spread(diffusion, variance, t, s)))
         model.said.pop(t, None)
     times, xs, guesses, spread = zip(*out)
