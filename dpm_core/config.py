@@ -1,7 +1,7 @@
-"""One description of a run: frozen, hashable, with a JSON round trip.
+"""The description of a run: frozen, hashable, with a JSON round trip.
 
-The same object is the key of every cache, the header of a checkpoint and the input of the command
-line. Numbers are checked here, once; sentences are written for the person who typed them.
+The same object is the key of every cache, the header of a checkpoint and the input of the command line. Values are checked
+here, once; the error messages are for the person who typed them.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import typing
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any
 
-Params = tuple[tuple[str, Any], ...]
+Params = tuple[tuple[str, Any], ...]  # (name, value) pairs
 
 
 class ConfigError(ValueError):
-    """A description that makes no sense, in one sentence."""
+    """An invalid description. The message is one sentence."""
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """A data set by name. In the plane ``noise`` (standard deviation, standardised units) is the set's default unless
-    given; images take ``params``, for example the side of a crop, as (name, value) pairs."""
+    """A data set by name. ``noise`` is for points: a standard deviation in standardised units, the set's own where None. ``params``
+    are for images and bits, for example the side of a crop, as (name, value) pairs."""
 
     name: str = "swiss_roll"
     noise: float | None = None
@@ -39,7 +39,7 @@ class ScheduleConfig:
 
 @dataclass(frozen=True)
 class DiffusionConfig:
-    """Which diffusion: "gaussian", or "binomial" of bits, whose noise has the mean activity ``rate`` (ρ)."""
+    """The forward process: "gaussian", or "binomial" for bits, whose noise is 1 with probability ``rate`` (ρ, its mean activity)."""
 
     kind: str = "gaussian"
     rate: float = 0.5
@@ -48,7 +48,7 @@ class DiffusionConfig:
         if self.kind not in ("gaussian", "binomial"):
             raise ConfigError(f"The diffusion must be 'gaussian' or 'binomial', not {self.kind!r}.")
         if not 0.001 <= self.rate <= 0.999:
-            raise ConfigError(f"The mean activity ρ must lie above 0 and below 1, from 0.001 to 0.999, not at {self.rate:g}.")
+            raise ConfigError(f"The mean activity ρ must lie between 0.001 and 0.999, not at {self.rate:g}.")
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class NetworkConfig:
 @dataclass(frozen=True)
 class TrainConfig:
     """How to train. ``loss``: "bound" (−K) or "simple" (ε-loss). The learning rate rises over the first ``warmup`` steps
-    and by ``decay`` "cosine" falls to 0 over ``steps``; "none" keeps it, for runs whose end is not known.
-    ``precision``: what the network computes in, "float32" or "bfloat16" (weights and losses stay float32).
+    and with ``decay`` "cosine" falls to 0 over ``steps``; "none" leaves it constant, for runs without a known end.
+    ``precision`` of the network's computations: "float32" or "bfloat16" (weights and losses stay float32).
     """
 
     loss: str = "bound"
@@ -85,11 +85,12 @@ class TrainConfig:
         if self.precision not in ("float32", "bfloat16"):
             raise ConfigError(f"The precision must be 'float32' or 'bfloat16', not {self.precision!r}.")
         if self.warmup < 0:
-            raise ConfigError("The warm-up must not be negative.")
+            raise ConfigError(f"The warm-up must be 0 steps or more, not {self.warmup}.")
         if self.steps < 1 or self.batch < 1:
-            raise ConfigError("Steps and batch must be at least 1.")
+            raise ConfigError(f"Steps and batch must be at least 1, not {self.steps} and {self.batch}.")
         if not self.learning_rate > 0 or not 0 <= self.ema < 1 or not self.clip > 0:
-            raise ConfigError("The learning rate and clip must be positive, and ema in [0, 1).")
+            given = f"{self.learning_rate:g}, {self.clip:g} and {self.ema:g}"
+            raise ConfigError(f"The learning rate and clip must be positive, and ema in [0, 1), not {given}.")
 
 
 @dataclass(frozen=True)
@@ -103,14 +104,14 @@ class RunConfig:
     diffusion: DiffusionConfig = field(default_factory=DiffusionConfig)
 
 
-# what suits images, where nothing else is asked for; RunConfig() is what suits points in the plane
+# the usual run for images; RunConfig() is the one for points in the plane
 IMAGE_RUN = RunConfig(
     DataConfig("digits"),
     ScheduleConfig("log_snr", 1000),
     NetworkConfig("unet", (("width", 16),)),
     TrainConfig(batch=64, learning_rate=4e-3, warmup=50),
 )
-# what suits bits: the first step, which is never learned, is nearly none, as all that it changes is lost
+# the usual run for bits: β_1 is tiny, because the step t = 1 is not learned and what it changes is lost
 BIT_RUN = RunConfig(
     DataConfig("heartbeat"),
     ScheduleConfig("paper", 2000, (("beta_1", 1e-5),)),
@@ -121,7 +122,7 @@ BIT_RUN = RunConfig(
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """A JSON-ready dict; parameter pairs become objects."""
+    """The config as a dict for JSON; pairs of parameters become objects."""
     out = asdict(config)
     for key in list(out):
         value = getattr(config, key)
@@ -135,11 +136,11 @@ def to_dict(config: Any) -> dict[str, Any]:
 def from_dict(cls: type, data: Any) -> Any:
     """Rebuild a config of type ``cls``. Raises ConfigError for unknown fields and wrong types."""
     if not isinstance(data, dict):
-        raise ConfigError(f"A {cls.__name__} must be an object, not {type(data).__name__}.")
+        raise ConfigError(f"A {cls.__name__} must be a JSON object, not {type(data).__name__}.")
     types = typing.get_type_hints(cls)
     unknown = set(data) - {f.name for f in fields(cls)}
     if unknown:
-        raise ConfigError(f"{cls.__name__} has no field {sorted(unknown)[0]!r}.")
+        raise ConfigError(f"{cls.__name__} has no field {sorted(unknown)[0]!r}; its fields are {', '.join(types)}.")
     values = {}
     for name, value in data.items():
         kind = types[name]
@@ -147,13 +148,13 @@ def from_dict(cls: type, data: Any) -> Any:
             value = from_dict(kind, value)
         elif kind == Params:
             if not isinstance(value, dict):
-                raise ConfigError(f"{cls.__name__}.{name} must be an object.")
+                raise ConfigError(f"{cls.__name__}.{name} must be a JSON object, not {type(value).__name__}.")
             pairs = [(str(k), frozen(v)) for k, v in value.items()]
             for key, item in pairs:
                 try:
                     hash(item)
                 except TypeError:
-                    raise ConfigError(f"{cls.__name__}.{name}.{key} cannot be an object.") from None
+                    raise ConfigError(f"{cls.__name__}.{name}.{key} cannot be an object; give a number, a word or a list.") from None
             value = tuple(sorted(pairs, key=lambda pair: pair[0]))
         else:
             value = _checked(cls.__name__, name, kind, value)
@@ -162,12 +163,12 @@ def from_dict(cls: type, data: Any) -> Any:
 
 
 def to_json(config: Any) -> str:
-    """Readable JSON of a config."""
+    """Indented JSON of a config."""
     return json.dumps(to_dict(config), indent=2)
 
 
 def frozen(value: Any) -> Any:
-    """Lists made tuples, all the way down, so that a config can be hashed."""
+    """``value`` with lists replaced by tuples at every depth, so that a config can be hashed."""
     return tuple(frozen(v) for v in value) if isinstance(value, (list, tuple)) else value
 
 
@@ -176,5 +177,6 @@ def _checked(owner: str, name: str, kind: Any, value: Any) -> Any:
     if float in allowed and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if (isinstance(value, bool) and bool not in allowed) or not isinstance(value, allowed):
-        raise ConfigError(f"{owner}.{name} cannot be {value!r}.")
+        wanted = " or ".join("null" if one is type(None) else one.__name__ for one in allowed)
+        raise ConfigError(f"{owner}.{name} cannot be {value!r}; give {wanted}.")
     return value

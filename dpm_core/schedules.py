@@ -1,6 +1,7 @@
-"""Noise schedules: β as functions of T, and everything that follows from β.
+"""Noise schedules: β_1..β_T as functions of T, and the quantities that follow from β.
 
-Time runs t = 1..T as in the paper, with ᾱ_0 = 1. All tables are float64; cast at use.
+Time runs t = 1..T as in the paper, with ᾱ_0 = 1. All tables are float64; cast at use. A new schedule is one more function here
+under ``@schedule``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,14 +20,46 @@ Time = int | Tensor
 
 
 class ScheduleError(ValueError):
-    """A schedule that cannot exist: unknown name, T < 2, β outside (0, 1] or a foreign parameter."""
+    """A schedule that cannot be made: unknown name or parameter, T < 2, or β outside (0, 1]."""
 
 
+@dataclass(frozen=True)
+class NamedSchedule:
+    """A schedule as a menu shows it. Called with (T, **params) it gives β_1..β_T, float64 ``[T]``."""
+
+    name: str
+    title: str
+    function: Callable[..., Tensor]
+
+    def __call__(self, T: int, **params: Any) -> Tensor:
+        """β_1..β_T, float64 ``[T]``."""
+        return self.function(T, **params)
+
+    @property
+    def __wrapped__(self) -> Callable[..., Tensor]:
+        """The function itself, whose parameters and defaults :func:`inspect.signature` then finds."""
+        return self.function
+
+
+SCHEDULES: dict[str, NamedSchedule] = {}  # in the order of menus
+
+
+def schedule(title: str) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
+    """Enter the decorated function (T, **params) → β_1..β_T in SCHEDULES under its own name."""
+
+    def register(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        SCHEDULES[function.__name__] = NamedSchedule(function.__name__, title, function)
+        return function
+
+    return register
+
+
+@schedule("Paper: 1/(T−t+1)")
 def paper(T: int, beta_1: float | None = None) -> Tensor:
-    """β_t = 1/(T−t+1): each step erases the constant fraction 1/T of the signal (section 2.4.1).
+    """β_t = 1/(T−t+1): each step erases a constant fraction 1/T of the signal (section 2.4.1).
 
-    β_T = 1, so ᾱ_T is exactly 0. ``beta_1`` replaces the first value: the paper keeps β₁ a small
-    constant because the last reverse step is fixed to the forward kernel (App. B.2).
+    β_T = 1, so ᾱ_T is exactly 0. ``beta_1`` replaces the first value: the paper fixes β₁ to a small
+    constant because the last reverse step is not learned but equals the forward kernel (App. B.2).
     """
     betas = 1.0 / torch.arange(T, 0, -1, dtype=torch.float64)
     if beta_1 is not None:
@@ -33,34 +67,7 @@ def paper(T: int, beta_1: float | None = None) -> Tensor:
     return betas
 
 
-def linear(T: int, beta_start: float = 1e-4, beta_end: float = 0.02) -> Tensor:
-    """Ho et al. 2020: β from 1e-4 to 0.02 at T = 1000, rescaled by 1000/T and kept at or below 0.999."""
-    return _rescale(torch.linspace(beta_start, beta_end, T, dtype=torch.float64), T)
-
-
-def quadratic(T: int, beta_start: float = 1e-4, beta_end: float = 0.02) -> Tensor:
-    """√β linear between √1e-4 and √0.02 at T = 1000, rescaled by 1000/T (the DDPM code's "quad")."""
-    return _rescale(torch.linspace(math.sqrt(beta_start), math.sqrt(beta_end), T, dtype=torch.float64) ** 2, T)
-
-
-def sigmoid(T: int, beta_start: float = 1e-4, beta_end: float = 0.02) -> Tensor:
-    """β rising along a logistic curve over ±6 between 1e-4 and 0.02 at T = 1000, rescaled by 1000/T."""
-    ramp = torch.sigmoid(torch.linspace(-6, 6, T, dtype=torch.float64))
-    return _rescale(beta_start + (beta_end - beta_start) * ramp, T)
-
-
-def cosine(T: int, s: float = 0.008, clip: float = 0.999) -> Tensor:
-    """ᾱ_t = cos²((t/T + s)/(1 + s) · π/2) up to its value at 0, β ≤ clip (Nichol & Dhariwal 2021)."""
-    u = torch.arange(T + 1, dtype=torch.float64) / T
-    alpha_bar = torch.cos((u + s) / (1 + s) * math.pi / 2) ** 2
-    return (1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=clip)
-
-
-def constant(T: int, beta: float | None = None) -> Tensor:
-    """One β for every step; when not given, the one that leaves ᾱ_T = e⁻⁸."""
-    return torch.full((T,), -math.expm1(-8.0 / T) if beta is None else beta, dtype=torch.float64)
-
-
+@schedule("Linear log-SNR")
 def log_snr(T: int, start: float = 8.0, end: float = -8.0) -> Tensor:
     """ᾱ_t = sigmoid(λ_t) with the log signal-to-noise ratio λ linear from ``start`` to ``end`` nats."""
     log_alpha_bar = torch.nn.functional.logsigmoid(torch.linspace(start, end, T, dtype=torch.float64))
@@ -68,15 +75,49 @@ def log_snr(T: int, start: float = 8.0, end: float = -8.0) -> Tensor:
     return -torch.expm1(steps)
 
 
+@schedule("Linear β")
+def linear(T: int, beta_start: float = 1e-4, beta_end: float = 0.02) -> Tensor:
+    """Ho et al. 2020: β from 1e-4 to 0.02 at T = 1000, rescaled by 1000/T and clipped at 0.999."""
+    return _rescale(torch.linspace(beta_start, beta_end, T, dtype=torch.float64), T)
+
+
+@schedule("Cosine")
+def cosine(T: int, s: float = 0.008, clip: float = 0.999) -> Tensor:
+    """ᾱ_t = f(t)/f(0) with f(t) = cos²((t/T + s)/(1 + s) · π/2), β ≤ clip (Nichol & Dhariwal 2021)."""
+    u = torch.arange(T + 1, dtype=torch.float64) / T
+    alpha_bar = torch.cos((u + s) / (1 + s) * math.pi / 2) ** 2
+    return (1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=clip)
+
+
+@schedule("Quadratic")
+def quadratic(T: int, beta_start: float = 1e-4, beta_end: float = 0.02) -> Tensor:
+    """√β linear between √1e-4 and √0.02 at T = 1000, rescaled by 1000/T (the DDPM code's "quad")."""
+    return _rescale(torch.linspace(math.sqrt(beta_start), math.sqrt(beta_end), T, dtype=torch.float64) ** 2, T)
+
+
+@schedule("Sigmoid")
+def sigmoid(T: int, beta_start: float = 1e-4, beta_end: float = 0.02) -> Tensor:
+    """β follows a logistic curve over ±6 between 1e-4 and 0.02 at T = 1000, rescaled by 1000/T."""
+    ramp = torch.sigmoid(torch.linspace(-6, 6, T, dtype=torch.float64))
+    return _rescale(beta_start + (beta_end - beta_start) * ramp, T)
+
+
+@schedule("Constant")
+def constant(T: int, beta: float | None = None) -> Tensor:
+    """The same β at every step; unless given, the one with ᾱ_T = e⁻⁸."""
+    return torch.full((T,), -math.expm1(-8.0 / T) if beta is None else beta, dtype=torch.float64)
+
+
+@schedule("Custom, drawn")
 def custom(T: int, points: Sequence[Sequence[float]] = ((0.0, 1e-3), (0.6, 0.05), (1.0, 0.5))) -> Tensor:
-    """β through control points (u, β), u = (t−1)/(T−1): straight lines in log β, constant beyond the ends."""
-    message = "A custom schedule needs at least two points (u, β) with u in [0, 1] and β in (0, 1]."
+    """β through control points (u, β), u = (t−1)/(T−1): linear interpolation of log β, constant beyond the ends."""
+    given = points
     try:
         points = sorted((float(u), float(beta)) for u, beta in points)
     except (TypeError, ValueError):
-        raise ScheduleError(message) from None
+        points = []
     if len(points) < 2 or any(not 0 <= u <= 1 for u, _ in points) or any(not 0 < b <= 1 for _, b in points):
-        raise ScheduleError(message)
+        raise ScheduleError(f"The points {given!r:.80} are no schedule; give at least two (u, β) with u in [0, 1] and β in (0, 1].")
     u_points, beta_points = torch.tensor(points, dtype=torch.float64).T.contiguous()
     u = torch.linspace(0, 1, T, dtype=torch.float64)
     right = torch.searchsorted(u_points, u).clamp(1, len(points) - 1)
@@ -84,31 +125,19 @@ def custom(T: int, points: Sequence[Sequence[float]] = ((0.0, 1e-3), (0.6, 0.05)
     weight = ((u - u0) / (u1 - u0).clamp(min=1e-12)).clamp(0, 1)
     log_beta = beta_points.log()
     betas = torch.lerp(log_beta[right - 1], log_beta[right], weight).exp().clamp(max=1.0)
-    betas[:-1].clamp_(max=0.999)  # only the last step may erase everything
+    betas[:-1].clamp_(max=0.999)  # only the last step may erase the whole signal
     return betas
 
 
 def _rescale(betas: Tensor, T: int) -> Tensor:
-    """Keep the total destruction of a T = 1000 schedule at another T."""
+    """The β of a T = 1000 schedule scaled so that about the same signal is left at another T."""
     return (betas * 1000 / T).clamp(max=0.999)
 
 
-SCHEDULES: dict[str, Callable[..., Tensor]] = {
-    "paper": paper,
-    "linear": linear,
-    "cosine": cosine,
-    "quadratic": quadratic,
-    "sigmoid": sigmoid,
-    "constant": constant,
-    "log_snr": log_snr,
-    "custom": custom,
-}
+def make_schedule(name: str, T: int, **params: Any) -> Schedule:
+    """The schedule ``name`` with T steps.
 
-
-def make_schedule(name: str, T: int, **params) -> Schedule:
-    """The schedule called ``name`` with T steps.
-
-    Raises ScheduleError, in one sentence, for an unknown name or parameter, T < 2 or β outside (0, 1].
+    Raises ScheduleError for an unknown name or parameter, T < 2 or β outside (0, 1].
     """
     if name not in SCHEDULES:
         raise ScheduleError(f"Unknown schedule {name!r}; choose one of {', '.join(SCHEDULES)}.")
@@ -136,13 +165,14 @@ class Schedule:
     def __post_init__(self) -> None:
         betas = torch.as_tensor(self.betas, dtype=torch.float64)
         if betas.ndim != 1 or len(betas) < 2:
-            raise ScheduleError("A schedule needs at least two values of β in a row.")
+            raise ScheduleError(f"The values of β have the shape {tuple(betas.shape)}; give one row of at least two values.")
         if not bool(((betas > 0) & (betas <= 1)).all()):
-            raise ScheduleError("Every β must lie in (0, 1].")
+            wrong = float(betas[~((betas > 0) & (betas <= 1))][0])
+            raise ScheduleError(f"Every β must lie in (0, 1]; one of them is {wrong:g}.")
         if bool((betas[:-1] == 1).any()):
-            raise ScheduleError("Only the last β may be 1: after it there is nothing left to erase.")
+            raise ScheduleError("Only the last β may be 1, because after β_t = 1 no signal is left; choose smaller values before.")
         object.__setattr__(self, "betas", betas)
-        _ = self._tables  # now, so that it is made outside anyone's inference mode
+        _ = self._tables  # computed now, outside any inference mode of a caller
 
     @property
     def T(self) -> int:
@@ -178,11 +208,11 @@ class Schedule:
         return 1 - self._tables["beta"][t]
 
     def alpha_bar(self, t: Time) -> Tensor:
-        """ᾱ_t = ∏_{s≤t} α_s, the signal's share of the variance of unit-variance data."""
+        """ᾱ_t = ∏_{s≤t} α_s, the share of the signal in the variance of x⁽ᵗ⁾, for data of unit variance."""
         return self._tables["alpha_bar"][t]
 
     def noise(self, t: Time) -> Tensor:
-        """1 − ᾱ_t, the noise's share of the variance, exact to rounding also where it is tiny."""
+        """1 − ᾱ_t, the share of the noise in the variance, accurate also where it is tiny."""
         return self._tables["noise"][t]
 
     def snr(self, t: Time) -> Tensor:

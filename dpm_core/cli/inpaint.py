@@ -11,10 +11,10 @@ import numpy as np
 from PIL import Image
 
 from dpm_core import checkpoints
-from dpm_core.cli.commands import use_threads
+from dpm_core.cli.common import use_threads
 from dpm_core.cli.terminal import progress
 from dpm_core.data import uploads
-from dpm_core.data.sources import PICTURES
+from dpm_core.data.uploads import PICTURES
 from dpm_core.inpainting.model_filling import Progress, fill_by_model
 from dpm_core.inpainting.patch_filling import fill_by_patches
 
@@ -22,9 +22,9 @@ PATCHES = "patches"
 
 
 def inpaint(args: argparse.Namespace, argv: list[str]) -> int:
-    """Fill what is white in a mask; of a folder of pictures each with the mask of its name."""
+    """Fill the white area of a mask in a picture; of a folder of pictures, each with the mask of the same name."""
     if args.n < 1:
-        raise ValueError("At least one completion must be drawn.")
+        raise ValueError(f"-n is {args.n}; at least one completion must be drawn.")
     use_threads(args, images=True)
     loaded = None if args.model == PATCHES else checkpoints.load(args.model)
     for image, mask, output in _tasks(args):
@@ -45,26 +45,26 @@ def _fill(args: argparse.Namespace, loaded: checkpoints.Checkpoint | None, pictu
 
 
 def _tasks(args: argparse.Namespace) -> list[tuple[Path, Path, Path]]:
-    """(picture, mask, output) of every picture to fill. Raises ValueError when a folder's masks or the output do not match."""
+    """(picture, mask, output) for every picture to fill. Raises ValueError when masks or output do not match the pictures."""
     if not args.image.is_dir():
         if args.mask.is_dir():
-            raise ValueError("Give one mask for one picture, or two folders.")
+            raise ValueError(f"{args.mask} is a folder of masks, but {args.image} is one picture; give one mask, or two folders.")
         if args.output.suffix.lower() not in PICTURES:
             raise ValueError(f"The output must end in {', '.join(PICTURES)}, not {args.output.suffix!r}.")
         return [(args.image, args.mask, args.output)]
     pictures = sorted(p for p in args.image.iterdir() if p.suffix.lower() in PICTURES)
     if not pictures:
-        raise ValueError(f"There are no pictures in {args.image}.")
+        raise ValueError(f"There are no pictures in {args.image}; it needs files that end in {', '.join(PICTURES)}.")
     if not args.mask.is_dir():
         return [(p, args.mask, args.output / f"{p.stem}.png") for p in pictures]
     masks = {p.stem: p for p in args.mask.iterdir() if p.suffix.lower() in PICTURES}
     if missing := [p.name for p in pictures if p.stem not in masks]:
-        raise ValueError(f"There is no mask for {missing[0]} in {args.mask}.")
+        raise ValueError(f"There is no mask for {missing[0]} in {args.mask}; add a file named {Path(missing[0]).stem}.png.")
     return [(p, masks[p.stem], args.output / f"{p.stem}.png") for p in pictures]
 
 
 def _read_mask(path: Path) -> np.ndarray:
-    """What is white, bool ``[H, W]``."""
+    """Whether each pixel of the mask is white, bool ``[H, W]``."""
     grey = uploads.read_image(_bytes(path)).astype(np.float32)
     return (grey.mean(2) if grey.ndim == 3 else grey) > 127
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import os
 import sys
 from pathlib import Path
@@ -11,13 +12,12 @@ from typing import NoReturn
 import torch
 from torch import distributed
 
-from dpm_core.cli.commands import evaluate, sample
+from dpm_core.cli.evaluate import evaluate
 from dpm_core.cli.inpaint import PATCHES, inpaint
+from dpm_core.cli.sample import sample
 from dpm_core.cli.terminal import Parser
 from dpm_core.cli.train import train
-from dpm_core.data import toy2d
-from dpm_core.data.bits import BIT_SETS
-from dpm_core.data.images import IMAGE_SETS
+from dpm_core.data.kinds import DATA_KINDS
 from dpm_core.inpainting.model_filling import RULES
 from dpm_core.networks import NETWORKS
 from dpm_core.samplers import SAMPLERS
@@ -37,7 +37,7 @@ EXAMPLES = """examples:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0, or 2 with one clear line for bad arguments."""
+    """Run one command. The exit code: 0, 2 for bad arguments, 1 for training or memory errors (each in one line), 130 when interrupted."""
     args = _parser().parse_args(argv)
     try:
         args.device = _device(args.device)
@@ -46,9 +46,9 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except (RuntimeError, MemoryError) as error:
-        if type(error) is RuntimeError and "allocate memory" not in str(error):  # in whose words the processor's allocator fails
+        if type(error) is RuntimeError and "allocate memory" not in str(error):  # the message of the CPU allocator
             raise
-        print("error: this does not fit the device's memory; a smaller -n or --batch, or --device cpu, helps.", file=sys.stderr)
+        print("error: not enough memory on the device; use a smaller -n or --batch, or --device cpu.", file=sys.stderr)
         return 1
     except (ValueError, OSError) as error:
         print(f"error: {str(error).splitlines()[0]}", file=sys.stderr)
@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _device(name: str) -> str:
-    """The device asked for, or the best there is; ValueError when the one asked for is not there."""
+    """The device ``name``, or the best available one for "auto". Raises ValueError when it is not available."""
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         return next(device for device in ("cuda", "mps", "cpu") if there[device])
@@ -71,7 +71,7 @@ def _device(name: str) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="python -m dpm_core",
-        description="Train, sample and evaluate diffusion probabilistic models, and fill holes with them.",
+        description="Train, sample and evaluate diffusion probabilistic models, and inpaint pictures with them.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -79,75 +79,98 @@ def _parser() -> argparse.ArgumentParser:
 
     def command(run, summary: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(
-            run.__name__, help=summary, description=run.__doc__, epilog=EXAMPLES, formatter_class=parser.formatter_class
+            run.__name__, help=summary, description=inspect.getdoc(run), epilog=EXAMPLES, formatter_class=parser.formatter_class
         )
         sub.set_defaults(run=run)
-        sub.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"], default="auto", help="default: auto")
-        sub.add_argument("--threads", type=int, help="processor threads (default: one for points, all for images)")
-        sub.add_argument("--seed", type=int, default=0)
+        sub.add_argument(
+            "--device",
+            choices=["auto", "cpu", "cuda", "mps"],
+            default="auto",
+            help="device to compute on (default auto: the best available)",
+        )
+        sub.add_argument("--threads", type=int, help="number of processor threads (default: one for points, all for images)")
+        sub.add_argument("--seed", type=int, default=0, help="seed of all random numbers (default 0)")
         return sub
 
-    p = command(train, "train a model and keep it as a checkpoint")
-    p.add_argument("--data", default="swiss_roll", help=f"{', '.join([*toy2d.SHAPES, *IMAGE_SETS, *BIT_SETS])}, a CSV file, a picture")
-    p.add_argument("--noise", type=float, help="standard deviation of the noise of points, in standardised units")
-    p.add_argument("--points", type=int, default=8000, help="training points drawn in the plane (default 8000)")
-    p.add_argument("--data-param", action="append", default=[], metavar="NAME=VALUE", help="of images or bits, for example size=32")
-    p.add_argument("--network", choices=list(NETWORKS), help="default: mlp for points, unet for pictures, bit_mlp for bits")
-    p.add_argument("--network-param", action="append", default=[], metavar="NAME=VALUE", help="for example width=64")
-    p.add_argument("--schedule", choices=list(SCHEDULES), help="default: log_snr, of bits paper")
-    p.add_argument("--schedule-param", action="append", default=[], metavar="NAME=VALUE", help="for example beta_1=0.001")
+    p = command(train, "train a model and save it as a checkpoint")
+    p.add_argument("--data", default="swiss_roll", help=_data_help())
+    p.add_argument("--noise", type=float, help="for points: standard deviation of their noise, in standardised units")
+    p.add_argument("--points", type=int, default=8000, help="for points: number of training points (default 8000)")
+    p.add_argument(
+        "--data-param", action="append", default=[], metavar="NAME=VALUE", help="parameter of images or bits, for example size=32"
+    )
+    p.add_argument(
+        "--network", choices=list(NETWORKS), help="network (default: mlp for points, unet for pictures, bit_mlp for sequences of bits)"
+    )
+    p.add_argument(
+        "--network-param", action="append", default=[], metavar="NAME=VALUE", help="parameter of the network, for example width=64"
+    )
+    p.add_argument("--schedule", choices=list(SCHEDULES), help="noise schedule (default: log_snr; for bits: paper)")
+    p.add_argument(
+        "--schedule-param", action="append", default=[], metavar="NAME=VALUE", help="parameter of the schedule, for example beta_1=0.001"
+    )
     p.add_argument("-T", type=int, help="number of diffusion steps (default 40 for points, 1000 for images, 2000 for bits)")
-    p.add_argument("--loss", choices=["bound", "simple"], help="bound: −K (default); simple: the ε-loss, of bits the cross entropy")
+    p.add_argument("--loss", choices=["bound", "simple"], help="bound: −K (default); simple: the ε-loss, for bits the cross entropy")
     p.add_argument("--steps", type=int, help="optimiser steps (default 4000)")
-    p.add_argument("--seconds", type=float, help="stop after so much training, if not before")
-    p.add_argument("--batch", type=int, help="data per step and process (default 512 points or sequences, 64 images)")
+    p.add_argument("--seconds", type=float, help="stop after this many seconds of training, if not before")
+    p.add_argument("--batch", type=int, help="batch size per process (default 512 points or sequences, 64 pictures)")
     p.add_argument("--lr", type=float, help="learning rate (default 0.01 for points, 0.004 for images and bits)")
-    p.add_argument("--warmup", type=int, help="steps over which the learning rate rises")
-    p.add_argument("--decay", choices=["cosine", "none"], help="how the learning rate falls (default cosine)")
-    p.add_argument("--ema", type=float, help="decay of the weights' moving average (default 0.999)")
+    p.add_argument("--warmup", type=int, help="number of first steps over which the learning rate rises")
+    p.add_argument("--decay", choices=["cosine", "none"], help="decay of the learning rate (default cosine)")
+    p.add_argument("--ema", type=float, help="decay of the moving average of the weights (default 0.999)")
     p.add_argument("--clip", type=float, help="largest gradient norm (default 1)")
-    p.add_argument("--precision", choices=["float32", "bfloat16"], help="of the network (default: bfloat16 on CUDA)")
-    p.add_argument("--compile", action="store_true", help="compile the network first (a minute; worth it on a GPU)")
+    p.add_argument(
+        "--precision",
+        choices=["float32", "bfloat16"],
+        help="precision of the network's computations (default: bfloat16 on CUDA, else float32)",
+    )
+    p.add_argument("--compile", action="store_true", help="compile the network first (takes a minute; useful on a GPU)")
     p.add_argument("--resume", metavar="NAME", help="start from the weights of a checkpoint")
     p.add_argument("--half", action="store_true", help="store the weights as float16")
-    p.add_argument("--rate", type=float, metavar="RHO", help="of bits: the mean activity of the noise (default that of the data)")
+    p.add_argument("--rate", type=float, metavar="RHO", help="for bits: mean activity ρ of the noise (default: that of the data)")
     p.add_argument("--name", required=True, help="name of the checkpoint")
-    p.add_argument("--out", type=Path, help="folder to write to (default: your own checkpoints)")
+    p.add_argument("--out", type=Path, help="folder to write to (default: the folder of your own checkpoints)")
 
     p = command(sample, "draw samples from a checkpoint")
-    p.add_argument("name")
-    p.add_argument("-n", type=int, default=64, help="number of samples")
-    p.add_argument("--sampler", choices=list(SAMPLERS), default="ancestral")
-    p.add_argument("--steps", type=int, help="number of steps, at most T (default T)")
-    p.add_argument("--eta", type=float, default=0.0, help="DDIM's noise: 0 deterministic, 1 ancestral")
-    p.add_argument("-o", "--output", type=Path, default=Path("samples.npz"))
+    p.add_argument("name", help="name or path of the checkpoint")
+    p.add_argument("-n", type=int, default=64, help="number of samples (default 64)")
+    p.add_argument("--sampler", choices=list(SAMPLERS), default="ancestral", help="default ancestral")
+    p.add_argument("--steps", type=int, help="number of sampling steps, at most T (default T)")
+    p.add_argument("--eta", type=float, default=0.0, help="noise η of the DDIM sampler: 0 deterministic (default), 1 as ancestral sampling")
+    p.add_argument("-o", "--output", type=Path, default=Path("samples.npz"), help="file to write: .npz, .csv or .png (default samples.npz)")
 
-    p = command(evaluate, "report the bound K of a checkpoint and its parts")
-    p.add_argument("name")
-    p.add_argument("-n", type=int, help="number of held-out data (default 4000 points, 2000 sequences of bits, 20000 draws of images)")
+    p = command(evaluate, "report the lower bound K of a checkpoint and its parts")
+    p.add_argument("name", help="name or path of the checkpoint")
+    p.add_argument("-n", type=int, help="number of held-out data (default 4000 points, 2000 sequences of bits, 20000 draws of pictures)")
     p.add_argument("--data", help="fail unless the checkpoint was trained on this data set")
-    p.add_argument("--json", action="store_true", help="all numbers, in bits, as JSON")
+    p.add_argument("--json", action="store_true", help="print all numbers, in bits, as JSON")
 
-    p = command(inpaint, "fill holes of pictures")
+    p = command(inpaint, "fill the missing parts of pictures")
     p.add_argument("image", type=Path, help="a picture, or a folder of pictures")
-    p.add_argument("mask", type=Path, help="white where the picture is missing; or a folder of masks with the pictures' names")
-    p.add_argument("-o", "--output", type=Path, required=True, help="picture to write (with -n 2: NAME-1, NAME-2), or folder")
-    p.add_argument("--model", default=PATCHES, help="patches (default): the picture's own; or the name of a checkpoint that fits")
+    p.add_argument("mask", type=Path, help="mask, white where the picture is missing; or a folder of masks with the names of the pictures")
+    p.add_argument("-o", "--output", type=Path, required=True, help="picture to write (with -n 2: NAME-1 and NAME-2), or a folder")
+    p.add_argument(
+        "--model", default=PATCHES, help="patches (default): patches of the picture itself; or the name of a checkpoint for such pictures"
+    )
     p.add_argument("-n", type=int, default=1, help="number of completions (default 1)")
-    p.add_argument("--steps", type=int, default=50, help="steps down the chain of a checkpoint (default 50)")
-    p.add_argument("--rule", choices=list(RULES), default="noised", help="what is known, of a checkpoint (default noised)")
+    p.add_argument("--steps", type=int, default=50, help="sampling steps with a checkpoint (default 50)")
+    p.add_argument("--rule", choices=list(RULES), default="noised", help="how the known pixels enter, with a checkpoint (default noised)")
     return parser
 
 
-def leave(code: int) -> NoReturn:
-    """End the process. One of several that trained together ends at once, without taking Python apart.
+def _data_help() -> str:
+    kinds = [f"{', '.join(name for name in kind.names() if name not in kind.own)} or {kind.file_help}" for kind in DATA_KINDS.values()]
+    return "data set (default swiss_roll): " + "; ".join(kinds)
 
-    Torch's communication threads live on (DistributedDataParallel keeps them), and one that still has a tensor to free
-    when Python is gone aborts the process, and with it all the others.
+
+def leave(code: int) -> NoReturn:
+    """End the process with an exit code. A process that torchrun started ends at once, without Python's usual clean-up.
+
+    The communication threads of torch stay alive (DistributedDataParallel holds them), and one that frees a tensor after Python's
+    clean-up aborts the process, and with it all the others.
     """
     if distributed.is_available() and distributed.is_torchelastic_launched():
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
-

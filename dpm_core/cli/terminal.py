@@ -1,4 +1,4 @@
-"""What the command line shows: a progress bar, and errors in one line."""
+"""Output of the command line: a progress bar, and errors in one line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T_co = TypeVar("T_co")
 
 
 def progress(items: Iterable[T_co], total: int | None, label: str) -> Iterator[T_co]:
-    """Pass items on; draw a bar on standard error once a second has gone by, or a count when the total is not known."""
+    """The ``items`` themselves; after one second a progress bar on standard error, or a count when the total is not known."""
     started = shown = time.monotonic()
     drawn = False
     for done, item in enumerate(items, 1):
@@ -31,7 +31,8 @@ def progress(items: Iterable[T_co], total: int | None, label: str) -> Iterator[T
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage that would bury it."""
+    """A parser that reports a wrong argument in one line, without the usage text."""
 
     def error(self, message: str) -> NoReturn:
+        """Exit with code 2 and one line on standard error."""
         self.exit(2, f"error: {message} ({self.prog} --help shows examples)\n")

@@ -1,68 +1,68 @@
-"""What ``python -m dpm_core train`` does, alone or as one of the processes that torchrun starts."""
+"""What ``python -m dpm_core train`` does, as a single process or as one of those that torchrun starts."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, distributed
+from torch import distributed
 
 from dpm_core import checkpoints
-from dpm_core.checkpoints import stored_data
-from dpm_core.cli.commands import held_out_bound, plus_minus, use_threads
+from dpm_core.cli.common import held_out_bound, plus_minus, use_threads
 from dpm_core.cli.terminal import progress
 from dpm_core.config import DiffusionConfig, NetworkConfig, Params, RunConfig, ScheduleConfig, frozen
 from dpm_core.data import sources
-from dpm_core.data.toy2d import PlaneDataset
+from dpm_core.data.kinds import DATA_KINDS
 from dpm_core.process import make_diffusion
 from dpm_core.reverse import ReverseModel, build_model
 from dpm_core.training import Trainer, TrainStep, compile_network, usual_precision
 
 
 def train(args: argparse.Namespace, argv: list[str]) -> int:
-    """Train on a data set and keep the averaged weights as a checkpoint.
+    """Train a model on a data set and save the averaged weights as a checkpoint.
 
-    Under torchrun every process trains on its own batches; the first one writes the checkpoint.
+    Under torchrun every process trains on its own batches, and the first one writes the checkpoint.
     """
     checkpoints.check_name(args.name)
     if args.out is None and args.name in checkpoints.list_checkpoints([checkpoints.SHIPPED]):
-        raise ValueError(f"{args.name!r} is the name of a shipped checkpoint; choose another, or a folder with --out.")
+        raise ValueError(f"{args.name!r} is the name of a shipped checkpoint; choose another name, or another folder with --out.")
     if args.points < 2:
-        raise ValueError("At least two training points are needed.")
+        raise ValueError(f"--points is {args.points}; at least two training points are needed.")
     if args.seconds is not None and not args.seconds > 0:
-        raise ValueError("The seconds must be positive.")
+        raise ValueError(f"--seconds is {args.seconds:g}; the number of seconds must be positive.")
     first = _join_others(args)
     dataset, data_config = sources.make(args.data, args.noise, _pairs(args.data_param), progress=_downloading if first else None)
-    shape = stored_data.shape(dataset)
-    use_threads(args, len(shape) > 1)
-    config = _run_config(args, sources.usual_run(dataset, data_config))
+    kind = DATA_KINDS[dataset.kind]
+    use_threads(args, len(dataset.shape) > 1)
+    config = _run_config(args, kind.usual_run(dataset, data_config))
     diffusion = make_diffusion(config)
-    model = build_model(config.network, diffusion, shape, seed=config.training.seed)
+    model = build_model(config.network, diffusion, dataset.shape, seed=config.training.seed)
     if args.resume:
         weights = checkpoints.load(args.resume).model.state_dict()
         if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in model.state_dict().items()}:
-            raise ValueError(f"{args.resume!r} has another network, T or image size; give the same --network, its parameters and T.")
+            raise ValueError(
+                f"The checkpoint {args.resume!r} has another network, T or data shape; use its --network, --network-param and -T."
+            )
         model.load_state_dict(weights)
     checkpoints.check_size(checkpoints.Checkpoint(args.name, model, config, dataset), args.half)
     model = model.to(args.device)
     if args.compile:
         compile_network(model)
-    trained = _train(Trainer(model, _training_data(dataset, args), config.training), args.seconds, first)
+    trained = _train(Trainer(model, kind.training_data(dataset, args.device, args.seed, args.points), config.training), args.seconds, first)
     world = _world()
     _leave_others()
     if not first:
         return 0
     average = trained.average
-    average.precision = torch.float32  # in which it will be loaded again
+    average.precision = torch.float32  # the precision in which it will be loaded
     bound = held_out_bound(average, dataset, config.training.seed, device=args.device)
     meta = {
         "steps": trained.steps,
@@ -73,15 +73,15 @@ def train(args: argparse.Namespace, argv: list[str]) -> int:
         "null_bits": round(bound.null_bits, 4),
         "command": ("python" if world == 1 else f"torchrun --nproc-per-node={world}") + " -m dpm_core " + shlex.join(_public(argv)),
     }
-    if (exact := sources.exact_reverse(dataset, diffusion)) is not None:
+    if (exact := kind.exact_reverse(dataset, diffusion)) is not None:
         best = held_out_bound(exact, dataset, config.training.seed)
         meta["best_bound_bits"] = round(best.bound_bits, 4)
-        form = "diagonal Gaussian" if isinstance(dataset, PlaneDataset) else "bit by bit"
-        summary = f"K = {plus_minus(bound)} bits (best {form} chain {best.bound_bits:.3f})"
+        summary = f"K = {plus_minus(bound)} bits (best {kind.exact_chain} chain {best.bound_bits:.3f})"
     else:
         meta["images_per_second"] = round(trained.steps * config.training.batch * world / trained.seconds, 1)
         meta["trained_on"] = str(args.device) + (f" × {world}" if world > 1 else "")
-        summary = f"K = {plus_minus(bound, math.prod(shape[1:]))} bits per pixel"
+        unit = kind.unit(dataset)
+        summary = f"K = {plus_minus(bound, unit.count)} bits per {unit.name}"
     path = checkpoints.save(checkpoints.Checkpoint(args.name, average.cpu(), config, dataset, meta), args.out, half=args.half)
     print(summary)
     print(path)
@@ -89,7 +89,7 @@ def train(args: argparse.Namespace, argv: list[str]) -> int:
 
 
 def _run_config(args: argparse.Namespace, usual: RunConfig) -> RunConfig:
-    """What was asked for, and the usual for such data where nothing was."""
+    """The run that the options ask for; options that are not given have the values of the ``usual`` run for such data."""
 
     def asked(name: str, otherwise: Any) -> Any:
         value = getattr(args, name)
@@ -102,7 +102,7 @@ def _run_config(args: argparse.Namespace, usual: RunConfig) -> RunConfig:
         params = schedule.params
     T = asked("T", schedule.T)
     if T > checkpoints.MAX_T:
-        raise ValueError(f"T may be at most {checkpoints.MAX_T}.")
+        raise ValueError(f"-T is {T}; at most {checkpoints.MAX_T} is possible.")
     net, net_params = asked("network", network.name), _pairs(args.network_param)
     if net == network.name and not net_params:
         net_params = network.params
@@ -124,14 +124,8 @@ def _run_config(args: argparse.Namespace, usual: RunConfig) -> RunConfig:
 
 def _diffusion(args: argparse.Namespace, usual: DiffusionConfig) -> DiffusionConfig:
     if args.rate is not None and usual.kind != "binomial":
-        raise ValueError("The mean activity ρ (--rate) is for data of bits.")
+        raise ValueError(f"--rate is {args.rate:g}, but the mean activity ρ of the noise is for data of bits only; leave it out.")
     return usual if args.rate is None else replace(usual, rate=args.rate)
-
-
-def _training_data(dataset: sources.Dataset, args: argparse.Namespace) -> Tensor | Callable[[int, torch.Generator], Tensor]:
-    if not isinstance(dataset, PlaneDataset):
-        return dataset.batches(args.device)
-    return dataset.sample(args.points, torch.Generator().manual_seed(args.seed)).to(args.device)
 
 
 class _Trained(NamedTuple):
@@ -141,7 +135,7 @@ class _Trained(NamedTuple):
 
 
 def _train(trainer: Trainer, seconds: float | None, shown: bool) -> _Trained:
-    """Train until the end."""
+    """Train until the last step, or for ``seconds``; with a progress bar if ``shown``."""
     started = time.monotonic()
     steps = _steps(trainer, seconds)
     for _ in progress(steps, None if seconds else trainer.config.steps, "training") if shown else steps:
@@ -158,7 +152,7 @@ def _steps(trainer: Trainer, seconds: float | None) -> Iterator[TrainStep]:
 
 
 def _agreed(go_on: bool, device: torch.device) -> bool:
-    """What the first process says: all must take the same number of steps, or some would wait for the others forever."""
+    """``go_on`` of the first process: all must take the same number of steps, or some would wait for the others forever."""
     if _world() == 1:
         return go_on
     word = torch.tensor(int(go_on), device=device)
@@ -171,7 +165,7 @@ def _world() -> int:
 
 
 def _join_others(args: argparse.Namespace) -> bool:
-    """Join the processes that torchrun started, if it did; whether this is the one that speaks and writes."""
+    """Join the group of processes if torchrun started this one; whether this is the process that prints and writes."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return True
     on_gpu = args.device == "cuda"
@@ -195,18 +189,18 @@ def _pairs(texts: Iterable[str]) -> Params:
     for text in texts:
         key, _, value = text.partition("=")
         if key in ("name", "T", "shape"):
-            raise ValueError(f"{key} is no parameter of its own here; see --help.")
+            raise ValueError(f"{key} cannot be given as a parameter; it has an option of its own, see --help.")
         try:
             pairs.append((key, frozen(json.loads(value))))
         except ValueError:
             if not value.isidentifier():
-                raise ValueError(f"Parameters are written NAME=NUMBER or NAME=WORD, not {text!r}.") from None
+                raise ValueError(f"{text!r} is not a parameter; write NAME=NUMBER or NAME=WORD.") from None
             pairs.append((key, value))
     return tuple(sorted(pairs, key=lambda pair: pair[0]))
 
 
 def _public(argv: list[str]) -> list[str]:
-    """The arguments without the output folder, which says where and not what."""
+    """The arguments without the output folder, which does not affect the model."""
     argv = [argument for argument in argv if not argument.startswith("--out=")]
     if "--out" in argv:
         i = argv.index("--out")

@@ -1,7 +1,7 @@
-"""Where data files live on this machine, and how they get there.
+"""The folder for data files, and downloading into it.
 
-A file that a person puts into the data folder is taken as it is (its reader checks the format); one
-that is downloaded must have the published checksum before it gets its name.
+A file that the user puts into the data folder is used as it is (its reader checks the format); a downloaded file must have the
+published checksum before it gets its final name.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from dpm_core.data.toy2d import DataError
+from dpm_core.data.errors import DataError
 
 try:
     import fcntl
@@ -26,10 +26,10 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 TIMEOUT = 10  # seconds without a byte
-ATTEMPTS = 3  # per address; each goes on where the one before broke off
+ATTEMPTS = 3  # per address; each continues where the one before was interrupted
 BLOCK = 1 << 16  # bytes read at a time
 
-Progress = Callable[[str, int, int | None], None]  # (file name, bytes so far, bytes in all where known)
+Progress = Callable[[str, int, int | None], None]  # (file name, bytes so far, bytes in all or None)
 
 _one_at_a_time = threading.Lock()  # two sessions must not write the same partial file
 
@@ -55,11 +55,11 @@ def find(folders: Iterable[str], candidates: Iterable[str]) -> Path | None:
 
 
 def download(urls: Sequence[str], target: Path, checksum: str, max_bytes: int, progress: Progress | None = None) -> Path:
-    """Bring a file to ``target`` from the first address that gives the right one; nothing happens if it is there.
+    """Download a file to ``target`` from the first address that gives the right one, unless it exists already; ``target``.
 
-    ``checksum`` is "md5:…" or "sha256:…". What has arrived stays in "<target>.part", from which the next
-    attempt, or the next run, goes on (HTTP Range); ``target`` itself appears whole and verified or not at
-    all. Raises DataError, which says what to put where, when no address helps or the folder cannot be written.
+    ``checksum`` is "md5:…" or "sha256:…". A partial download stays in "<target>.part", from which the next
+    attempt, or the next run, continues (HTTP Range); ``target`` itself appears complete and verified or not at
+    all. Raises DataError, which says what to put where, when no address works or the folder cannot be written.
     """
     with _one_at_a_time, _alone(target):
         if target.is_file():
@@ -70,7 +70,9 @@ def download(urls: Sequence[str], target: Path, checksum: str, max_bytes: int, p
             target.parent.mkdir(parents=True, exist_ok=True)
             part.open("ab").close()
         except OSError as error:
-            raise DataError(f"Cannot write to {target.parent} ({_reason(error)}); set DPM_DATA to a folder that can be written.") from None
+            raise DataError(
+                f"The folder {target.parent} cannot be written ({_reason(error)}); set DPM_DATA to a folder that can be."
+            ) from None
         reason = "no address is known"
         for url in urls:
             for _ in range(ATTEMPTS):
@@ -79,20 +81,20 @@ def download(urls: Sequence[str], target: Path, checksum: str, max_bytes: int, p
                     _receive(url, part, max_bytes, progress)
                 except _Refused as error:
                     reason = str(error)
-                    break  # asking again would change nothing
+                    break  # another attempt would give the same answer
                 except (OSError, http.client.HTTPException) as error:
                     reason = _reason(error)
                     if _size(part) > before:
                         continue
-                    break  # nobody answers: waiting as long again would not help
+                    break  # no answer at all: another timeout would not help
                 if _digest(part, checksum) == checksum:
                     os.replace(part, target)
                     return target
-                part.unlink()  # neither to be used nor to be continued
-                reason = "what arrived does not have the published checksum"
+                part.unlink()  # neither usable nor a beginning to continue from
+                reason = "the file received does not have the published checksum"
                 if not before:
-                    break  # all of it came from here; if not, what was there before may be to blame
-        if not _size(part):  # leave nothing behind where nothing came
+                    break  # all of it came from this address; otherwise the earlier part may be the wrong one
+        if not _size(part):  # leave no empty file behind
             part.unlink(missing_ok=True)
             if new_folder:
                 target.parent.rmdir()
@@ -102,7 +104,7 @@ def download(urls: Sequence[str], target: Path, checksum: str, max_bytes: int, p
 
 @contextmanager
 def _alone(target: Path) -> Iterator[None]:
-    """Wait until no other process of this machine brings the same file; where locks are not to be had, go on without."""
+    """Wait until no other process on this machine downloads the same file; without a lock where the system has none."""
     name = hashlib.sha256(str(target.absolute()).encode()).hexdigest()[:16]
     with ExitStack() as stack:
         if fcntl is not None:
@@ -113,11 +115,11 @@ def _alone(target: Path) -> Iterator[None]:
 
 
 class _Refused(Exception):
-    """An answer that will not change by asking again."""
+    """An answer of the server that another attempt would not change."""
 
 
 def _receive(url: str, part: Path, max_bytes: int, progress: Progress | None) -> None:
-    """Append to ``part`` what is still missing. Raises OSError or HTTPException where the line breaks, _Refused on a plain no."""
+    """Append the missing bytes to ``part``. Raises OSError or HTTPException when it is interrupted, _Refused by the server."""
     start = _size(part)
     request = urllib.request.Request(url, headers={"User-Agent": "dpm-explorer", "Accept-Encoding": "identity"})
     if start:
@@ -126,12 +128,12 @@ def _receive(url: str, part: Path, max_bytes: int, progress: Progress | None) ->
         response = urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         error.close()
-        if error.code == 416:  # nothing beyond what is here: the checksum decides
+        if error.code == 416:  # no bytes beyond those present: the checksum decides
             return
         raise _Refused(f"the server says {error.code} {error.reason}") from None
     with response:
         if start and not (response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {start}-")):
-            start = 0  # the server begins anew, and so does the file
+            start = 0  # the server starts from the beginning, so the file does too
         length = response.headers.get("Content-Length", "")
         total = start + int(length) if length.isdigit() else None
         done = start
@@ -141,13 +143,13 @@ def _receive(url: str, part: Path, max_bytes: int, progress: Progress | None) ->
                     progress(part.name.removesuffix(".part"), done, total)
                 block = response.read(BLOCK)
                 if not block:
-                    if total is not None and done < total:  # http.client does not complain of a short body
-                        raise ConnectionError(f"it broke off after {done:,} of {total:,} bytes")
+                    if total is not None and done < total:  # http.client does not report a short body
+                        raise ConnectionError(f"the connection broke after {done:,} of {total:,} bytes")
                     return
                 stream.write(block)
                 done += len(block)
     part.unlink()
-    raise _Refused(f"it is larger than the {max_bytes:,} bytes expected")
+    raise _Refused(f"the file is larger than the {max_bytes:,} bytes expected")
 
 
 def _size(path: Path) -> int:
@@ -161,7 +163,7 @@ def _digest(path: Path, checksum: str) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """The error in the fewest words: URLError wraps another, OSError has its plain text in strerror."""
+    """The error in a few words: URLError wraps another error, OSError has its text in strerror."""
     inner = getattr(error, "reason", None)
     error = inner if isinstance(inner, Exception) else error
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

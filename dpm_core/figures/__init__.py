@@ -1,1 +1,1 @@
-"""Charts and pictures: arrays in, pictures out. Nothing here imports torch."""
+"""Figures: arrays in, charts and pictures out. Free of torch and Streamlit."""

@@ -1,4 +1,4 @@
-"""Charts of bits: the waterfall from L_null to −h, each step's share, entropies between bounds, likelihoods and work."""
+"""Charts of the budget: the waterfall from L_null to −h, entropies with their bounds, likelihood estimates and work."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from dpm_core.figures.charts import QUIET, Layered
 from dpm_core.figures.palette import DATA, EXACT, MODEL, NOISE, Role
 
 ROLES = {"data": DATA, "model": MODEL, "exact": EXACT, "noise": NOISE, "quiet": QUIET}
+FORWARD, REVERSE = "forward trajectories from data", "reverse trajectories of the model"  # legend of the work
 
 
 def waterfall(rows: list[dict], unit: str, dark: bool) -> Layered:
-    """Steps between levels. Rows: label, start, end (bits), role, words; a level has start = end."""
+    """Plot the steps between levels as bars. Rows: label, start, end (bits), role, words; a level has start = end."""
     names, every = [row["label"] for row in rows], [row[key] for row in rows for key in ("start", "end")]
     room = 0.04 * (max(every) - min(every) or 1)
     scale = alt.Scale(domain=[min(every) - room, max(every) + 2 * room], nice=False)
@@ -26,7 +27,7 @@ def waterfall(rows: list[dict], unit: str, dark: bool) -> Layered:
     across = alt.X("low:Q", title=unit, scale=scale, axis=alt.Axis(tickCount=6, grid=True))
     tip = [alt.Tooltip("label:N", title="part"), alt.Tooltip("words:N", title="bits")]
     bars = base.mark_bar(height=16, cornerRadius=2).encode(across, alt.X2("high:Q"), up, colour, tooltip=tip)
-    # where a bar is far to the right its words stand before it, so that a narrow screen has room for them
+    # text is left of a bar that is far to the right, so that it fits on a narrow screen
     middle = (min(every) + max(every)) / 2
     before = base.transform_filter(alt.datum.low > middle).mark_text(align="right", dx=-6)
     after = base.transform_filter(alt.datum.low <= middle).mark_text(align="left", dx=6)
@@ -38,15 +39,19 @@ def waterfall(rows: list[dict], unit: str, dark: bool) -> Layered:
 
 
 def entropy_chart(lower: np.ndarray, upper: np.ndarray, true: np.ndarray, dark: bool) -> Layered:
-    """H_q(X⁽ᵗ⁻¹⁾|X⁽ᵗ⁾) over t = 2..T (bits ``[T−1]``), above its lower bound; dots where it is above the upper one too."""
-    keep = np.unique(np.linspace(0, len(true) - 1, min(300, len(true))).round().astype(int))
-    columns = {"t": keep + 2, "lower": lower[keep], "upper": upper[keep], "true": true[keep]}
+    """Plot H_q(X⁽ᵗ⁻¹⁾|X⁽ᵗ⁾) over t = 2..T (bits ``[T−1]``), relative to its lower bound.
+
+    Dots mark values above the upper bound.
+    """
+    selected = np.unique(np.linspace(0, len(true) - 1, min(300, len(true))).round().astype(int))
+    columns = {"t": selected + 2, "lower": lower[selected], "upper": upper[selected], "true": true[selected]}
     columns |= {"room": columns["upper"] - columns["lower"], "above": columns["true"] - columns["lower"]}
     columns["out"] = columns["true"] > columns["upper"] + 1e-4
     rows = [dict(zip(columns, row)) for row in zip(*(values.tolist() for values in columns.values()))]
     base = alt.Chart(alt.Data(values=rows))
     across = alt.X("t:Q", title="t", axis=alt.Axis(tickCount=8, format="d", grid=False), scale=alt.Scale(nice=False, zero=False))
-    tip = [alt.Tooltip("t:Q"), *[alt.Tooltip(f"{name}:Q", format=".3f", title=f"{name}, bits") for name in ("lower", "true", "upper")]]
+    titles = {"lower": "lower bound, bits", "true": "exact, bits", "upper": "upper bound, bits"}
+    tip = [alt.Tooltip("t:Q"), *[alt.Tooltip(f"{name}:Q", format=".3f", title=title) for name, title in titles.items()]]
     up = alt.Y("room:Q", title="bits above the lower bound", axis=alt.Axis(tickCount=5, format="~g"))
     band = base.mark_area(opacity=0.16, line={"strokeDash": [5, 3], "strokeWidth": 1.5}).encode(across, up, color=_fixed("noise", dark))
     line = base.mark_line(strokeWidth=2).encode(across, alt.Y("above:Q"), color=_fixed("exact", dark), tooltip=tip)
@@ -55,11 +60,11 @@ def entropy_chart(lower: np.ndarray, upper: np.ndarray, true: np.ndarray, dark: 
 
 
 def convergence_chart(curve: list[dict], lines: dict[str, tuple[float, str]], dark: bool) -> Layered:
-    """An estimate against the number of trajectories. Rows: N, value, low, high (nats); ``lines``: label → (nats, role)."""
+    """Plot an estimate against the number of trajectories. Rows: N, value, low, high (nats); ``lines``: label → (nats, role)."""
     values = [row["value"] for row in curve] + [value for value, _ in lines.values() if np.isfinite(value)]
     room = 0.12 * (max(values) - min(values)) + 0.05
     scale = alt.Scale(domain=[min(values) - room, max(values) + room], nice=False)
-    across = alt.X("N:Q", title="trajectories N", scale=alt.Scale(type="log", nice=False), axis=alt.Axis(format="~s", grid=False))
+    across = alt.X("N:Q", title="number of trajectories N", scale=alt.Scale(type="log", nice=False), axis=alt.Axis(format="~s", grid=False))
     base = alt.Chart(alt.Data(values=curve))
     up = alt.Y("value:Q", title="log p(x⁽⁰⁾), nats", scale=scale, axis=alt.Axis(tickCount=5))
     band = base.mark_area(opacity=0.2, clip=True).encode(across, alt.Y("low:Q", scale=scale), alt.Y2("high:Q"), color=_fixed("model", dark))
@@ -77,16 +82,16 @@ def convergence_chart(curve: list[dict], lines: dict[str, tuple[float, str]], da
 
 
 def work_chart(forward: np.ndarray, backward: np.ndarray, dark: bool, bins: int = 70) -> Layered:
-    """Histograms of the work W (nats) along the data's trajectories and along the model's; they should cross at 0."""
+    """Plot histograms of the work W (nats) over forward and reverse trajectories; by Crooks' theorem they cross at 0."""
     low, high = np.quantile(np.concatenate([forward, backward]), [0.002, 0.998])
     edges = np.linspace(low, high, bins + 1)
     rows = []
-    for name, values in (("data's trajectories", forward), ("model's trajectories", backward)):
+    for name, values in ((FORWARD, forward), (REVERSE, backward)):
         density = np.histogram(values, edges)[0] / len(values) / (edges[1] - edges[0])
         rows += [{"W": float(e), "density": float(d), "along": name} for e, d in zip((edges[:-1] + edges[1:]) / 2, density)]
-    colours = alt.Scale(domain=["data's trajectories", "model's trajectories"], range=[_ink(DATA, dark), _ink(MODEL, dark)])
+    colours = alt.Scale(domain=[FORWARD, REVERSE], range=[_ink(DATA, dark), _ink(MODEL, dark)])
     across = alt.X("W:Q", title="work W = log q − log p, nats", axis=alt.Axis(tickCount=7, grid=False), scale=alt.Scale(nice=False))
-    legend = alt.Legend(orient="top", title=None)
+    legend = alt.Legend(orient="top", title=None, labelLimit=320)
     area = (
         alt.Chart(alt.Data(values=rows))
         .mark_area(opacity=0.35, interpolate="step", line=True)

@@ -1,10 +1,11 @@
-"""Arrays into Altair and Plotly charts; no torch, no streamlit.
+"""Altair and Plotly charts of arrays.
 
-Charts have no background or font of their own: the page's theme supplies both.
+Charts define no background or font: the theme of the page supplies both.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
@@ -15,10 +16,10 @@ from dpm_core.figures.palette import DATA, EXACT, MODEL, NOISE, ROLES, SCHEDULE_
 from dpm_core.figures.rasters import frame_numbers, rgb
 
 CHART_HEIGHT = 230
-RUN_LOOKS = (ScheduleLook(MODEL, [1, 0]), SCHEDULE_LOOKS[4])  # this run, and one laid over it
+RUN_LOOKS = (ScheduleLook(MODEL, [1, 0]), SCHEDULE_LOOKS[4])  # this run, and a second one for comparison
 QUIET = Role("#6b7280", "#8b94a3")
 _STEP = alt.X("step:Q", title="step", axis=alt.Axis(tickCount=5, format="~s", grid=False), scale=alt.Scale(domainMin=0, nice=False))
-Layered = alt.LayerChart | alt.FacetChart  # what Altair says a layered chart with properties is
+Layered = alt.LayerChart | alt.FacetChart  # the type of a layered chart with properties
 
 
 def kernel_figure(
@@ -29,7 +30,7 @@ def kernel_figure(
     point: tuple[float, float],
     dark: bool,
 ) -> go.Figure:
-    """A density ``[ny, nx]`` as shades, diagonal Gaussians (mean ``[2]``, deviation ``[2]``, role) as rings at 1 and 2 σ."""
+    """Plot a density ``[ny, nx]`` as shades and diagonal Gaussians (mean ``[2]``, deviation ``[2]``, role) as ellipses at 1 and 2 σ."""
     shade = DATA.dark if dark else DATA.light
     clear = "rgba({:.0f},{:.0f},{:.0f},0)".format(*rgb(shade))
     figure = go.Figure(
@@ -60,7 +61,7 @@ def kernel_figure(
 def schedule_chart(
     curves: dict[str, np.ndarray], title: str, looks: dict[str, ScheduleLook], dark: bool, log: bool = False, height: int = 260
 ) -> alt.Chart:
-    """Curves over t (value i belongs to t = i + 1), each in its look; values that are not finite are left out."""
+    """Plot curves over t (value i belongs to t = i + 1), each in its line style; non-finite values are omitted."""
     rows: list[dict] = []
     for name, values in curves.items():
         t = np.flatnonzero(np.isfinite(values) & ((values > 0) | (not log)))
@@ -71,7 +72,7 @@ def schedule_chart(
     decades = alt.Axis(values=[10.0**k for k in range(-8, 1)], format="~g") if log else alt.Axis(tickCount=5)
     return (
         alt.Chart(alt.Data(values=rows))
-        .mark_line(strokeWidth=2, clip=True, point=len(rows) <= 3 * len(curves))  # a lone value has no line
+        .mark_line(strokeWidth=2, clip=True, point=len(rows) <= 3 * len(curves))  # a single value has no line
         .encode(
             alt.X("t:Q", title="t", axis=alt.Axis(tickMinStep=1, tickCount=6, format="d", grid=False)),
             alt.Y("value:Q", title=title, scale=alt.Scale(type="log" if log else "linear"), axis=decades),
@@ -84,9 +85,9 @@ def schedule_chart(
 
 
 def bound_chart(runs: list[str], limits: dict[str, tuple[float, str]], low: float, high: float, unit: str, dark: bool) -> Layered:
-    """K against the training step, for one run or two, to be given rows with step, value, low, high (± one error) and run.
+    """Plot K against the training step, for one run or two. Rows: step, value, low, high (± one standard error) and run.
 
-    ``limits``: label → (bits, role), as straight lines. ``low``, ``high``: the visible range in bits; what lies outside is cut.
+    ``limits``: label → (bits, role), drawn as horizontal lines. ``low``, ``high``: the visible range in bits.
     """
     looks = RUN_LOOKS[: len(runs)]
     colour = alt.Color("run:N", scale=alt.Scale(domain=runs, range=[_ink(look.colour, dark) for look in looks]), legend=None)
@@ -102,33 +103,36 @@ def bound_chart(runs: list[str], limits: dict[str, tuple[float, str]], low: floa
 
 
 def loss_chart(dark: bool) -> Layered:
-    """The training loss on a log scale, to be given rows with step, loss (dots) and smooth (a line)."""
+    """Plot the training loss on a log scale. Rows: step, loss (dots) and smooth (line)."""
     scale, axis = alt.Scale(type="log", nice=False), alt.Axis(tickCount=4, format=".3~g")
     tip = ["step:Q", alt.Tooltip("smooth:Q", format=".4g", title="loss")]
-    up = alt.Y("loss:Q", title="nats per dimension", scale=scale, axis=axis)
+    up = alt.Y("loss:Q", title="training loss, nats per dimension", scale=scale, axis=axis)
     dots = alt.Chart().mark_circle(size=9, opacity=0.5).encode(_STEP, up, color=_fixed(NOISE, dark))
     line = alt.Chart().mark_line(strokeWidth=2).encode(_STEP, alt.Y("smooth:Q", scale=scale), color=_fixed(MODEL, dark), tooltip=tip)
     return alt.layer(dots, line).properties(height=CHART_HEIGHT)
 
 
-def time_chart(T: int, best: dict[str, list[float]] | None, unit: str, dark: bool) -> Layered:
-    """Each time step's share of −K, to be given rows with t and bits; the best chain's ``{"t", "bits"}`` as a line where known."""
+def time_chart(T: int, best: Mapping[str, Sequence[float]] | None, unit: str, dark: bool) -> Layered:
+    """Plot the contribution of each time step to −K. Rows: t and bits.
+
+    ``best``: ``{"t", "bits"}`` of the best K with Gaussian steps, drawn as a dashed line, where it is known.
+    """
     across = alt.X("t:Q", title="t", axis=alt.Axis(tickCount=5, format="d", grid=False), scale=alt.Scale(domain=[1, T], nice=False))
-    up = alt.Y("bits:Q", title=f"{unit}, in step t", axis=alt.Axis(tickCount=4, format="~g"))
+    up = alt.Y("bits:Q", title=f"KL of step t, {unit}", axis=alt.Axis(tickCount=4, format="~g"))
     tip = [alt.Tooltip("t:Q", format=".0f"), alt.Tooltip("bits:Q", format=".3g")]
     colour = _fixed(MODEL, dark)
     layers = [alt.Chart().mark_area(opacity=0.2).encode(across, up, color=colour)]
     layers.append(alt.Chart().mark_line(strokeWidth=2).encode(across, up, color=colour, tooltip=tip))
     if best is not None:
-        keep = frame_numbers(len(best["t"]), 200)
-        rows = alt.Data(values=[{name: best[name][i] for name in ("t", "bits")} for i in keep])
+        selected = frame_numbers(len(best["t"]), 200)
+        rows = alt.Data(values=[{name: best[name][i] for name in ("t", "bits")} for i in selected])
         line = alt.Chart(rows).mark_line(strokeWidth=2, strokeDash=[6, 3])
         layers.append(line.encode(across, up, color=_fixed(EXACT, dark), tooltip=tip))
     return alt.layer(*layers).properties(height=CHART_HEIGHT)
 
 
 def _limits(limits: dict[str, tuple[float, str]], scale: alt.Scale, dark: bool) -> list[alt.Chart]:
-    """Straight labelled lines; the label, not only the colour, says which is which."""
+    """Horizontal lines with labels, so that colour is not the only distinction."""
     layers = []
     for label, (value, role) in limits.items():
         base = alt.Chart(alt.Data(values=[{"value": value, "label": label}]))

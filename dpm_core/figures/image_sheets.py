@@ -1,4 +1,4 @@
-"""Images as pictures to keep: rows, sheets and GIFs. uint8 in, uint8 out; no torch, no streamlit."""
+"""Images as pictures for export: rows, sheets and GIFs. uint8 in, uint8 out."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from dpm_core.figures.rasters import animated, rgb, tile
 
 
 def tinted(share: np.ndarray, role: Role, dark: bool) -> np.ndarray:
-    """Shares 0..1 ``[..., H, W]``, such as bits, as colour ``[..., H, W, 3]`` from the ground to the role's."""
+    """Return values 0..1 ``[..., H, W]``, such as bits, as colours ``[..., H, W, 3]`` between the background and the role's colour."""
     ground, ink = (rgb(colour.dark if dark else colour.light) for colour in (GROUND, role))
     return np.rint(ground + share[..., None] * (ink - ground)).astype(np.uint8)
 
 
 def enlarged(images: np.ndarray, side: int) -> np.ndarray:
-    """Grey ``[n, H, W]`` or colour ``[n, H, W, 3]`` images as colour, their pixels whole squares, nearly ``side`` high."""
+    """Return grey ``[n, H, W]`` or colour ``[n, H, W, 3]`` images in colour, each pixel enlarged to a square, about ``side`` high."""
     colour = images if images.ndim == 4 else np.repeat(images[..., None], 3, -1)
     factor = max(1, side // images.shape[1])
     return colour.repeat(factor, 1).repeat(factor, 2)
 
 
 def sheet(images: np.ndarray, columns: int, side: int, gap: int = 4, ground: str | None = None) -> np.ndarray:
-    """Images row by row: RGBA with clear gaps, or RGB on a ``ground``."""
+    """Return images arranged in rows: RGBA with transparent gaps, or RGB on a ``ground``."""
     large = enlarged(images, side)
     if ground is not None:
         return tile(large, columns, gap, rgb(ground).astype(np.uint8))
@@ -31,7 +31,7 @@ def sheet(images: np.ndarray, columns: int, side: int, gap: int = 4, ground: str
 
 
 def gif(panels: list[np.ndarray], dark: bool = False, size: int = 320, seconds: float = 5.0, hold: float = 1.0) -> bytes:
-    """Panels ``[F, n, H, W]`` or ``[F, n, H, W, 3]`` side by side as an endlessly looping GIF that holds its last frame."""
+    """Return panels ``[F, n, H, W]`` or ``[F, n, H, W, 3]`` side by side as a looping GIF that holds its last frame."""
     ground = GROUND.dark if dark else GROUND.light
     columns = int(np.ceil(np.sqrt(panels[0].shape[1])))
     frames = []

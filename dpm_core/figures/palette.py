@@ -1,4 +1,4 @@
-"""One palette: a colour by what it means, on light and on dark ground. The only place with colours in Python."""
+"""The colour palette: one colour per meaning, for light and dark backgrounds. The only place where Python code defines colours."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Role(NamedTuple):
-    """A colour by what it means, on light and on dark ground."""
+    """The colour of one meaning, on a light and on a dark background."""
 
     light: str
     dark: str
@@ -22,13 +22,13 @@ GROUND = Role("#fbfaf7", "#0f1318")
 
 
 class ScheduleLook(NamedTuple):
-    """How one schedule is drawn everywhere: colour and dashes, as colour is never the only carrier."""
+    """The line style of one schedule in all charts: colour and dash pattern, so that colour is never the only distinction."""
 
     colour: Role
     dash: list[int]
 
 
-# in the order of the schedule menu; the curve editor draws the same
+# in the order of the schedule menu; the curve editor uses the same styles
 SCHEDULE_LOOKS = (
     ScheduleLook(Role("#2f6de0", "#6ea0ff"), [1, 0]),
     ScheduleLook(Role("#946000", "#e3ac42"), [8, 4]),

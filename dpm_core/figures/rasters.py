@@ -1,4 +1,4 @@
-"""Clouds of points as images: strips, GIFs and contour lines. No torch, no streamlit."""
+"""Point sets as raster images: scatter plots, strips, GIFs and contour lines."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from skimage.measure import approximate_polygon, find_contours
 
 from dpm_core.figures.palette import GROUND, Role
 
-PLANE = 3.0  # half-width of every picture of the plane, in standard deviations
+PLANE = 3.0  # half-width of all pictures of the plane, in standard deviations of the data
 
 
 def frame_numbers(total: int, frames: int) -> np.ndarray:
-    """At most ``frames`` of 0..total−1, evenly spread, first and last among them."""
+    """Return at most ``frames`` of 0..total−1, evenly spaced, including the first and the last."""
     return np.unique(np.linspace(0, total - 1, min(total, frames)).round().astype(int))
 
 
 def rgb(colour: str) -> np.ndarray:
-    """'#rrggbb' as float ``[3]`` in 0..255."""
+    """Return '#rrggbb' as float ``[3]`` in 0..255."""
     return np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)], dtype=float)
 
 
 def scatter_image(points: np.ndarray, size: int, colour: str, background: str | None = None, limit: float = PLANE) -> np.ndarray:
-    """Points ``[n, 2]`` as soft dots: uint8 RGBA ``[size, size, 4]``, transparent unless a background is given.
+    """Return points ``[n, 2]`` as soft dots: uint8 RGBA ``[size, size, 4]``, transparent unless a background is given.
 
-    Drawn at twice the size by bilinear weights and averaged down, so dots overlap into shades of density.
+    Drawn at twice the size with bilinear weights and averaged, so that overlapping dots show density.
     """
     fine = 2 * size
     position = (points * [1, -1] / limit + 1) / 2 * fine - 0.5
@@ -53,7 +53,7 @@ def scatter_image(points: np.ndarray, size: int, colour: str, background: str | 
 
 
 def strip_image(states: list[np.ndarray], size: int, colour: str, gap: int = 8) -> np.ndarray:
-    """Clouds ``[n, 2]`` side by side on transparent ground, uint8 RGBA."""
+    """Return point sets ``[n, 2]`` side by side on a transparent background, uint8 RGBA."""
     tiles = [scatter_image(points, size, colour) for points in states]
     space = np.zeros((size, gap, 4), np.uint8)
     parts = [part for tile in tiles for part in (tile, space)][:-1]
@@ -61,7 +61,7 @@ def strip_image(states: list[np.ndarray], size: int, colour: str, gap: int = 8) 
 
 
 def tile(images: np.ndarray, columns: int | None = None, gap: int = 2, ground: int | np.ndarray = 128) -> np.ndarray:
-    """Images uint8 ``[n, H, W]`` or ``[n, H, W, C]`` in rows, nearly square unless ``columns`` says: uint8 ``[H', W'(, 3)]``."""
+    """Return images uint8 ``[n, H, W]`` or ``[n, H, W, C]`` arranged in rows, nearly square by default: uint8 ``[H', W'(, 3)]``."""
     n, height, width = images.shape[:3]
     columns = columns or int(np.ceil(np.sqrt(n)))
     rows = -(-n // columns)
@@ -73,7 +73,7 @@ def tile(images: np.ndarray, columns: int | None = None, gap: int = 2, ground: i
 
 
 def gif(panels: list[tuple[np.ndarray, Role]], dark: bool = False, size: int = 320, seconds: float = 5.0, hold: float = 1.0) -> bytes:
-    """Trajectories ``[F, n, 2]`` side by side as an endlessly looping GIF that holds its last frame."""
+    """Return trajectories ``[F, n, 2]`` side by side as a looping GIF that holds its last frame."""
     ground = GROUND.dark if dark else GROUND.light
     frames = []
     for i in range(len(panels[0][0])):
@@ -83,7 +83,7 @@ def gif(panels: list[tuple[np.ndarray, Role]], dark: bool = False, size: int = 3
 
 
 def animated(frames: list[Image.Image], seconds: float, hold: float) -> bytes:
-    """Pictures as an endlessly looping GIF of this length, whose last frame stays for ``hold`` seconds."""
+    """Return pictures as a looping GIF of this duration, whose last frame is held for ``hold`` seconds."""
     wait = max(20, round(1000 * seconds / len(frames)))
     out = BytesIO()
     durations = [wait] * (len(frames) - 1) + [round(1000 * hold)]
@@ -92,22 +92,22 @@ def animated(frames: list[Image.Image], seconds: float, hold: float) -> bytes:
 
 
 def png(image: np.ndarray) -> bytes:
-    """An RGBA or RGB uint8 array as PNG."""
+    """Return an RGBA or RGB uint8 array as PNG."""
     out = BytesIO()
     Image.fromarray(image).save(out, "PNG")
     return out.getvalue()
 
 
 def grid(size: int, limit: float = PLANE) -> np.ndarray:
-    """A square grid over the plane, row by row from below, float32 ``[size², 2]``."""
+    """Return a square grid over the plane, row by row from the bottom, float32 ``[size², 2]``."""
     axis = np.linspace(-limit, limit, size, dtype=np.float32)
     return np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
 
 
 def contour_lines(density: np.ndarray, mass: tuple[float, ...] = (0.25, 0.6, 0.9), limit: float = PLANE) -> list[np.ndarray]:
-    """Polylines ``[k, 2]`` around the densest regions holding the given shares of probability.
+    """Return polylines ``[k, 2]`` around the regions of highest density with the given probabilities.
 
-    ``density`` ``[m, m]`` lies on an even square grid over ±limit, rows from below; its scale does not matter.
+    ``density`` ``[m, m]`` is on an even square grid over ±limit, rows from the bottom; its scale is irrelevant.
     """
     ordered = np.sort(density, axis=None)[::-1]
     total = np.cumsum(ordered)
@@ -115,7 +115,7 @@ def contour_lines(density: np.ndarray, mass: tuple[float, ...] = (0.25, 0.6, 0.9
     for share in mass:
         level = ordered[min(np.searchsorted(total, share * total[-1]), ordered.size - 1)]
         for line in find_contours(density, level):
-            # so small a part of a cell cannot be seen, and it halves the points
+            # a deviation of 0.05 cells is invisible and halves the number of points
             line = approximate_polygon(line, 0.05)
             lines.append((line[:, ::-1] / (len(density) - 1) * 2 - 1) * limit)
     return lines

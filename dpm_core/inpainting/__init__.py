@@ -1,1 +1,1 @@
-"""Filling the missing part of a picture: by its own patches, by a trained model, or by a network trained on the picture."""
+"""Inpainting: fill the missing part of a picture with its own patches, a trained model, or a network trained on the picture."""

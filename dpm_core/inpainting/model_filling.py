@@ -1,4 +1,4 @@
-"""Filling the hole of a picture with a trained model: what all ways of filling share, and this one."""
+"""Fill the hole of a picture with a trained model; and what all ways of filling share."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ from dpm_core.samplers import timesteps, walk
 from dpm_core.schedules import Time
 
 RULES = ("noised", "clean", "repaint")
-TRAINED_ON_CROPS = ("brick", "grass", "gravel", "textures", "image", "dead_leaves")  # sets whose models saw cuts, and take any size
-MARGIN = 48  # pixels around a hole that are worked on, at least; as many as the hole is wide where that is more
+# data sets whose models are trained on crops and accept any size
+TRAINED_ON_CROPS = ("brick", "grass", "gravel", "textures", "image", "dead_leaves")
+MARGIN = 48  # pixels around a hole that are processed, or the width of the hole if that is larger
 
 
 class InpaintingError(ValueError):
-    """A mask that asks for nothing, for everything, or is not of the picture's size; a model for other pictures."""
+    """A mask without missing or without known pixels, or of the wrong size; or a model that does not suit the picture."""
 
 
 class Progress(NamedTuple):
-    """What there is so far: the share of the work done, the pictures x̂⁽⁰⁾ and x⁽ᵗ⁾, uint8 ``[n, H, W]`` or ``[n, H, W, 3]``.
+    """Progress: the fraction of the work done, the posterior mean x̂⁽⁰⁾ and the state x⁽ᵗ⁾ as pictures, uint8 ``[n, H, W(, 3)]``.
 
-    ``calls`` counts how often the kernel was asked. At share 1 both pictures are the completions.
+    ``calls`` counts the evaluations of the kernel. At fraction 1 both pictures are the completions.
     """
 
     share: float
@@ -41,14 +42,14 @@ class Progress(NamedTuple):
 
 
 class InstrumentedModel(ReverseModel):
-    """A model that remembers the mean it said last, and counts how often it was asked."""
+    """A model that stores its last posterior mean and counts its evaluations."""
 
     def __init__(self, model: ReverseModel):
         super().__init__(model.network, model.diffusion)
         self.precision, self.calls, self.last_x0_mean = model.precision, 0, torch.empty(0)
 
     def x0_posterior(self, xt: Tensor, t: Time) -> tuple[Tensor, Tensor]:
-        """Mean and diagonal variance of x⁽⁰⁾ given x⁽ᵗ⁾, both shaped as xt."""
+        """Return the posterior mean and diagonal variance of x⁽⁰⁾ given x⁽ᵗ⁾, both shaped as xt."""
         self.calls += 1
         mean, variance = super().x0_posterior(xt, t)
         self.last_x0_mean = mean
@@ -56,42 +57,44 @@ class InstrumentedModel(ReverseModel):
 
 
 def check_mask(picture: np.ndarray, missing: np.ndarray) -> None:
-    """Raises InpaintingError, in one sentence, unless ``missing``, bool ``[H, W]``, is some but not all of the picture."""
+    """Raise InpaintingError unless ``missing``, bool ``[H, W]``, has the picture's size and covers some but not all of it."""
     if missing.shape != picture.shape[:2]:
         raise InpaintingError(
-            f"The mask has {missing.shape[1]} × {missing.shape[0]} pixels, the picture {picture.shape[1]} × {picture.shape[0]}."
+            f"The mask has {missing.shape[1]} × {missing.shape[0]} pixels and the picture {picture.shape[1]} × {picture.shape[0]}; "
+            "both must have the same size."
         )
     if not missing.any():
-        raise InpaintingError("Nothing is painted; paint what is to be filled.")
+        raise InpaintingError("No pixel is marked as missing; paint the region to fill.")
     if missing.all():
-        raise InpaintingError("All of the picture is painted; leave some of it to go by.")
+        raise InpaintingError("All pixels are marked as missing; leave some of them unpainted.")
 
 
 def incompatibility(run: RunConfig, shape: tuple[int, ...], picture: np.ndarray) -> str:
-    """Why a model of images ``(C, H, W)`` that came from such a run cannot fill this picture, in one sentence; empty where it can.
+    """Return, in one sentence, why a model of images ``(C, H, W)`` from this run cannot fill this picture; empty if it can.
 
-    U-Nets that learned from cuts are convolutions all the way, so they take any picture that is large enough.
+    U-Nets trained on crops are fully convolutional, so they accept any picture that is at least as large as a crop.
     """
     channels, height, width = shape
-    own = 3 if picture.ndim == 3 else 1
-    if own != channels:
-        return f"It makes {'colour' if channels == 3 else 'grey'} pictures, and this one is {'in colour' if own == 3 else 'grey'}."
-    anywhere = run.data.name in TRAINED_ON_CROPS and run.network.name == "unet" and not dict(run.network.params).get("attention")
-    if anywhere and picture.shape[0] >= height and picture.shape[1] >= width:
+    picture_channels = 3 if picture.ndim == 3 else 1
+    if picture_channels != channels:
+        this = "in colour" if picture_channels == 3 else "grey"
+        return f"It is a model of {'colour' if channels == 3 else 'grey'} pictures, and this picture is {this}."
+    any_size = run.data.name in TRAINED_ON_CROPS and run.network.name == "unet" and not dict(run.network.params).get("attention")
+    if any_size and picture.shape[0] >= height and picture.shape[1] >= width:
         return ""
     if picture.shape[:2] != (height, width):
-        return f"It is for {width} × {height} pixels, and this picture has {picture.shape[1]} × {picture.shape[0]}."
+        return f"It is a model of {width} × {height} pixels, and this picture has {picture.shape[1]} × {picture.shape[0]}."
     return ""
 
 
 def compatible_spec(loaded: Checkpoint, picture: np.ndarray) -> ImageSpec | BitSpec:
-    """What the model knows of its images. Raises InpaintingError, in one sentence, where it cannot fill this picture."""
+    """Return the spec of the model's images. Raises InpaintingError, in one sentence, if the model cannot fill this picture."""
     spec = loaded.dataset
     if isinstance(spec, PlaneDataset) or len(spec.shape) != 3:
-        made = "points in the plane" if isinstance(spec, PlaneDataset) else "sequences of bits"
-        raise InpaintingError(f"{loaded.name} makes {made}; choose a model of images.")
+        kind = "points in the plane" if isinstance(spec, PlaneDataset) else "sequences of bits"
+        raise InpaintingError(f"{loaded.name} is a model of {kind}; choose a model of images.")
     if why := incompatibility(loaded.config, spec.shape, picture):
-        raise InpaintingError(f"{loaded.name} does not fit. {why}")
+        raise InpaintingError(f"{loaded.name} does not suit this picture. {why}")
     return spec
 
 
@@ -108,16 +111,16 @@ def fill_by_model(
     resamplings: int = 4,
     device: str = "cpu",
 ) -> Iterator[Progress]:
-    """n completions of a picture, uint8 ``[H, W]`` or ``[H, W, 3]``, where ``missing``, bool ``[H, W]``, is True.
+    """Yield the progress of n completions of a picture, uint8 ``[H, W]`` or ``[H, W, 3]``, where ``missing``, bool ``[H, W]``, is True.
 
-    ``rule``: what is known is, at every t, "clean" (the paper's code), "noised" to level t, or that with RePaint's
-    resampling ("repaint": ``jump``, ``resamplings``). The last Progress has all known pixels unchanged; the same seed gives
-    the same pictures. Raises InpaintingError where the mask or the model does not fit.
+    ``rule``: at every t the known pixels are "clean" (the paper's code), "noised" to level t, or noised with RePaint's resampling
+    ("repaint", with ``jump`` and ``resamplings``). In the last Progress all known pixels are unchanged; the same seed gives the same
+    pictures. Raises InpaintingError if the mask or the model does not suit the picture.
     """
     check_mask(picture, missing)
     spec = compatible_spec(loaded, picture)
     if rule not in RULES:
-        raise InpaintingError(f"The rule is one of {', '.join(RULES)}, not {rule!r}.")
+        raise InpaintingError(f"The rule must be one of {', '.join(RULES)}, not {rule!r}.")
     window = crop_window(missing, spec)
     hole = torch.from_numpy(missing[window])
     pixels = torch.from_numpy(np.ascontiguousarray(picture[window])).reshape(*hole.shape, -1).permute(2, 0, 1)
@@ -136,7 +139,7 @@ def fill_by_model(
 
 
 def crop_window(missing: np.ndarray, spec: ImageSpec | BitSpec | None) -> tuple[slice, slice]:
-    """Rows and columns that are worked on: what a model of such pictures needs, without one the hole's neighbourhood."""
+    """Return the rows and columns to process: what a model with this ``spec`` requires, without one the neighbourhood of the hole."""
     if spec is None:
         return neighbourhood(missing)
     whole = missing.shape == spec.shape[1:]
@@ -144,7 +147,7 @@ def crop_window(missing: np.ndarray, spec: ImageSpec | BitSpec | None) -> tuple[
 
 
 def neighbourhood(missing: np.ndarray, least: int = 1) -> tuple[slice, slice]:
-    """Rows and columns around the hole that are worked on, at least ``least`` of each."""
+    """Return the rows and columns around the hole to process, at least ``least`` of each."""
     slices = []
     for axis in (1, 0):
         where = np.flatnonzero(missing.any(axis))
@@ -155,7 +158,7 @@ def neighbourhood(missing: np.ndarray, least: int = 1) -> tuple[slice, slice]:
 
 
 def paste_into(picture: np.ndarray, missing: np.ndarray, window: tuple[slice, slice], new: np.ndarray) -> np.ndarray:
-    """The picture n times, its missing pixels from ``new``, uint8 ``[n, h, w, C]``, which covers the window."""
+    """Return n copies of the picture with the missing pixels from ``new``, uint8 ``[n, h, w, C]``, which covers the window."""
     out = np.repeat(picture[None], len(new), 0)
     hole = missing[window]
     for one, filled in zip(out, new.reshape(len(new), *picture[window].shape)):

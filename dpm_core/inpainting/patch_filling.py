@@ -1,8 +1,8 @@
-"""Filling holes of any picture with its own patches, from coarse to fine.
+"""Fill holes of any picture with its own patches, from coarse to fine.
 
-A hole is first filled where the picture is so small that the hole is a few pixels wide: a whole chain, from noise. Every
-finer picture starts from the coarser answer with as much noise as it lacks detail, and goes down from there. Only the
-hole's neighbourhood is worked on. What is known takes noise of level t on the way, and is in place exactly at the end.
+At the coarsest level the hole is only a few pixels wide and is filled by a whole reverse chain from noise. Every finer level starts from
+the coarser result, with noise of the level of the missing detail, and continues from there. Only the neighbourhood of the hole is
+processed. Known pixels are noised to level t during sampling and exact at the end.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch.nn import functional
 from dpm_core.checkpoints import Checkpoint
 from dpm_core.data.images import ImageSpec
 from dpm_core.inpainting.combined_kernel import PatchesAndNetwork, RescaledKernel
-from dpm_core.inpainting.model_filling import InpaintingError, Progress, check_mask, compatible_spec, paste_into, crop_window
+from dpm_core.inpainting.model_filling import InpaintingError, Progress, check_mask, compatible_spec, crop_window, paste_into
 from dpm_core.inpainting.patches import LocalPatchReverse, nearest_patch_distance, whole_windows
 from dpm_core.posterior import Inpaint, repaint_times
 from dpm_core.process import GaussianDiffusion
@@ -28,28 +28,31 @@ from dpm_core.reverse import ReverseKernel
 from dpm_core.samplers import walk
 from dpm_core.schedules import make_schedule
 
-COARSE_HOLE, COARSE_SIDE = 14, 20  # pixels: the coarsest level's hole is at most so wide, and its picture at least so
+COARSE_HOLE, COARSE_SIDE = 14, 20  # pixels: maximum width of the hole and minimum side of the picture at the coarsest level
 DIFFUSION = GaussianDiffusion(make_schedule("log_snr", 1000, start=8.0, end=-6.0))
-FINEST = 0.02  # √((1−ᾱ)/ᾱ) at the last step but one: what is left is less than a grey level
-FEW = 40  # windows: a size of which there are fewer is not used
+FINEST = 0.02  # √((1−ᾱ)/ᾱ) before the last step: less than one grey level
+MIN_WINDOWS = 40  # a window size with fewer known windows is not used
 
 
 @dataclass(frozen=True)
 class PatchConfig:
-    """How the patches are used. ``steps`` of the whole chain at the coarsest level; ``detail``: √((1−ᾱ)/ᾱ) where finer levels start."""
+    """Settings of the patch kernel. ``steps``: of the whole chain at the coarsest level.
+
+    ``detail``: the noise √((1−ᾱ)/ᾱ) at which finer levels start.
+    """
 
     steps: int = 32
     finer_steps: int = 18
     detail: float = 1.5
-    largest: int = 11  # side of the windows where noise rules
-    smallest: int = 5  # and where the picture does
+    largest: int = 11  # side of the windows at high noise
+    smallest: int = 5  # and at low noise
     candidates: int = 6000
-    jump: int = 6  # RePaint's, at the coarsest level
+    jump: int = 6  # of RePaint, at the coarsest level
     resamplings: int = 3
-    draws: int = 4  # at the coarsest level, of which the one is kept whose windows are most like known ones
-    trust: float = 0.3  # of what is known, see LocalPatchReverse
+    draws: int = 4  # samples at the coarsest level, of which the most coherent one is used
+    trust: float = 0.3  # in the known pixels, see LocalPatchReverse
     tolerance: float = 0.1
-    share: float = 0.5  # of a network's word at the finest level, where one is given
+    share: float = 0.5  # weight of the network at the finest level, if there is one
 
 
 def fill_by_patches(
@@ -60,11 +63,11 @@ def fill_by_patches(
     config: PatchConfig | None = None,
     network: Checkpoint | None = None,
 ) -> Iterator[Progress]:
-    """n completions of a picture, uint8 ``[H, W]`` or ``[H, W, 3]``, where ``missing``, bool ``[H, W]``, is True.
+    """Yield the progress of n completions of a picture, uint8 ``[H, W]`` or ``[H, W, 3]``, where ``missing``, bool ``[H, W]``, is True.
 
-    Yields after every step; the last one has share 1 and all known pixels unchanged. The same seed gives the same
-    pictures. A ``network`` that fits the picture has its share in every mean at the finest level. Raises InpaintingError, and
-    PatchError when no window is wholly known.
+    Yields after every step; the last Progress has share 1 and all known pixels unchanged. The same seed gives the same pictures. A
+    ``network`` that suits the picture contributes to the posterior mean at the finest level. Raises InpaintingError, and PatchError when no
+    window is fully known.
     """
     check_mask(picture, missing)
     spec = None if network is None else compatible_spec(network, picture)
@@ -80,8 +83,8 @@ def fill_by_patches(
     helper = None
     if network is not None:
         if not isinstance(spec, ImageSpec):
-            raise InpaintingError("Patches go together with a network of grey levels, not with one of bits.")
-        # a grey level v is (v − mean)/scale here, and to the network the middle of its own level (k v + ½ − its mean)/its scale
+            raise InpaintingError("Patches can be combined with a network of grey or colour pictures, not with one of bits.")
+        # a grey level v is (v − mean)/scale here; for the network it is the centre of its level, (k v + ½ − its mean)/its scale
         k = (spec.levels - 1) / 255
         helper = RescaledKernel(network.model, DIFFUSION, k * float(scale) / spec.scale, (k * float(mean) + 0.5 - spec.mean) / spec.scale)
     work = [float(mask.sum()) * _downs(times) * k for (_, mask), times, k in zip(levels, plans, draws)]
@@ -105,15 +108,15 @@ def _level(
     generator: torch.Generator,
     network: ReverseKernel | None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """x̂⁽⁰⁾ and x⁽ᵗ⁾ ``[n, C, H, W]`` at every step down, from noise or from the coarser level's answer.
+    """Yield x̂⁽⁰⁾ and x⁽ᵗ⁾ ``[n, C, H, W]`` at every step down, from noise or from the result of the coarser level.
 
-    Of ``draws`` from noise for each, the first is shown on the way and the most coherent one at the end.
+    With ``draws`` > 1 that many samples are made for each completion: the first is shown meanwhile, the most coherent one at the end.
     """
-    sides = [side for side in range(config.smallest, config.largest + 1, 2) if len(whole_windows(hole, side)) >= FEW]
+    sides = [side for side in range(config.smallest, config.largest + 1, 2) if len(whole_windows(hole, side)) >= MIN_WINDOWS]
     largest = max(sides, default=config.smallest)
 
     def side(t: int) -> int:
-        """From the largest where noise rules to the smallest where the picture does."""
+        """Window side: from the largest at low signal-to-noise ratio to the smallest at high."""
         clean = min(1.0, max(0.0, (float(DIFFUSION.schedule.log_snr(t)) + 4) / 8))
         return config.smallest + 2 * round((1 - clean) * (largest - config.smallest) / 2)
 
@@ -134,18 +137,21 @@ def _level(
 
 
 def _most_coherent(x: Tensor, hole: Tensor, n: int, config: PatchConfig, generator: torch.Generator) -> Tensor:
-    """Of all draws x ``[draws · n, C, H, W]``, number i, i + n, i + 2n, … being those for i: the best of each, ``[n, C, H, W]``."""
-    strange = nearest_patch_distance(x, hole, config.smallest, config.candidates, generator).view(-1, n)
-    return x.view(-1, n, *x.shape[1:])[strange.argmin(0), torch.arange(n)]
+    """The best of all samples x ``[draws · n, C, H, W]`` for each completion, ``[n, C, H, W]``.
+
+    Samples i, i + n, i + 2n, … belong to completion i.
+    """
+    distance = nearest_patch_distance(x, hole, config.smallest, config.candidates, generator).view(-1, n)
+    return x.view(-1, n, *x.shape[1:])[distance.argmin(0), torch.arange(n)]
 
 
 def _times(config: PatchConfig, coarsest: bool) -> list[int]:
-    """The times of a level: the whole chain with RePaint's resampling at the coarsest, its finer end elsewhere."""
+    """The times of a level: the whole chain with RePaint's resampling at the coarsest, its low-noise end at the others."""
     steps = config.steps if coarsest else config.finer_steps
     first, last = DIFFUSION.T if coarsest else _time_of(config.detail), _time_of(FINEST)
     down = [round(first + (last - first) * i / (steps - 1)) for i in range(steps)] + [0]
-    again = config.resamplings if coarsest else 1
-    return [down[steps - left] for left in repaint_times(steps, None, config.jump, again)]
+    resamplings = config.resamplings if coarsest else 1
+    return [down[steps - left] for left in repaint_times(steps, None, config.jump, resamplings)]
 
 
 def _time_of(noise: float) -> int:
@@ -158,7 +164,10 @@ def _downs(times: list[int]) -> int:
 
 
 def _pyramid(image: Tensor, hole: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """(picture, hole) from coarse to fine; a coarse pixel is the mean of the known ones in it, and missing where any is."""
+    """(picture, hole) from coarse to fine.
+
+    A coarse pixel is the mean of the known pixels in it, and missing if any of them is.
+    """
     levels = [(image, hole)]
     while True:
         image, hole = levels[0]
@@ -174,7 +183,7 @@ def _pyramid(image: Tensor, hole: Tensor) -> list[tuple[Tensor, Tensor]]:
 
 
 def _width(hole: Tensor) -> int:
-    """Of the square that holds the hole."""
+    """Side of the square that contains the hole."""
     rows, columns = hole.nonzero(as_tuple=True)
     return int(max(rows.max() - rows.min(), columns.max() - columns.min())) + 1
 

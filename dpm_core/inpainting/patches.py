@@ -1,9 +1,9 @@
 """The exact reverse kernel of an image's own patches: a model that needs no training (after Kamb & Ganguli 2024).
 
-If every p × p window of x⁽⁰⁾ were one of the windows of known images, equally likely, then a pixel's mean given the noisy
-window around it would be the average of what the known windows hold at that place, each weighted by its Gaussian
-likelihood: the paper's f_μ without parameters (section 2.2). Windows stop at the border, where a pixel lies beside the
-centre of its window. A window as large as the image gives :class:`dpm_core.reverse.EmpiricalReverse`.
+If every p × p window of x⁽⁰⁾ were one of the windows of known images, with equal probability, the posterior mean of a pixel given the
+noisy window around it would be the average of the known windows at that place, each weighted by its Gaussian likelihood: a
+non-parametric f_μ (section 2.2 of the paper). At the border a window stays inside the image, so the pixel is not at its centre. A window
+as large as the image gives :class:`dpm_core.reverse.EmpiricalReverse`.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from dpm_core.process import GaussianDiffusion, expand
 from dpm_core.reverse import X0PosteriorKernel
 from dpm_core.schedules import Time
 
-BLOCK_ELEMENTS = 1 << 22  # weights held at once: 16 MB in float32
+BLOCK_ELEMENTS = 1 << 22  # weights per block: 16 MB in float32
 
 
 class PatchError(ValueError):
-    """Nothing to learn from: no window of the image is wholly known, or a window is larger than the image."""
+    """No window of the image is fully known, or a window is larger than the image."""
 
 
 class _Table(NamedTuple):
-    """The known windows of one size: in coordinates of their principal components ``[N, r]``, and as they are ``[N, D]``."""
+    """The known windows of one size: as coordinates in their principal components ``[N, r]``, and as pixels ``[N, D]``."""
 
     keys: Tensor
     squares: Tensor  # [N], of the keys
@@ -37,18 +37,19 @@ class _Table(NamedTuple):
 
 
 class LocalPatchReverse(X0PosteriorKernel):
-    """The reverse kernel of the windows of ``images`` ``[m, C, H, W]``, standardised, that hold no ``missing`` pixel.
+    """The reverse kernel of those windows of ``images`` ``[m, C, H, W]``, standardised, that contain no ``missing`` pixel.
 
-    ``missing`` is bool ``[H, W]``, for all images (none is unless given). ``patch`` is the odd side of the windows, or a
-    function t → side, so that they can shrink as the noise does. At most ``candidates`` windows take part, drawn once by
-    ``generator``; distances are taken in the windows' first ``rank`` principal components. Unless given, both are exact.
-    Where pixels are known the mean is the first image itself and the variance 0: only the missing ones cost anything.
-    Weights are formed in blocks, so memory does not grow with the image.
+    ``missing``: bool ``[H, W]``, for all images (none by default). ``patch``: the odd side of the windows, or a function t → side, so that
+    windows can shrink with the noise. At most ``candidates`` windows are used, drawn once with ``generator``; distances are computed in
+    the windows' first ``rank`` principal components. By default both are exact. Where pixels are known the mean is the first image and the
+    variance 0: only missing pixels are computed. Weights are formed in blocks, so memory does not grow with the image.
 
-    What is known of the first image may also count as it is, without the noise that x⁽ᵗ⁾ has there: with ``trust`` γ a
-    window's known pixels are compared with variance γ² (1−ᾱ)/ᾱ + ``tolerance``², and only its missing ones as noisy as
-    they are. That is Bayes for a hole whose surroundings were observed with that noise; γ = 1 with no tolerance weighs
-    them as x⁽ᵗ⁾ does. Then all components are needed: ``rank`` has no effect.
+    Known pixels of the first image may be compared as they are, without the noise that x⁽ᵗ⁾ has there: with ``trust`` γ the known pixels
+    of a window are compared with variance γ² (1−ᾱ)/ᾱ + ``tolerance``², and only the missing ones with the noise of x⁽ᵗ⁾. This is Bayes'
+    rule for a hole whose surroundings were observed with that noise; γ = 1 and tolerance 0 give the weights of x⁽ᵗ⁾. All components are
+    then needed: ``rank`` has no effect.
+
+    ``calls`` counts the evaluations; ``last_x0_mean`` is the result of the last one.
     """
 
     def __init__(
@@ -64,11 +65,11 @@ class LocalPatchReverse(X0PosteriorKernel):
         tolerance: float = 0.0,
     ):
         if images.ndim != 4 or len(images) == 0:
-            raise PatchError("Images of shape [m, C, H, W] are needed, at least one.")
+            raise PatchError(f"Images of shape [m, C, H, W] with m ≥ 1 are needed, not {list(images.shape)}.")
         H, W = images.shape[2:]
         self.missing = torch.ones(H, W, dtype=torch.bool) if missing is None else missing.bool()
         if self.missing.shape != (H, W):
-            raise PatchError(f"The mask has {tuple(self.missing.shape)} pixels, the images {(H, W)}.")
+            raise PatchError(f"The mask has the shape {tuple(self.missing.shape)} and the images {(H, W)}; both must be equal.")
         self._source = torch.zeros(H, W, dtype=torch.bool) if missing is None else self.missing
         self.images, self.diffusion = images, diffusion
         self._patch = patch if callable(patch) else lambda t: patch
@@ -76,12 +77,12 @@ class LocalPatchReverse(X0PosteriorKernel):
         self._trust, self._tolerance = trust, tolerance
         self._tables: dict[int, _Table] = {}
         self._places: dict[int, list[tuple[Tensor, Tensor, int]]] = {}
-        self.calls, self.last_x0_mean = 0, images[:1]  # how often it was asked, and the mean that it said last
+        self.calls, self.last_x0_mean = 0, images[:1]
 
     def x0_posterior(self, xt: Tensor, t: Time) -> tuple[Tensor, Tensor]:
-        """Mean and diagonal variance of x⁽⁰⁾ given x⁽ᵗ⁾ ``[n, C, H, W]``, both shaped as xt; t one time for all.
+        """Return the posterior mean and diagonal variance of x⁽⁰⁾ given x⁽ᵗ⁾ ``[n, C, H, W]``, both shaped as xt; the same t for all.
 
-        Raises PatchError when no window of this size is wholly known.
+        Raises PatchError when no window of this size is fully known.
         """
         self.calls += 1
         t = int(torch.as_tensor(t).flatten()[0])
@@ -100,12 +101,12 @@ class LocalPatchReverse(X0PosteriorKernel):
             for i in range(n):
                 for at in range(0, len(pixels), size):
                     corners = windows[at : at + size]
-                    found = _look(xt[i], corners, side)
+                    observed = _windows_at(xt[i], corners, side)
                     if certain is None:
-                        query = found if table.basis is None else found @ table.basis
+                        query = observed if table.basis is None else observed @ table.basis
                         logits = torch.addmm(bias, query * (a / v), table.keys.T)
                     else:
-                        logits = self._logits(found, corners, side, table, (a, v, certain))
+                        logits = self._logits(observed, corners, side, table, (a, v, certain))
                     both = torch.softmax(logits, 1, out=logits) @ moments
                     here = pixels[at : at + size]
                     mean[i].flatten(1)[:, here] = both[:, :colours].T
@@ -116,8 +117,8 @@ class LocalPatchReverse(X0PosteriorKernel):
     def _logits(self, found: Tensor, corners: Tensor, side: int, table: _Table, scales: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         """−½ Σ (x − a y)²/v over the missing pixels of each window and −½ Σ (x⁽⁰⁾ − y)²/certain over the known ones, ``[k, N]``."""
         a, v, certain = scales
-        noisy = _look(self.missing[None].to(found), corners, side)  # [k, side²]
-        known = _look(self.images[0].to(found), corners, side)
+        noisy = _windows_at(self.missing[None].to(found), corners, side)  # [k, side²]
+        known = _windows_at(self.images[0].to(found), corners, side)
         colours = found.shape[1] // noisy.shape[1]
         both = noisy.repeat(1, colours)
         linear = both * found * (a / v) + (1 - both) * known / certain
@@ -125,7 +126,7 @@ class LocalPatchReverse(X0PosteriorKernel):
         return torch.addmm(linear @ table.windows.T, quadratic, table.by_place.T, alpha=-0.5)
 
     def _placed(self, side: int) -> list[tuple[Tensor, Tensor, int]]:
-        """The missing pixels by their place in their windows: flat pixels ``[k]``, flat corners ``[k]``, offset."""
+        """The missing pixels grouped by their place in their windows: flat pixels ``[k]``, flat corners ``[k]``, offset."""
         if side not in self._places:
             H, W = self.missing.shape
             i, j = self.missing.nonzero(as_tuple=True)
@@ -144,16 +145,16 @@ class LocalPatchReverse(X0PosteriorKernel):
     def _make_table(self, side: int) -> _Table:
         m, _, H, W = self.images.shape
         if side > min(H, W):
-            raise PatchError(f"A window of {side} pixels is larger than the image.")
+            raise PatchError(f"A window of {side} × {side} pixels is larger than the image of {W} × {H}.")
         corners = whole_windows(self._source, side)
         if len(corners) == 0:
-            raise PatchError(f"No window of {side} × {side} pixels is wholly known; paint a smaller hole.")
+            raise PatchError(f"No window of {side} × {side} pixels is fully known; paint a smaller hole.")
         count = m * len(corners)
         if self._candidates is not None and count > self._candidates:
-            taken = torch.randperm(count, generator=self._generator)[: self._candidates].sort().values
+            selected = torch.randperm(count, generator=self._generator)[: self._candidates].sort().values
         else:
-            taken = torch.arange(count)
-        parts = [_look(self.images[k], corners[taken[taken // len(corners) == k] % len(corners)], side) for k in range(m)]
+            selected = torch.arange(count)
+        parts = [_windows_at(self.images[k], corners[selected[selected // len(corners) == k] % len(corners)], side) for k in range(m)]
         windows = torch.cat(parts)
         by_place = windows.square().view(len(windows), -1, side * side).sum(1)
         if self._rank is None or self._rank >= windows.shape[1]:
@@ -165,25 +166,25 @@ class LocalPatchReverse(X0PosteriorKernel):
 
 
 def nearest_patch_distance(images: Tensor, missing: Tensor, side: int, candidates: int, generator: torch.Generator | None = None) -> Tensor:
-    """How unlike the known windows those are that hold filled pixels, ``[n]`` for ``images`` ``[n, C, H, W]``, standardised.
+    """Return how far the windows with filled pixels are from the known windows, ``[n]``, for ``images`` ``[n, C, H, W]``, standardised.
 
-    The mean square difference, per number, of every window that holds a ``missing`` pixel (bool ``[H, W]``) to the nearest of
-    the wholly known ones, of which ``candidates`` are drawn: Wexler et al.'s coherence (2007). Raises PatchError without any.
+    It is the mean squared difference, per element, of every window with a ``missing`` pixel (bool ``[H, W]``) to the nearest of
+    ``candidates`` fully known windows: the coherence of Wexler et al. (2007). Raises PatchError if there is no known window.
     """
     known = whole_windows(missing, side)
     if len(known) == 0:
-        raise PatchError(f"No window of {side} × {side} pixels is wholly known; paint a smaller hole.")
+        raise PatchError(f"No window of {side} × {side} pixels is fully known; paint a smaller hole.")
     known = known[torch.randperm(len(known), generator=generator)[:candidates]]
     touching = functional.max_pool2d(missing[None, None].float(), side, 1)[0, 0].nonzero()
     corners = touching[:, 0] * missing.shape[1] + touching[:, 1]
     size, out = max(1, BLOCK_ELEMENTS // len(known)), []
     for image in images:
-        windows, table = _look(image, corners, side), _look(image, known, side)
+        windows, table = _windows_at(image, corners, side), _windows_at(image, known, side)
         out.append(torch.cat([torch.cdist(part, table).amin(1).square() for part in windows.split(size)]).mean() / windows.shape[1])
     return torch.stack(out)
 
 
-def _look(x: Tensor, corners: Tensor, side: int) -> Tensor:
+def _windows_at(x: Tensor, corners: Tensor, side: int) -> Tensor:
     """The windows of x ``[C, H, W]`` with these upper left corners (flat), ``[k, C·side²]``."""
     W = x.shape[2]
     inside = (torch.arange(side)[:, None] * W + torch.arange(side)).flatten()
@@ -191,7 +192,7 @@ def _look(x: Tensor, corners: Tensor, side: int) -> Tensor:
 
 
 def whole_windows(missing: Tensor, side: int) -> Tensor:
-    """Upper left corners (flat, ``[k]``) of the windows of ``missing``, bool ``[H, W]``, in which nothing is missing."""
+    """Return the upper left corners (flat, ``[k]``) of the windows without any missing pixel; ``missing`` is bool ``[H, W]``."""
     if side > min(missing.shape):
         return torch.empty(0, dtype=torch.long)
     holes = functional.max_pool2d(missing[None, None].float(), side, 1)[0, 0] > 0

@@ -1,4 +1,4 @@
-"""A network of one picture alone, hole and all: the cuts it can learn from, and how it is trained on them."""
+"""A network trained on a single picture with a hole: its training crops and its training run."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from dpm_core.inpainting.model_filling import InpaintingError, check_mask
 from dpm_core.inpainting.patches import whole_windows
 from dpm_core.jobs import Job
 
-CROP_SIDES = (32, 24, 16, 8)  # of the cuts, pixels: the first of which there are enough
-MIN_CROPS, MAX_CROPS = 64, 4000  # cuts
+CROP_SIDES = (32, 24, 16, 8)  # in pixels: the first size with enough crops is used
+MIN_CROPS, MAX_CROPS = 64, 4000
 BATCH = 16
-HELD_OUT = 0.1  # of the cuts, drawn at random: they share pixels with the others, so K there is not that of another picture
+HELD_OUT = 0.1  # of the crops, at random: they overlap with training crops, so K does not measure generalisation
 
 
 def known_crops(picture: np.ndarray, missing: np.ndarray, seed: int = 0) -> ImageDataset:
-    """Square cuts of a picture, uint8 ``[H, W]`` or ``[H, W, 3]``, that hold none of the pixels ``missing``, bool ``[H, W]``.
+    """Return square crops of a picture, uint8 ``[H, W]`` or ``[H, W, 3]``, without any pixel of ``missing``, bool ``[H, W]``.
 
-    At most MAX_CROPS of them, drawn once by ``seed``. Raises InpaintingError where the mask does not fit or too few are whole.
+    At most MAX_CROPS, drawn once by ``seed``. Raises InpaintingError where the mask does not fit or too few crops are fully known.
     """
     check_mask(picture, missing)
     hole, pixels = torch.from_numpy(missing), picture.reshape(*missing.shape, -1)
@@ -33,22 +33,25 @@ def known_crops(picture: np.ndarray, missing: np.ndarray, seed: int = 0) -> Imag
         if len(corners) >= MIN_CROPS:
             break
     else:
-        raise InpaintingError("Too little is known in one piece for a network to learn from; paint less, or fill with patches.")
+        raise InpaintingError(
+            f"Fewer than {MIN_CROPS} crops of {side} × {side} pixels are fully known, too few to train a network; "
+            "paint a smaller hole, or fill with patches."
+        )
     chosen = np.random.default_rng(seed).permutation(len(corners))[:MAX_CROPS]
     width = missing.shape[1]
     places = [(corners[k] // width, corners[k] % width) for k in chosen]
-    cuts = np.stack([pixels[i : i + side, j : j + side] for i, j in places]).transpose(0, 3, 1, 2)
-    held = max(2, round(HELD_OUT * len(cuts)))
-    return from_pools("image", "Your own image", cuts[held:], cuts[:held])
+    crops = np.stack([pixels[i : i + side, j : j + side] for i, j in places]).transpose(0, 3, 1, 2)
+    held = max(2, round(HELD_OUT * len(crops)))
+    return from_pools("image", "Your own image", crops[held:], crops[:held])
 
 
 def crop_run_config(dataset: ImageDataset, seed: int) -> RunConfig:
-    """How such a network is trained: as on the Train page, in smaller batches, with no end set in advance."""
+    """Return the config of the training run: as on the Train page, with smaller batches and without a fixed end."""
     data = DataConfig("image", params=(("size", dataset.shape[1]),))
     usual = live_run(dataset, data)
     return replace(usual, training=replace(usual.training, batch=BATCH, steps=1_000_000, decay="none", seed=seed))
 
 
 def checkpoint_of_job(job: Job, dataset: ImageDataset) -> Checkpoint:
-    """What a job's network is by now, to fill with or to train on from."""
+    """Return the job's network in its present state as a checkpoint, to fill with or to continue training from."""
     return Checkpoint(job.config.name, job.weights(), job.config.run, dataset.spec, {"steps": job.step})

@@ -1,4 +1,4 @@
-"""What a job has been told to do, by people and by the rules, and what it says of itself."""
+"""The commands given to a job (run, pause, stop, single steps), by the user or by a time limit, and its status."""
 
 from __future__ import annotations
 
@@ -7,120 +7,123 @@ from collections.abc import Callable
 from dpm_core.jobs.config import JobError
 from dpm_core.jobs.job_queue import job_queue
 
-UNWATCHED = 180.0  # seconds without a look after which a job pauses
-FORGOTTEN = 3600.0  # and after which a paused one stops
-ENDS = ("finished", "stopped", "failed")
+PAUSE_AFTER = 180.0  # seconds without keep_alive after which a job pauses
+STOP_AFTER = 3600.0  # seconds without keep_alive after which a paused job stops
+FINAL_STATUSES = ("finished", "stopped", "failed")
 
 
 class Commands:
-    """Run, pause, stop or take single steps; the last order counts, and stop is the last. Safe to use from any thread."""
+    """The last command counts, and stop is final. Safe to use from any thread.
+
+    ``job_queue.condition`` protects the state and is notified of every change.
+    """
 
     def __init__(self, device: str, paused: bool, clock: Callable[[], float]):
-        self.message = ""  # why it is as it is
-        self.ended = ""  # how it ended, once everything is written
-        self.closing = False  # it is ending, and nothing that is ordered changes that
-        self.idle = False  # the thread only waits
+        self.message = ""  # the reason for the present status
+        self.final_status = ""  # set once everything is written
+        self.ending = False  # the job is ending; further commands have no effect
+        self.waiting = False  # the job's thread waits for a command
         self._device, self._clock = device, clock
-        self._wanted, self._last_keep_alive = "pause" if paused else "run", clock()
-        self._asked = self._answered = 0  # single steps
+        self._requested, self._last_keep_alive = "pause" if paused else "run", clock()
+        self._steps_requested = self._steps_done = 0
 
     @property
     def status(self) -> str:
         """One of "queued", "running", "paused", "finished", "stopped" and "failed"."""
         with job_queue.condition:
-            if self.ended or self._wanted != "run":
-                return self.ended or {"pause": "paused", "stop": "stopped"}[self._wanted]
+            if self.final_status or self._requested != "run":
+                return self.final_status or {"pause": "paused", "stop": "stopped"}[self._requested]
             return "queued" if job_queue.position(self) else "running"
 
     @property
     def queue_position(self) -> int | None:
-        """1 for the next one to train; None unless queued."""
+        """1 for the next job to train; None unless queued."""
         with job_queue.condition:
             return job_queue.position(self) if self.status == "queued" else None
 
     @property
     def idle_seconds(self) -> float:
-        """Seconds since somebody looked."""
+        """Seconds since the last ``keep_alive``."""
         return self._clock() - self._last_keep_alive
 
     def keep_alive(self) -> None:
-        """Somebody is looking."""
+        """Restart the time limits after which the job pauses or stops."""
         self._last_keep_alive = self._clock()
 
-    def enter(self) -> None:
-        """Stand in line, unless paused: the job's thread begins."""
+    def enter_queue(self) -> None:
+        """Enter the queue, unless paused; called when the job's thread starts."""
         with job_queue.condition:
-            if self._wanted == "run":
+            if self._requested == "run":
                 job_queue.enter(self, self._device)
 
-    def want(self, what: str, message: str = "") -> None:
-        """Order "run", "pause" or "stop"; without effect when it is so already or all is over, or about to be."""
+    def request(self, command: str, message: str = "") -> None:
+        """Give the command "run", "pause" or "stop"; without effect if it is in force already or the job is ending."""
         with job_queue.condition:
-            if self.ended or self.closing or self._wanted in ("stop", what):
+            if self.final_status or self.ending or self._requested in ("stop", command):
                 return
-            self._wanted, self.message = what, message
+            self._requested, self.message = command, message
             job_queue.leave(self)
-            if what == "run":
+            if command == "run":
                 job_queue.enter(self, self._device)
 
     def step_once(self) -> None:
-        """Ask for one step while paused, and wait until it was done or the job has ended. Raises JobError when it is over."""
+        """Request one step while paused, and wait until it is done or the job has ended. Raises JobError after the end."""
         with job_queue.condition:
-            if self.status in ENDS:
-                raise JobError("This run is over; resume it from its folder to go on.")
-            self._asked += 1
-            number = self._asked
+            if self.status in FINAL_STATUSES:
+                raise JobError("This run has ended; resume it from its folder to continue.")
+            self._steps_requested += 1
+            number = self._steps_requested
             job_queue.condition.notify_all()
-            job_queue.condition.wait_for(lambda: self._answered >= number or bool(self.ended))
+            job_queue.condition.wait_for(lambda: self._steps_done >= number or bool(self.final_status))
 
     def step_done(self) -> None:
-        """The job's thread has done a step that was asked for."""
+        """Report that the job's thread has done a requested step."""
         with job_queue.condition:
-            self._answered += 1
+            self._steps_done += 1
             job_queue.condition.notify_all()
 
-    def may_run(self) -> bool:
-        """Whether another step may begin; a moment ago it could."""
-        return self._wanted == "run"
+    def may_step(self) -> bool:
+        """Return whether the command is still "run"."""
+        return self._requested == "run"
 
-    def next(self, save_due: Callable[[], bool]) -> str:
-        """For the job's thread: "run", "step", "save" (when due) or "stop"; waits while there is nothing to do."""
+    def next_action(self, save_due: Callable[[], bool]) -> str:
+        """Return the next action of the job's thread: "run", "step", "save" (when due) or "stop". Waits if there is none."""
         with job_queue.condition:
             while True:
-                if self._wanted == "stop":
+                if self._requested == "stop":
                     return "stop"
-                if self._asked > self._answered:
+                if self._steps_requested > self._steps_done:
                     return "step"
                 status = self.status
                 if save_due():
                     return "save"
-                if status == "paused" and self.idle_seconds > FORGOTTEN:
-                    self.want("stop", "Stopped, as nobody has been looking for a long time; the run can be resumed from its folder.")
-                elif status != "paused" and self.idle_seconds > UNWATCHED:
-                    self.want("pause", f"Paused, as nobody has been looking for {UNWATCHED / 60:.0f} minutes; resume to go on.")
+                if status == "paused" and self.idle_seconds > STOP_AFTER:
+                    self.request("stop", f"Stopped after {STOP_AFTER / 60:.0f} minutes without an open page; resume it from its folder.")
+                elif status != "paused" and self.idle_seconds > PAUSE_AFTER:
+                    self.request("pause", f"Paused after {PAUSE_AFTER / 60:.0f} minutes without an open page; resume to continue.")
                 elif status == "running":
                     return "run"
                 else:
-                    self.idle = True
+                    self.waiting = True
                     job_queue.condition.notify_all()
-                    job_queue.condition.wait(0.5)  # the clock that tells how long nobody looked rings for nobody
-                    self.idle = False
+                    job_queue.condition.wait(0.5)  # the time limits notify nobody, so they are checked again after this time
+                    self.waiting = False
 
-    def finish(self) -> None:
-        """The end is reached, whatever was ordered last; what is left is a snapshot and to write."""
+    def begin_finish(self) -> None:
+        """Report that the run has reached its end, whatever the last command; a snapshot and the state are still written."""
         with job_queue.condition:
-            self.closing, self.message = True, ""
+            self.ending, self.message = True, ""
 
-    def leave(self, message: str) -> None:
-        """The thread does no more; what is left is to write."""
+    def leave_queue(self, message: str) -> None:
+        """Report that the thread trains no more; the state is still written."""
         with job_queue.condition:
-            self.closing = True
+            self.ending = True
             job_queue.leave(self)
             self.message = message or self.message
 
-    def end(self, how: str) -> None:
-        """Everything is written, or never will be."""
+    def end(self, final_status: str) -> None:
+        """Report that everything is written, or cannot be."""
         with job_queue.condition:
-            self.ended = how
+            self.final_status = final_status
             job_queue.leave(self)
             job_queue.condition.notify_all()

@@ -1,4 +1,4 @@
-"""Who trains now: a few jobs at once on each device, the others in order of arrival."""
+"""The queue of jobs before each device: a few train at once, the others wait in order of arrival."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ CAPACITY = {"cpu": 2, "cuda": 1, "mps": 1}  # jobs that train at once on each de
 
 
 class JobQueue:
-    """The line before each device; the first ``CAPACITY`` in it train. Hold ``changed`` while you ask or change anything."""
+    """One queue per device; the first ``CAPACITY`` jobs of each train. Hold ``condition`` to call any method."""
 
     def __init__(self) -> None:
-        self.condition = threading.Condition()  # on a lock that its holder may take again
-        self._lines: dict[str, list[object]] = {device: [] for device in CAPACITY}
+        self.condition = threading.Condition()  # its lock is reentrant
+        self._queues: dict[str, list[object]] = {device: [] for device in CAPACITY}
 
     def enter(self, job: object, device: str) -> None:
-        """Join the end of a device's line."""
-        self._lines[device].append(job)
+        """Append a job to the queue of a device."""
+        self._queues[device].append(job)
         self.condition.notify_all()
 
     def leave(self, job: object) -> None:
-        """Give the place up, if there is one."""
-        for line in self._lines.values():
-            if job in line:
-                line.remove(job)
+        """Remove a job, if it is queued."""
+        for queue in self._queues.values():
+            if job in queue:
+                queue.remove(job)
         self.condition.notify_all()
 
     def position(self, job: object) -> int:
-        """1 for the next one to train, 0 for those that do."""
-        return max([0, *(line.index(job) - CAPACITY[device] + 1 for device, line in self._lines.items() if job in line)])
+        """Return 1 for the next job to train, 0 for a job that trains or is not queued."""
+        return max([0, *(queue.index(job) - CAPACITY[device] + 1 for device, queue in self._queues.items() if job in queue)])
 
 
 job_queue = JobQueue()  # of this process, which has one set of devices

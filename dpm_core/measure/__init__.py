@@ -1,1 +1,1 @@
-"""What is measured of a model: the bound K, where every bit goes, likelihoods, entropies and distances."""
+"""Measure a model: the bound K and its budget, log-likelihood estimates, densities by quadrature, distances between samples."""

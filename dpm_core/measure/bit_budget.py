@@ -1,10 +1,10 @@
-"""Where every bit goes, for data of bits whose patterns can be listed: the same split as :mod:`dpm_core.measure.budget`.
+"""The budget of a model of bits whose patterns can be listed: the same split as in :mod:`dpm_core.measure.budget`.
 
     −H − K = [H_q(X⁽¹⁾) − H] + [H(π) − H_q(X⁽ᵀ⁾)] + Σ_{t≥2} E KL(q(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾) ‖ p(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾)),
 
-where H(π) stands for the cross entropy that keeps K a bound (:meth:`BinomialDiffusion.prior_cost_nats`), and of each KL what the
-exact probability of every single bit still loses, because it lets bits that belong together flip apart (which shorter steps
-mend), and what learning loses to that.
+where H(π) is the cross entropy of :meth:`BinomialDiffusion.prior_cost_nats`. The discretisation gap is the KL of a reverse step
+with the exact probability of every single bit: for finite T the bits of x⁽ᵗ⁻¹⁾ given x⁽ᵗ⁾ are dependent, but the step treats them
+as independent. The learning gap is the additional KL of the model.
 """
 
 from __future__ import annotations
@@ -18,14 +18,17 @@ from dpm_core.measure.budget import Budget
 from dpm_core.process import BinomialDiffusion
 from dpm_core.reverse import EmpiricalBits, ReverseKernel
 
-NODES = 48  # times at which information is measured; monotone in between
-ROWS = 1 << 14  # pairs of a datum and a time at once
-DRAWS = 1 << 21  # pairs of a datum and a pattern at one node
+NODES = 48  # times at which the mutual information is estimated
+BLOCK_ROWS = 1 << 14  # (datum, time) pairs evaluated at once
+PAIRS_PER_NODE = 1 << 21  # (datum, pattern) pairs evaluated at one node
 
 
 @torch.inference_mode()
 def information_nats(kernel: EmpiricalBits, x0: Tensor, t: int, generator: torch.Generator | None = None) -> Tensor:
-    """log q(x⁽ᵗ⁾|x⁽⁰⁾) − log q(x⁽ᵗ⁾) of one draw for each of x0 ``[n, ...]``, float64 ``[n]``: its mean is I(X⁽⁰⁾;X⁽ᵗ⁾)."""
+    """Return log q(x⁽ᵗ⁾|x⁽⁰⁾) − log q(x⁽ᵗ⁾) for one sample x⁽ᵗ⁾ of each x0 ``[n, ...]``, float64 ``[n]``.
+
+    Its mean is the mutual information I(X⁽⁰⁾;X⁽ᵗ⁾) in nats.
+    """
     if t == 0:
         return -kernel.log_marginal(x0.double(), 0)
     xt = kernel.diffusion.q_sample(x0, t, generator).double()
@@ -41,49 +44,54 @@ def bit_budget(
     x0: Tensor,
     generator: torch.Generator | None = None,
 ) -> Budget:
-    """The budget of a model on patterns whose exact reverse kernel is ``kernel``; without a model, learning is 0.
+    """Return the budget of a model on bit patterns whose exact reverse kernel is ``kernel``; without a model, the learning gap is 0.
 
-    x⁽ᵗ⁾ is drawn from q at every t for every x0 ``[n, ...]``, and x⁽⁰⁾ given x⁽ᵗ⁾ is summed out bit by bit with its exact
-    probability. ``gaussian`` is what single bits lose to all of them together.
+    x⁽ᵗ⁾ is drawn from q at every t for every x0 ``[n, ...]``, and each bit of x⁽⁰⁾ given x⁽ᵗ⁾ is summed out with its exact probability.
+    ``discretisation`` is the cost of treating the bits as independent within one step.
     """
     n, T = len(x0), diffusion.T
-    best, extra = (torch.empty(T - 1, n, dtype=torch.float64) for _ in range(2))
-    size = max(1, ROWS // n)
+    optimal, excess = (torch.empty(T - 1, n, dtype=torch.float64) for _ in range(2))
+    size = max(1, BLOCK_ROWS // n)
     for times in torch.arange(2, T + 1).split(size):
         t = times.repeat_interleave(n)
         xt = diffusion.q_sample(x0.repeat(len(times), *[1] * (x0.ndim - 1)), t, generator)
         p = kernel.x0_posterior(xt, t)[0].double()
-        least = _averaged(diffusion, xt.double(), p, p, t)
-        more = torch.zeros_like(least)
+        exact_kl = _averaged(diffusion, xt.double(), p, p, t)
+        model_excess = torch.zeros_like(exact_kl)
         if model is not None:
-            more = _averaged(diffusion, xt.double(), p, model.x0_posterior(xt, t)[0].double(), t) - least
+            model_excess = _averaged(diffusion, xt.double(), p, model.x0_posterior(xt, t)[0].double(), t) - exact_kl
         rows = slice(int(times[0]) - 2, int(times[-1]) - 1)
-        best[rows], extra[rows] = least.view(-1, n), more.view(-1, n)
+        optimal[rows], excess[rows] = exact_kl.view(-1, n), model_excess.view(-1, n)
     information, entropy = _information(kernel, x0, generator), float(torch.special.entr(kernel.probabilities).sum())
     conditional = torch.stack([diffusion.marginal_entropy_nats(x0, t).mean() for t in (1, T)])
-    return Budget.of(
-        best,
-        extra,
+    return Budget.from_costs(
+        optimal,
+        excess,
         information[:-1] - information[1:],
-        entropy,
+        entropy=entropy,
         first_step=float(conditional[0] + information[0]) - entropy,
-        prior=float(diffusion.prior_cost_nats(x0).mean() - conditional[1] - information[-1]),
+        prior_mismatch=float(diffusion.prior_cost_nats(x0).mean() - conditional[1] - information[-1]),
         null=float(diffusion.prior(tuple(x0.shape[1:])).log_prob(x0).flatten(1).sum(1).mean()),
     )
 
 
-def _averaged(diffusion: BinomialDiffusion, xt: Tensor, p: Tensor, belief: Tensor, t: Tensor) -> Tensor:
-    """KL of the step of a belief, averaged over x⁽⁰⁾ of which each bit is a 1 with probability p, in nats ``[m]``."""
-    one, zero = (diffusion.posterior_kl_of_bits_nats(torch.full_like(xt, bit), xt, belief, t) for bit in (1.0, 0.0))
+def _averaged(diffusion: BinomialDiffusion, xt: Tensor, p: Tensor, x0_mean: Tensor, t: Tensor) -> Tensor:
+    """KL of the reverse step with posterior mean ``x0_mean``, averaged over x⁽⁰⁾ whose bits are 1 with probability p; nats, ``[m]``."""
+    one, zero = (diffusion.posterior_kl_of_bits_nats(torch.full_like(xt, bit), xt, x0_mean, t) for bit in (1.0, 0.0))
     return (p * one + (1 - p) * zero).flatten(1).sum(1)
 
 
 def _information(kernel: EmpiricalBits, x0: Tensor, generator: torch.Generator | None) -> Tensor:
-    """I(X⁽⁰⁾;X⁽ᵗ⁾) for t = 1..T in nats, float64 ``[T]``: measured at some times and monotone in between; never rising."""
+    """I(X⁽⁰⁾;X⁽ᵗ⁾) for t = 1..T in nats, float64 ``[T]``.
+
+    It is estimated at up to NODES times and interpolated monotonically; it never increases with t (data-processing inequality).
+    """
     T = kernel.diffusion.T
-    n = max(100, min(4000, DRAWS // len(kernel.data)))
+    n = max(100, min(4000, PAIRS_PER_NODE // len(kernel.data)))
     rows = x0[torch.arange(n) % len(x0)]
-    kept = np.unique(np.linspace(1, T, min(T, NODES)).round().astype(int))
-    found = np.array([float(information_nats(kernel, rows, int(t), generator).mean()) for t in kept])
-    falling = np.minimum.accumulate(np.maximum(found, 0.0))
-    return torch.from_numpy(PchipInterpolator(kept, falling)(np.arange(1, T + 1))) if len(kept) > 1 else torch.from_numpy(falling)
+    nodes = np.unique(np.linspace(1, T, min(T, NODES)).round().astype(int))
+    found = np.array([float(information_nats(kernel, rows, int(t), generator).mean()) for t in nodes])
+    decreasing = np.minimum.accumulate(np.maximum(found, 0.0))
+    if len(nodes) == 1:
+        return torch.from_numpy(decreasing)
+    return torch.from_numpy(PchipInterpolator(nodes, decreasing)(np.arange(1, T + 1)))

@@ -1,4 +1,4 @@
-"""The bound K on the log likelihood (Eq. 14), term by term.
+"""The lower bound K on the log-likelihood (ELBO, Eq. 14), term by term.
 
 K = −Σ_{t=2}^{T} E_q[KL(q(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾,x⁽⁰⁾) ‖ p(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾))] + H_q(X⁽ᵀ⁾|X⁽⁰⁾) − H_q(X⁽¹⁾|X⁽⁰⁾) − H_p(X⁽ᵀ⁾)
 """
@@ -12,25 +12,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dpm_core.process import BinomialDiffusion, Chain, GaussianDiffusion
-from dpm_core.reverse import LOG_SNR_LIMIT, ReverseKernel
+from dpm_core.process import Chain, GaussianDiffusion
+from dpm_core.reverse import ReverseKernel
 from dpm_core.schedules import Time
 
 NATS_PER_BIT = math.log(2)
-EVENLY = 0.2  # share of an estimate's pairs whose times are all alike
+UNIFORM_SHARE = 0.2  # of the pairs of an estimate: their times are drawn uniformly, the others by importance
 
 
 @dataclass(frozen=True)
 class Bound:
-    """K and its parts. ``kl_nats`` and ``kl_standard_error`` are ``[T−1]``, for t = 2..T; entropies in nats."""
+    """K and its terms. ``kl_nats`` and ``kl_standard_error`` are ``[T−1]``, for t = 2..T; entropies are in nats."""
 
     kl_nats: Tensor
     kl_standard_error: Tensor
     h_start: float  # H_q(X⁽¹⁾|X⁽⁰⁾)
     h_end: float  # H_q(X⁽ᵀ⁾|X⁽⁰⁾)
-    h_prior: float  # H_p(X⁽ᵀ⁾); of bits whose activity is not that of the noise: the cross entropy that keeps K a bound
-    null_nats: float  # L_null: mean log likelihood of the data under π
-    standard_error_nats: float  # of K, over data points (each carries all its terms)
+    h_prior: float  # H_p(X⁽ᵀ⁾); for bits with mean activity other than ρ a cross entropy, see BinomialDiffusion.prior_cost_nats
+    null_nats: float  # L_null: mean log-likelihood of the data under π
+    standard_error_nats: float  # of K, over data points (the terms of one datum are summed first)
 
     @property
     def bound_nats(self) -> float:
@@ -44,7 +44,7 @@ class Bound:
 
     @property
     def null_bits(self) -> float:
-        """L_null in bits per datum."""
+        """The baseline L_null in bits per datum: log-likelihood of the data under the prior π."""
         return self.null_nats / NATS_PER_BIT
 
     @property
@@ -54,7 +54,7 @@ class Bound:
 
 
 def step_kl_nats(model: ReverseKernel, diffusion: Chain, x0: Tensor, xt: Tensor, t: Time) -> Tensor:
-    """KL(q(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾,x⁽⁰⁾) ‖ p(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾)) per datum in nats, ``[n]``; t ≥ 2 as int or LongTensor ``[n]``."""
+    """Return KL(q(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾,x⁽⁰⁾) ‖ p(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾)) per datum in nats, ``[n]``; t ≥ 2 as an int or a LongTensor ``[n]``."""
     return diffusion.posterior_kl_nats(x0, xt, *model.x0_posterior(xt, t), t)
 
 
@@ -65,7 +65,7 @@ def bound_terms(
     x0: Tensor,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Every KL term of Eq. 14 for every datum, in nats, ``[n, T−1]`` (t = 2..T); x⁽ᵗ⁾ drawn afresh for each t."""
+    """Return every KL term of Eq. 14 for every datum, in nats, ``[n, T−1]`` (t = 2..T); each x⁽ᵗ⁾ is drawn independently."""
     terms = []
     for t in range(2, diffusion.T + 1):
         xt = diffusion.q_sample(x0, t, generator)
@@ -79,7 +79,7 @@ def evaluate_bound(
     x0: Tensor,
     generator: torch.Generator | None = None,
 ) -> Bound:
-    """K of the model on the data x0 ``[n, ...]`` by Monte Carlo over q, with standard errors."""
+    """Estimate K of the model on the data x0 ``[n, ...]`` by Monte Carlo over q, with standard errors."""
     terms = bound_terms(model, diffusion, x0, generator).cpu().double()
     n, root = len(x0), math.sqrt(len(x0))
     h_start, h_end, h_prior = _entropies(diffusion, x0)
@@ -96,22 +96,22 @@ def evaluate_bound(
 
 
 def _entropies(diffusion: Chain, x0: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """H_q(X⁽¹⁾|x⁽⁰⁾), H_q(X⁽ᵀ⁾|x⁽⁰⁾) and what the prior costs, H_p(X⁽ᵀ⁾), in nats per datum."""
+    """H_q(X⁽¹⁾|x⁽⁰⁾), H_q(X⁽ᵀ⁾|x⁽⁰⁾) and the prior term H_p(X⁽ᵀ⁾), in nats per datum."""
     start, end = (diffusion.marginal_entropy_nats(x0, t) for t in (1, diffusion.T))
     return start, end, diffusion.prior_cost_nats(x0)
 
 
 def _null_nats(diffusion: Chain, x0: Tensor) -> float:
-    """L_null: the mean log likelihood of the data under π."""
+    """L_null: the mean log-likelihood of the data under π, in nats."""
     return float(diffusion.prior(tuple(x0.shape[1:])).log_prob(x0.cpu()).flatten(1).sum(1).mean())
 
 
 @dataclass(frozen=True)
 class BoundEstimate:
-    """K from some pairs of a datum and a time, for chains too long to visit whole. Nats per datum.
+    """K estimated from a sample of (datum, time) pairs, for chains too long to evaluate at every time. Nats per datum.
 
-    ``t`` and ``kl_nats`` ``[m]``: the time of each pair, rising, and its KL term; ``weight`` ``[m]`` is one over the
-    probability of that time, T − 1 where all are alike (unless given).
+    ``t`` and ``kl_nats`` ``[m]``: the time of each pair, in ascending order, and its KL term. ``weight`` ``[m]`` is the inverse of the
+    probability of that time; the default T − 1 is that of uniformly drawn times.
     """
 
     t: Tensor
@@ -133,8 +133,8 @@ class BoundEstimate:
     def standard_error_bits(self) -> float:
         """Standard error of K in bits per datum.
 
-        The times are an even grid of their distribution, so the spread about neighbours in t, not about the mean, is what remains
-        (successive differences, Wolter 2007, section 8.2).
+        The times form an even grid in the quantiles of their distribution, so the variance is estimated from the differences between
+        neighbours in t, not from the spread about the mean (successive differences, Wolter 2007, section 8.2).
         """
         m = len(self.kl_nats)
         if m < 2:
@@ -144,7 +144,7 @@ class BoundEstimate:
 
     @property
     def null_bits(self) -> float:
-        """L_null in bits per datum."""
+        """The baseline L_null in bits per datum: log-likelihood of the data under the prior π."""
         return self.null_nats / NATS_PER_BIT
 
     @property
@@ -153,11 +153,11 @@ class BoundEstimate:
         return self.kl_nats * (self.T - 1 if self.weight is None else self.weight)
 
     def kl_per_time_nats(self) -> Tensor:
-        """The mean KL term at each t = 2..T, ``[T−1]``, linear in between where no pair had this t."""
+        """Return the mean KL term at each t = 2..T, ``[T−1]``, interpolated linearly at times without a pair."""
         sums = torch.zeros(self.T + 1, dtype=torch.float64).index_add(0, self.t, self.kl_nats.double())
         counts = torch.bincount(self.t, minlength=self.T + 1)
-        seen = counts.nonzero()[:, 0]
-        values = np.interp(np.arange(2, self.T + 1), seen.numpy(), (sums[seen] / counts[seen]).numpy())
+        present = counts.nonzero()[:, 0]
+        values = np.interp(np.arange(2, self.T + 1), present.numpy(), (sums[present] / counts[present]).numpy())
         return torch.from_numpy(values)
 
 
@@ -169,11 +169,12 @@ def estimate_bound(
     generator: torch.Generator | None = None,
     chunk: int = 256,
 ) -> BoundEstimate:
-    """K from one time per datum of x0 ``[m, ...]``, the times spread evenly over what is lost in 2..T.
+    """Estimate K from one time per datum of x0 ``[m, ...]``, with importance-sampled, stratified times in 2..T.
 
-    A step is as likely as the log-SNR it takes away, which is roughly as its KL, with a fifth of the pairs spread over all
-    steps alike: for a linear log-SNR all are alike anyway, the cosine schedule loses half of it in a tenth of its steps.
-    Unbiased, at m model calls instead of m·(T−1); the error falls as 1/√m. The generator lives on x0's device.
+    80 % of the probability of a step is proportional to the log-SNR that it removes (for bits: to the signal that it removes),
+    which roughly follows its KL term; the remaining 20 % is uniform. For a schedule linear in log-SNR all times are equally likely;
+    the cosine schedule removes half of the log-SNR in a tenth of its steps. The estimate is unbiased, costs m model evaluations
+    instead of m·(T−1), and its error falls as 1/√m. The generator lives on x0's device.
     """
     m = len(x0)
     device = generator.device if generator is not None else "cpu"
@@ -193,19 +194,15 @@ def estimate_bound(
 
 
 def _probabilities(diffusion: Chain) -> Tensor:
-    """How likely each of t = 2..T is to be looked at, float64 ``[T−1]``; a KL of bits follows the share drawn anew."""
-    log_snr = diffusion.schedule.log_snr(torch.arange(1, diffusion.T + 1)).clamp(-LOG_SNR_LIMIT, LOG_SNR_LIMIT)
-    lost = (log_snr[:-1] - log_snr[1:]).clamp(min=0)
-    if isinstance(diffusion, BinomialDiffusion):
-        kept = diffusion.schedule.alpha_bar(torch.arange(1, diffusion.T + 1))
-        lost = kept[:-1] - kept[1:]
-    return (1 - EVENLY) * lost / lost.sum() + EVENLY / len(lost)
+    """The probability of each t = 2..T, float64 ``[T−1]``."""
+    lost = diffusion.signal_removed_per_step()
+    return (1 - UNIFORM_SHARE) * lost / lost.sum() + UNIFORM_SHARE / len(lost)
 
 
 def entropy_bounds(diffusion: GaussianDiffusion, dimensions: int) -> tuple[Tensor, Tensor]:
-    """Lower and upper bound on H_q(X⁽ᵗ⁻¹⁾|X⁽ᵗ⁾) in nats for t = 2..T, each ``[T−1]`` (Eq. 24, App. A).
+    """Return the lower and upper bound on H_q(X⁽ᵗ⁻¹⁾|X⁽ᵗ⁾) in nats for t = 2..T, each ``[T−1]`` (Eq. 24, App. A).
 
-    The upper bound holds for data of at most unit variance, as it needs H_q(X⁽ᵗ⁾) ≥ H_q(X⁽ᵗ⁻¹⁾).
+    The upper bound holds for data of at most unit variance, because it requires H_q(X⁽ᵗ⁾) ≥ H_q(X⁽ᵗ⁻¹⁾).
     """
     schedule = diffusion.schedule
     t = torch.arange(2, diffusion.T + 1)

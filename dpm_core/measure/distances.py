@@ -1,4 +1,4 @@
-"""Distances between two clouds of points."""
+"""Distances between two sets of points."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from torch import Tensor
 
 
 def sliced_wasserstein(x: Tensor, y: Tensor, projections: int = 128) -> float:
-    """Sliced 2-Wasserstein distance in data units between equally many points x, y ``[n, 2]``.
+    """Return the sliced 2-Wasserstein distance, in data units, between point sets x and y ``[n, 2]`` of equal size.
 
-    The mean squared 1-D distance over evenly spaced directions, root taken at the end.
+    It is the root of the mean squared one-dimensional distance over evenly spaced directions. Raises ValueError for unequal sizes.
     """
     if len(x) != len(y):
-        raise ValueError("Both clouds need the same number of points.")
+        raise ValueError(f"Both sets need the same number of points; they have {len(x)} and {len(y)}.")
     angle = torch.arange(projections, dtype=x.dtype) * torch.pi / projections
     directions = torch.stack([angle.cos(), angle.sin()], 1)
-    # NumPy's sort is vectorised; torch's also finds indices and takes ten times as long
+    # NumPy's sort is vectorised; torch.sort also computes indices and takes ten times as long
     gaps = np.sort((directions @ x.T).cpu().numpy()) - np.sort((directions @ y.T).cpu().numpy())
     return float(np.sqrt(np.square(gaps).mean()))
 
 
 def energy_distance(x: Tensor, y: Tensor) -> float:
-    """√(2 E|X−Y| − E|X−X'| − E|Y−Y'|) in data^½ units, unbiased inner terms, for x ``[n, d]``, y ``[m, d]``.
+    """Return the energy distance √(2 E|X−Y| − E|X−X'| − E|Y−Y'|), in units of data^½, for x ``[n, d]`` and y ``[m, d]``.
 
-    Small negative estimates of the square are reported as 0.
+    The inner terms are unbiased estimates; a small negative estimate of the square is returned as 0.
     """
     n, m = len(x), len(y)
     within = torch.cdist(x, x).sum() / (n * (n - 1)) + torch.cdist(y, y).sum() / (m * (m - 1))

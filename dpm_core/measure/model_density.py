@@ -1,4 +1,4 @@
-"""The density of a model in the plane itself: π carried down the chain by quadrature, with nothing sampled."""
+"""The density of a model of plane data by quadrature: π is propagated through the reverse steps, without sampling."""
 
 from __future__ import annotations
 
@@ -10,44 +10,44 @@ from torch import Tensor
 from dpm_core.process import GaussianDiffusion
 from dpm_core.reverse import ReverseKernel
 
-REACH = 4.6  # half-width of the grids: π has 1e-5 beyond it
-FINENESS = 0.8  # cells per standard deviation of the narrowest step: wider Gaussians than these cells sum without a ripple
-MOST = 440  # cells along a side
-NEGLIGIBLE = 1e-9  # of the mass of the heaviest cell
-BLOCK = 1 << 13  # cells at once
+GRID_HALF_WIDTH = 4.6  # π has probability 1e-5 outside
+CELLS_PER_DEVIATION = 0.8  # of the narrowest step: enough for a sum of Gaussians on the grid to be smooth
+MAX_CELLS = 440  # along a side
+NEGLIGIBLE = 1e-9  # cells with less than this fraction of the largest cell mass are dropped
+BLOCK_CELLS = 1 << 13  # cells processed at once
 
 
 class Density:
-    """p(x) on the centres of an even grid: ``axis`` ``[m]``, ``values`` ``[m, m]`` (rows: second coordinate), float64."""
+    """p(x) at the centres of an even grid: ``axis`` ``[m]``, ``values`` ``[m, m]`` (rows: second coordinate), float64."""
 
     def __init__(self, axis: Tensor, values: Tensor):
         self.axis, self.values = axis, values
 
     @property
     def total(self) -> float:
-        """∫ p: how much of the probability is on the grid."""
+        """∫ p over the grid: the probability that the grid covers."""
         return float(self.values.sum()) * float(self.axis[1] - self.axis[0]) ** 2
 
 
 @torch.inference_mode()
 def first_marginal(model: ReverseKernel, diffusion: GaussianDiffusion) -> Density:
-    """p(x⁽¹⁾), all steps but the last carried down on grids as fine as each step is narrow.
+    """Return the model's density p(x⁽¹⁾): π propagated through all reverse steps but the last, on grids fine enough for each step.
 
-    p(x⁽ˢ⁾) = ∫ p(x⁽ˢ⁾|x⁽ᵗ⁾) p(x⁽ᵗ⁾) dx⁽ᵗ⁾, the sum over cells of products of two one-dimensional Gaussians: one matrix product.
-    Cost grows with T; 40 steps take seconds, a thousand minutes.
+    p(x⁽ˢ⁾) = ∫ p(x⁽ˢ⁾|x⁽ᵗ⁾) p(x⁽ᵗ⁾) dx⁽ᵗ⁾ is a sum over cells of products of two one-dimensional Gaussians: one matrix product.
+    The cost grows with T: 40 steps take seconds, a thousand minutes.
     """
     width = _narrowest(model, diffusion)
-    axis = _axis(float(width[diffusion.T]), REACH)
+    axis = _axis(float(width[diffusion.T]), GRID_HALF_WIDTH)
     normal = torch.exp(-0.5 * axis.square()) / math.sqrt(2 * math.pi)
     density = Density(axis, normal[:, None] * normal)
     for t in range(diffusion.T, 1, -1):
-        density = _step(model, density, t, _axis(float(min(width[t - 1], width[t])), REACH))
+        density = _step(model, density, t, _axis(float(min(width[t - 1], width[t])), GRID_HALF_WIDTH))
     return density
 
 
 @torch.inference_mode()
 def exact_log_prob(model: ReverseKernel, density: Density, x0: Tensor) -> Tensor:
-    """log p(x⁽⁰⁾) in nats, float64 ``[n]``, for x0 ``[n, 2]``: the last step from p(x⁽¹⁾), see :func:`first_marginal`."""
+    """Return log p(x⁽⁰⁾) in nats, float64 ``[n]``, for x0 ``[n, 2]``: one reverse step from p(x⁽¹⁾), see :func:`first_marginal`."""
     x, mass = _cells(density)
     p = model.reverse(x.float(), 1)
     mean, deviation = p.mean.double(), p.stddev.double()
@@ -61,15 +61,15 @@ def exact_log_prob(model: ReverseKernel, density: Density, x0: Tensor) -> Tensor
 
 @torch.inference_mode()
 def on_grid(model: ReverseKernel, density: Density, axis: Tensor) -> Tensor:
-    """p(x⁽⁰⁾) on axis × axis, ``[m, m]`` (rows: second coordinate)."""
+    """Return p(x⁽⁰⁾) on axis × axis, ``[m, m]`` (rows: second coordinate)."""
     return _step(model, density, 1, axis.double()).values
 
 
 def _step(model: ReverseKernel, density: Density, t: int, axis: Tensor) -> Density:
-    """One step down, onto the grid of ``axis``."""
+    """Propagate the density through one reverse step, onto the grid of ``axis``."""
     x, mass = _cells(density)
     values = torch.zeros(len(axis), len(axis), dtype=torch.float32)
-    for part in torch.arange(len(x)).split(BLOCK):
+    for part in torch.arange(len(x)).split(BLOCK_CELLS):
         p = model.reverse(x[part].float(), t)
         mean, deviation = p.mean.double(), p.stddev.double()
         across, up = (
@@ -81,15 +81,15 @@ def _step(model: ReverseKernel, density: Density, t: int, axis: Tensor) -> Densi
 
 
 def _cells(density: Density) -> tuple[Tensor, Tensor]:
-    """Centres ``[k, 2]`` and masses ``[k]`` of the cells that matter."""
+    """Centres ``[k, 2]`` and masses ``[k]`` of the cells whose mass is not negligible."""
     mass = density.values.flatten() * float(density.axis[1] - density.axis[0]) ** 2
     x = torch.cartesian_prod(density.axis, density.axis).flip(1)
-    kept = mass > NEGLIGIBLE * mass.max()
-    return x[kept], mass[kept]
+    relevant = mass > NEGLIGIBLE * mass.max()
+    return x[relevant], mass[relevant]
 
 
 def _narrowest(model: ReverseKernel, diffusion: GaussianDiffusion) -> Tensor:
-    """The smallest standard deviation of the steps from each t, ``[T+1]``, over points that π and q reach."""
+    """The smallest standard deviation of the reverse step from each t, ``[T+1]``, over points drawn from π."""
     x = torch.randn(512, 2, generator=torch.Generator().manual_seed(0))
     found = [math.inf]
     for t in range(1, diffusion.T + 1):
@@ -98,7 +98,7 @@ def _narrowest(model: ReverseKernel, diffusion: GaussianDiffusion) -> Tensor:
 
 
 def _axis(width: float, reach: float) -> Tensor:
-    """Centres of even cells over ±reach, narrower than ``width``."""
-    cells = min(MOST, max(48, math.ceil(2 * reach * FINENESS / width)))
+    """Centres of even cells over ±reach that are narrower than ``width``."""
+    cells = min(MAX_CELLS, max(48, math.ceil(2 * reach * CELLS_PER_DEVIATION / width)))
     step = 2 * reach / cells
     return (torch.arange(cells, dtype=torch.float64) + 0.5 - cells / 2) * step

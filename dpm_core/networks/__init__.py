@@ -1,43 +1,21 @@
-"""Networks: ``network(x, t, log_snr) -> (F, v)``, the contract stated in :mod:`dpm_core.reverse`."""
+"""Networks: ``network(x, t, log_snr) -> (F, v)``, the contract stated in :mod:`dpm_core.reverse`.
 
-from __future__ import annotations
+Every file of this folder is imported, so that a new network needs no other change.
+"""
 
-from typing import Any
+import importlib
+import pkgutil
 
-from torch import nn
+from dpm_core.networks.registry import NETWORKS, Network, network, networks_for
 
-from dpm_core.networks.bits import BitMLP, SigmoidMLP
-from dpm_core.networks.mlp import MLP
-from dpm_core.networks.multiscale import MultiScale
-from dpm_core.networks.rbf import RBF
-from dpm_core.networks.unet import UNet
+_IN_ORDER = ("mlp", "rbf", "unet", "multiscale", "bits")  # the order of menus; other files follow
+for _name in dict.fromkeys([*_IN_ORDER, *(_module.name for _module in pkgutil.iter_modules(__path__))]):
+    importlib.import_module(f"{__name__}.{_name}")
 
-NETWORKS: dict[str, type[nn.Module]] = {
-    "mlp": MLP,
-    "rbf": RBF,
-    "unet": UNet,
-    "multiscale": MultiScale,
-    "bit_mlp": BitMLP,
-    "sigmoid": SigmoidMLP,
-}
-PLANE_NETWORKS = ("mlp", "rbf")
-IMAGE_NETWORKS = ("unet", "multiscale")
-BIT_NETWORKS = ("bit_mlp", "sigmoid")  # of any shape; bits in a plane also take the U-Net
+from dpm_core.networks.bits import BitMLP, SigmoidMLP  # noqa: E402 - after the networks in the order of menus
+from dpm_core.networks.mlp import MLP  # noqa: E402
+from dpm_core.networks.multiscale import MultiScale  # noqa: E402
+from dpm_core.networks.rbf import RBF  # noqa: E402
+from dpm_core.networks.unet import UNet  # noqa: E402
 
-# sorted (name, value) pairs, as a NetworkConfig takes them; what is not named keeps its default
-SIZES: dict[str, dict[str, tuple[tuple[str, Any], ...]]] = {
-    "mlp": {"small": (("width", 64),), "medium": (), "large": (("width", 256),)},
-    "rbf": {"small": (("units", 16),), "medium": (("units", 64),), "large": (("units", 256),)},
-    "unet": {
-        "small": (("width", 16),),
-        "medium": (("width", 32),),
-        "large": (("attention", True), ("blocks", 2), ("width", 64)),
-    },
-    "multiscale": {
-        "small": (("layers", 2), ("width", 16)),
-        "medium": (),
-        "large": (("dense", 256), ("layers", 4), ("width", 64)),
-    },
-    "bit_mlp": {"small": (), "medium": (("width", 256),), "large": (("depth", 4), ("width", 512))},
-    "sigmoid": {"small": (), "medium": (("units", 100),), "large": (("units", 200),)},
-}
+__all__ = ["MLP", "NETWORKS", "RBF", "BitMLP", "MultiScale", "Network", "SigmoidMLP", "UNet", "network", "networks_for"]

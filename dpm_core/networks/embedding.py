@@ -1,4 +1,4 @@
-"""What image networks see of the time: smooth features of the log signal-to-noise ratio."""
+"""The time input of networks for images and bits: smooth features of the log signal-to-noise ratio."""
 
 from __future__ import annotations
 

@@ -8,9 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-CACHE_ROWS = 1024  # points worked on at once when sampling: their activations stay in the processor's cache
+from dpm_core.networks.registry import network
+
+CACHE_ROWS = 1024  # points per block when sampling, so that their activations stay in the processor's cache
 
 
+@network("mlp", "MLP", ("points",), {"small": (("width", 64),), "medium": (), "large": (("width", 256),)})
 class MLP(nn.Module):
     """Residual MLP on x with random Fourier features, conditioned on the log signal-to-noise ratio.
 
@@ -21,10 +24,13 @@ class MLP(nn.Module):
     def __init__(self, shape: tuple[int, ...], T: int, width: int = 128, depth: int = 3, features: int = 16, frequency: float = 1.5):
         super().__init__()
         if len(shape) != 1:
-            raise ValueError("The MLP is for points; images take the U-Net or the multi-scale network.")
+            raise ValueError(
+                f"The MLP is for points, and the data have the shape {shape}; use the U-Net or the multi-scale network for images."
+            )
         (dims,) = shape
         if not (1 <= width <= 1024 and 1 <= depth <= 16 and 1 <= features <= 512):
-            raise ValueError("The MLP takes a width up to 1024, a depth up to 16 and up to 512 features.")
+            given = f"width {width}, depth {depth} and {features} features"
+            raise ValueError(f"The MLP cannot have {given}; choose a width up to 1024, a depth up to 16 and up to 512 features.")
         self.frequencies: Tensor
         self.snr_frequencies: Tensor
         self.register_buffer("frequencies", frequency * torch.randn(dims, features))
@@ -38,7 +44,7 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor, log_snr: Tensor) -> tuple[Tensor, Tensor]:
         """(F, v), each ``[n, dims]``; a scalar log_snr is embedded once for the whole batch."""
-        # a batch holds each time step many times over: embed every level once
+        # each time step occurs many times in a batch: embed every level once
         levels, which = torch.unique(log_snr, return_inverse=True) if log_snr.ndim else (log_snr[None], slice(None))
         phase = levels[:, None] * self.snr_frequencies
         shifts = self.condition(torch.cat([levels[:, None] / 8, phase.sin(), phase.cos()], 1))[which]
@@ -54,7 +60,7 @@ class MLP(nn.Module):
         """Outputs ``[n, 2·dims]`` for shifts ``[n or 1, depth·width]``."""
         in_place = not torch.is_grad_enabled()
         angle = x @ self.frequencies
-        # adding in place beats addmm, which first copies the bias to every row
+        # adding in place is faster than addmm, which first copies the bias to every row
         h = functional.linear(torch.cat([x, angle.sin(), angle.cos()], 1), self.inputs.weight).add_(self.inputs.bias)
         for block, shift in zip(self.blocks, shifts.chunk(len(self.blocks), 1)):
             step = functional.silu(block(h).add_(shift), inplace=in_place)

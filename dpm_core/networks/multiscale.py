@@ -10,24 +10,31 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dpm_core.networks.registry import network
 from dpm_core.networks.temporal import temporal_bumps
 
 DENSE_OUTPUTS = 2  # features per pixel that the dense branch adds, as in the authors' code
-FRESH_V = 4.0  # a fresh model's v: f_Σ within 2 % of β_t, where Eq. 64 starts
+FRESH_V = 4.0  # v of an untrained model: f_Σ within 2 % of β_t, where Eq. 64 starts
 VARIANTS = ("paper", "code")
 
 
+@network(
+    "multiscale",
+    "Multi-scale (the paper's)",
+    ("images",),
+    {"small": (("layers", 2), ("width", 16)), "medium": (), "large": (("dense", 256), ("layers", 4), ("width", 64))},
+)
 class MultiScale(nn.Module):
     """Multi-scale convolutions beside a dense branch, per-pixel layers, and a readout blended over time.
 
     ``layers`` multi-scale convolutions of ``width`` features at ``scales`` resolutions (softplus); a dense branch
-    of two hidden layers of ``dense`` units over the whole image (tanh; 0 leaves it out); a 1×1 convolution (tanh).
-    The 2J values y_i that are then read out for each pixel and colour never see the time: z_i^μ = Σ_j y_ij^μ g_j(t),
-    z_i^Σ likewise, with J = ``bumps`` functions g_j of :func:`temporal_bumps`. ``variant="code"`` has what the
-    authors released instead: leaky ReLU of slope 0.05 everywhere and bumps half as wide. Shapes as in
+    of two hidden layers of ``dense`` units over the whole image (tanh; omitted for 0); a 1×1 convolution (tanh).
+    The 2J values y_i that are then read out for each pixel and colour do not depend on the time: z_i^μ = Σ_j y_ij^μ g_j(t),
+    z_i^Σ likewise, with J = ``bumps`` functions g_j of :func:`temporal_bumps`. ``variant="code"`` is the
+    code that the authors released: leaky ReLU of slope 0.05 everywhere and bumps half as wide. Shapes as in
     :mod:`dpm_core.reverse`, x ``[n, C, H, W]`` of any size, odd ones too.
 
-    **From z to (F, v).** With ρ = ᾱ_{t−1}β_t/(1−ᾱ_t), which is 1/t under the paper's schedule, the contract says
+    **From z to (F, v).** With ρ = ᾱ_{t−1}β_t/(1−ᾱ_t), which is 1/t under the paper's schedule, the contract reads
 
         f_μ = √(1−β) x + √(βρ) F,    f_Σ = β (1 − ρ sigmoid(−v)),    both exactly.
 
@@ -36,9 +43,9 @@ class MultiScale(nn.Module):
     z between 22 (t = 2) and 0 in Eq. 65, between 0.7 and 0.03 in the code. Hence the one choice for both variants:
     F = z^μ and v = 4 + z^Σ, whose targets have the same scale at every t.
 
-    Deviations, all of them from that choice: a fresh model has the mean x√(1−β) in both variants, as in the code
-    and exact for N(0, I), not Eq. 65's x(1−β); f_Σ stays within [β̃, β], where the best one is, while Eq. 64 may
-    leave it; and f_μ does not move with f_Σ, a part O(β) of it in Eq. 65. The code's convolutions have one scale;
+    Deviations from the paper, all due to that choice: an untrained model has the mean x√(1−β) in both variants, as in the code
+    and exact for N(0, I), not Eq. 65's x(1−β); f_Σ stays within [β̃, β], which contains the optimum, while Eq. 64 may
+    leave it; and f_μ does not depend on f_Σ, whose contribution in Eq. 65 is O(β). The code's convolutions have one scale;
     here both variants have ``scales``.
     """
 
@@ -55,15 +62,19 @@ class MultiScale(nn.Module):
     ):
         super().__init__()
         if len(shape) != 3:
-            raise ValueError("The multi-scale network is for images; points take the MLP or the RBF network.")
+            raise ValueError(
+                f"The multi-scale network is for images, and the data have the shape {shape}; use the MLP or the RBF network for points."
+            )
         if variant not in VARIANTS:
-            raise ValueError(f"The multi-scale network comes as {' or '.join(map(repr, VARIANTS))}, not {variant!r}.")
+            raise ValueError(f"The variant of the multi-scale network must be {' or '.join(map(repr, VARIANTS))}, not {variant!r}.")
         if not (1 <= width <= 256 and 1 <= scales <= 6 and 1 <= layers <= 8):
-            raise ValueError("The multi-scale network takes a width up to 256, up to 6 scales and up to 8 layers.")
+            given = f"width {width}, {scales} scales and {layers} layers"
+            raise ValueError(f"The multi-scale network cannot have {given}; choose a width up to 256, up to 6 scales and up to 8 layers.")
         if not (0 <= dense <= 2048 and 2 <= bumps <= 100):
-            raise ValueError("The multi-scale network takes up to 2048 dense units and 2 to 100 temporal bumps.")
+            given = f"{dense} dense units and {bumps} temporal bumps"
+            raise ValueError(f"The multi-scale network cannot have {given}; choose up to 2048 dense units and 2 to 100 temporal bumps.")
         colours, rows, columns = shape
-        scales = min(scales, 1 + int(math.log2(max(1, min(rows, columns) // 2))))  # the coarsest keeps 2 pixels a side
+        scales = min(scales, 1 + int(math.log2(max(1, min(rows, columns) // 2))))  # the coarsest has at least 2 pixels a side
         paper = variant == "paper"
         self.soft: Callable[[Tensor], Tensor] = functional.softplus if paper else _leaky_relu
         self.bounded: Callable[[Tensor], Tensor] = torch.tanh if paper else _leaky_relu
@@ -80,7 +91,7 @@ class MultiScale(nn.Module):
     def forward(self, x: Tensor, t: Tensor, log_snr: Tensor) -> tuple[Tensor, Tensor]:
         """(F, v), each shaped as x. Of the time only t is used, and only to blend the readouts."""
         h = self._features(x)
-        # y is linear in h, so blending the J readouts before applying them gives Σ_j g_j(t) y_j at 1/J of the work
+        # y is linear in h, so blending the J readouts before applying them gives Σ_j g_j(t) y_j at 1/J of the cost
         g = self.bumps[t].reshape(-1, len(self.readout))
         weight, bias = torch.einsum("nj,jho->nho", g, self.readout), g @ self.bias
         z = h.permute(0, 2, 3, 1).flatten(1, 2) @ weight + bias[:, None]
@@ -88,8 +99,8 @@ class MultiScale(nn.Module):
         return F, v + FRESH_V
 
     def _features(self, x: Tensor) -> Tensor:
-        """What each pixel's readouts are linear in, ``[n, 2·width, H, W]``."""
-        with torch.autocast(x.device.type, enabled=False):  # bfloat16 would round away the finest noise levels
+        """Features of each pixel, in which the readouts are linear, ``[n, 2·width, H, W]``."""
+        with torch.autocast(x.device.type, enabled=False):  # bfloat16 is too coarse for the finest noise levels
             h = self.soft(self.convolutions[0](x.contiguous(memory_format=torch.channels_last)))
         for layer in self.convolutions[1:]:
             h = self.soft(layer(h))
@@ -102,7 +113,7 @@ class MultiScale(nn.Module):
 
 
 class MultiScaleConvolution(nn.Module):
-    """Mean-pool to powers of two, convolve 3×3 at each scale, enlarge to full resolution and add up."""
+    """Mean-pool to powers of two, convolve 3×3 at each scale, upsample to full resolution and add."""
 
     def __init__(self, inputs: int, outputs: int, scales: int):
         super().__init__()
@@ -111,10 +122,10 @@ class MultiScaleConvolution(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         pooled = [x]
         for _ in self.scales[1:]:
-            pooled.append(functional.avg_pool2d(pooled[-1], 2, ceil_mode=True))  # at an odd edge, the mean of what is there
+            pooled.append(functional.avg_pool2d(pooled[-1], 2, ceil_mode=True))  # at an odd edge, the mean of the pixels present
         pictures = [scale(picture) for scale, picture in zip(self.scales, pooled)]
         total = pictures.pop()
-        while pictures:  # enlarging the running sum twofold each time costs less than each scale all the way
+        while pictures:  # upsampling the running sum by two each time costs less than upsampling every scale fully
             finer = pictures.pop()
             total = finer + functional.interpolate(total, size=finer.shape[2:], mode="nearest")
         return total

@@ -5,22 +5,29 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from dpm_core.networks.registry import network
 
+
+@network(
+    "rbf", "Radial basis (the paper's)", ("points",), {"small": (("units", 16),), "medium": (("units", 64),), "large": (("units", 256),)}
+)
 class RBF(nn.Module):
-    """Normalised radial basis functions: one hidden layer of ``units``, shared over time and between f_μ and f_Σ.
+    """Normalised radial basis functions: one hidden layer of ``units``, shared by all times and by f_μ and f_Σ.
 
-    The readout is learned separately for each time step. Shapes as in :mod:`dpm_core.reverse`.
+    Each time step has its own readout. Shapes as in :mod:`dpm_core.reverse`.
     """
 
     def __init__(self, shape: tuple[int, ...], T: int, units: int = 16):
         super().__init__()
         if len(shape) != 1:
-            raise ValueError("The RBF network is for points; images take the U-Net or the multi-scale network.")
+            raise ValueError(
+                f"The RBF network is for points, and the data have the shape {shape}; use the U-Net or the multi-scale network for images."
+            )
         (dims,) = shape
         if not 1 <= units <= 1024:
-            raise ValueError("The RBF network takes 1 to 1024 units.")
-        # centres over the region that unit-variance data fills; placed by an even spiral, so that the
-        # network is the same function of its configuration on every machine
+            raise ValueError(f"The RBF network cannot have {units} units; choose 1 to 1024.")
+        # centres on an even spiral over the region of unit-variance data: deterministic, so that the network is the same on
+        # every machine
         angle = torch.arange(units) * 2.399963
         radius = 1.8 * ((torch.arange(units) + 0.5) / units).sqrt()
         centres = torch.zeros(units, dims)

@@ -1,4 +1,4 @@
-"""What the paper's image network sees of the time: bumps g_j(t) that blend J readouts (App. D.2.1)."""
+"""The time input of the paper's image network: bumps g_j(t) that blend J readouts (App. D.2.1)."""
 
 from __future__ import annotations
 

@@ -9,11 +9,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dpm_core.networks.embedding import LogSNREmbedding
+from dpm_core.networks.registry import network
 
-CHANNELS = (1, 2, 4, 4, 4)  # of each level, in widths
-GROUP = 8  # channels that GroupNorm normalises together
+CHANNELS = (1, 2, 4, 4, 4)  # of each level, in units of the width
+GROUP = 8  # channels per group of GroupNorm
 
 
+@network(
+    "unet",
+    "U-Net",
+    ("images", "bits"),
+    {"small": (("width", 16),), "medium": (("width", 32),), "large": (("attention", True), ("blocks", 2), ("width", 64))},
+    smallest_side=8,
+)
 class UNet(nn.Module):
     """Residual U-Net (Ronneberger et al. 2015; Ho et al. 2020) conditioned on the log signal-to-noise ratio.
 
@@ -25,11 +33,14 @@ class UNet(nn.Module):
     def __init__(self, shape: tuple[int, ...], T: int, width: int = 32, levels: int = 3, blocks: int = 1, attention: bool = False):
         super().__init__()
         if len(shape) != 3:
-            raise ValueError("The U-Net is for images; points take the MLP or the RBF network.")
+            raise ValueError(f"The U-Net is for images, and the data have the shape {shape}; use the MLP or the RBF network for points.")
         if not (8 <= width <= 256 and width % GROUP == 0 and 1 <= levels <= 5 and 1 <= blocks <= 4):
-            raise ValueError("The U-Net takes a width of 8 to 256 divisible by 8, up to 5 levels and up to 4 blocks.")
+            given = f"width {width}, {levels} levels and {blocks} blocks"
+            raise ValueError(
+                f"The U-Net cannot have {given}; choose a width of 8 to 256 divisible by 8, up to 5 levels and up to 4 blocks."
+            )
         colours = shape[0]
-        levels = min(levels, 1 + int(math.log2(max(1, min(shape[1:]) // 4))))  # the lowest keeps at least 4 pixels a side
+        levels = min(levels, 1 + int(math.log2(max(1, min(shape[1:]) // 4))))  # the lowest has at least 4 pixels a side
         channels = [width * m for m in CHANNELS[:levels]]
         condition = 4 * width
         self.embed = LogSNREmbedding(condition)
@@ -52,26 +63,26 @@ class UNet(nn.Module):
     def forward(self, x: Tensor, t: Tensor, log_snr: Tensor) -> tuple[Tensor, Tensor]:
         """(F, v), each shaped as x."""
         condition = self.embed(log_snr)
-        with torch.autocast(x.device.type, enabled=False):  # bfloat16 would round away the finest noise levels
+        with torch.autocast(x.device.type, enabled=False):  # bfloat16 is too coarse for the finest noise levels
             h = self.inputs(x.contiguous(memory_format=torch.channels_last))
-        kept = []
+        skips = []
         for level, blocks in enumerate(self.down):
             h = blocks(h, condition)
             if level < len(self.shrink):
-                kept.append(h)
+                skips.append(h)
                 h = self.shrink[level](h)
         h = self.middle(self.attention(h), condition)
-        for level in reversed(range(len(kept))):
-            # the 1×1 convolution is linear, so it may come before the enlargement, at a quarter of the work
-            h = functional.interpolate(self.grow[level](h), size=kept[level].shape[-2:], mode="nearest")
-            h = self.up[level](h + kept[level], condition)
+        for level in reversed(range(len(skips))):
+            # the 1×1 convolution commutes with the upsampling, and costs a quarter before it
+            h = functional.interpolate(self.grow[level](h), size=skips[level].shape[-2:], mode="nearest")
+            h = self.up[level](h + skips[level], condition)
         with torch.autocast(x.device.type, enabled=False):
             F, v = self.outputs(functional.silu(self.norm(h.to(x.dtype)))).chunk(2, dim=1)
         return F, v
 
 
 class Blocks(nn.ModuleList):
-    """Residual blocks one after the other."""
+    """A sequence of residual blocks."""
 
     def __init__(self, channels: int, count: int, condition: int):
         super().__init__([Block(channels, condition) for _ in range(count)])
@@ -118,6 +129,6 @@ class Attention(nn.Module):
 
 
 def _zero(layer: nn.Module) -> None:
-    """Start a layer at zero, so that what it adds begins as nothing."""
+    """Initialise a layer with zeros, so that at first it adds nothing."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)

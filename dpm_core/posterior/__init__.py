@@ -1,4 +1,7 @@
-"""Sampling p(x⁽⁰⁾) r(x⁽⁰⁾)/Z (section 2.5 of the paper): factors, RePaint, and the exact product where the data's kernel is known."""
+"""Sampling from a posterior p(x⁽⁰⁾) r(x⁽⁰⁾)/Z (section 2.5 of the paper).
+
+Factors r, RePaint, and the exact product where the exact reverse kernel of the data is known.
+"""
 
 from dpm_core.factors import Annealed, Factor, FactorError, GaussianObservation, Inpaint, Potential, Product, condition
 from dpm_core.posterior.tilting import tilted

@@ -1,4 +1,4 @@
-"""Taking noise off an image: samples of p(x) r(x)/Z with r(x) = N(y; x, σ²), y being what was seen (section 2.5)."""
+"""Denoising: posterior samples p(x) r(x)/Z with r(x) = N(y; x, σ²) for a noisy observation y (section 2.5)."""
 
 from __future__ import annotations
 
@@ -18,22 +18,25 @@ RULES = ("matched", "constant", "annealed")
 
 
 class Denoising(NamedTuple):
-    """The share of the work done, and x⁽ᵗ⁾ ``[n, ...]``, which is a sample of the posterior at share 1."""
+    """Progress of a run: the fraction of steps done and x⁽ᵗ⁾ ``[n, ...]``, which is a posterior sample at fraction 1."""
 
     share: float
     x: Tensor
 
 
 def corrupt(x0: Tensor, snr: float, generator: torch.Generator | None = None) -> tuple[Tensor, float]:
-    """(y, σ): data of unit variance seen through noise of variance σ² = 1/snr. Raises ValueError unless snr is positive."""
+    """Return (y, σ): data of unit variance with added noise of variance σ² = 1/snr.
+
+    Raises ValueError unless ``snr`` is positive.
+    """
     if not snr > 0:
-        raise ValueError("The signal-to-noise ratio must be positive.")
+        raise ValueError(f"The signal-to-noise ratio must be positive, not {snr}.")
     sigma = 1 / math.sqrt(snr)
     return x0 + sigma * torch.randn(x0.shape, generator=generator, dtype=x0.dtype), sigma
 
 
 def matching_time(diffusion: GaussianDiffusion, sigma: float) -> int:
-    """The t in 1..T at which x⁽ᵗ⁾/√ᾱ_t has the noise nearest to σ, on the scale of log-SNR."""
+    """Return the t in 1..T at which the noise of x⁽ᵗ⁾/√ᾱ_t is closest to σ, in log-SNR."""
     log_snr = diffusion.schedule.log_snr(torch.arange(1, diffusion.T + 1))
     return 1 + int((log_snr + 2 * math.log(sigma)).abs().argmin())
 
@@ -48,19 +51,19 @@ def denoise(
     steps: int = 50,
     generator: torch.Generator | None = None,
 ) -> Iterator[Denoising]:
-    """n draws of x⁽⁰⁾ given y ``[...]`` in standardised units, seen with noise of standard deviation σ.
+    """Yield the steps of n posterior samples of x⁽⁰⁾ given an observation y ``[...]`` with noise σ, in standardised units.
 
-    ``rule`` "matched": √ᾱ_t y is a draw of q(x⁽ᵗ⁾|x⁽⁰⁾) where (1−ᾱ_t)/ᾱ_t = σ², so the chain from there down samples the
-    posterior, exactly for an exact kernel. "constant": r(x⁽ᵗ⁾) = N(y; x⁽ᵗ⁾, σ²) at every t, the paper's choice;
-    "annealed": that to the power (T−t)/T. ``steps`` of the whole chain. Raises ValueError for another rule or σ ≤ 0.
+    ``rule`` "matched": √ᾱ_t y is a sample of q(x⁽ᵗ⁾|x⁽⁰⁾) where (1−ᾱ_t)/ᾱ_t = σ², so the reverse chain from that t samples the
+    posterior, exactly for an exact kernel. "constant": r(x⁽ᵗ⁾) = N(y; x⁽ᵗ⁾, σ²) at every t, the choice of the paper. "annealed": that
+    factor to the power (T−t)/T. ``steps`` is for the whole chain. Raises ValueError for another rule, σ ≤ 0, or bits.
     """
     diffusion, device = model.diffusion, generator.device if generator is not None else None
     if not isinstance(diffusion, GaussianDiffusion):
-        raise ValueError("Gaussian noise is taken off by a Gaussian diffusion; this model is of bits.")
+        raise ValueError("Removing Gaussian noise requires a Gaussian diffusion; this model is one of bits.")
     if rule not in RULES:
-        raise ValueError(f"The rule is one of {', '.join(RULES)}, not {rule!r}.")
+        raise ValueError(f"The rule must be one of {', '.join(RULES)}, not {rule!r}.")
     if not sigma > 0:
-        raise ValueError("The noise σ must be positive.")
+        raise ValueError(f"The standard deviation σ of the noise must be positive, not {sigma}.")
     times, factor = timesteps(diffusion.T, min(steps, diffusion.T)), None
     if rule == "matched":
         first = matching_time(diffusion, sigma)

@@ -1,83 +1,34 @@
-"""p(x⁽⁰⁾) r(x⁽⁰⁾)/Z in the plane, known exactly: what to multiply by, the product on a grid, its reverse kernel, and distances to it."""
+"""The exact product p(x⁽⁰⁾) r(x⁽⁰⁾)/Z in the plane: its density on a grid, its reverse kernel, and the distance of samples to it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import grid_sample, logsigmoid
 
 from dpm_core.factors import Factor, FactorError, Inpaint, Potential, Product
 from dpm_core.posterior.tilting import tilted
 from dpm_core.reverse import EmpiricalReverse
 
-REACH = (3.0, 8.0)  # half-width of the grid: of every picture of the plane, or as far as the data lie, within reason
-BIN = {1: 0.125, 2: 0.25}  # width of the bins that samples are counted in, by the number of coordinates
-CELLS = 16  # of the quadrature, along a bin, at least; and no wider than half the data's noise
-LEAST_EVIDENCE = 1e-12  # of r ≤ 1: below it the product is only a tail of the data
-PAINT_FLOOR, PAINT_SIDE = 1e-3, 193  # what r keeps where nothing is painted; points of its grid along a side
-AGREED, MOST_NODES = 4e-3, 12_000  # of a refined kernel: total variation to the product, and points
-SPARED = 3e-4  # of the probability, in its points of least weight
-
-
-def half_plane(angle: float, offset: float, softness: float) -> Potential:
-    """r(x) = σ((u·x − offset)/softness): 1 on the side to which u points, ½ on the line; ``angle`` of u in degrees."""
-    u = torch.tensor([math.cos(math.radians(angle)), math.sin(math.radians(angle))], dtype=torch.float64)
-    return Potential(lambda x: logsigmoid((x @ u.to(x) - offset) / softness))
-
-
-def ring(radius: float, width: float) -> Potential:
-    """r(x) = 1/cosh((|x| − radius)/width): falls off exponentially to both sides, so that log r nowhere is steeper than 1/width."""
-
-    def log_r(x: Tensor) -> Tensor:
-        away = ((x.square().sum(1) + 1e-12).sqrt() - radius).abs() / width
-        return math.log(2) - away - torch.log1p(torch.exp(-2 * away))
-
-    return Potential(log_r)
-
-
-def painted(strokes: Sequence[np.ndarray], width: float, reach: float = REACH[0]) -> Potential:
-    """r(x) = f + (1−f) exp(−d²/2 width²), d the distance to the nearest stroke ``[k, 2]``, f = PAINT_FLOOR.
-
-    log r is kept on a grid over ±reach and read off by cubic interpolation, so that it has a slope everywhere.
-    Raises FactorError when there is no stroke.
-    """
-    if not strokes:
-        raise FactorError("Nothing is painted; paint where r should be large.")
-    ends = [torch.as_tensor(np.stack([stroke[:-1], stroke[1:]]) if len(stroke) > 1 else stroke[None].repeat(2, 0)) for stroke in strokes]
-    a, b = torch.cat(ends, 1).double()
-    axis = torch.linspace(-reach, reach, PAINT_SIDE, dtype=torch.float64)
-    x = torch.cartesian_prod(axis, axis).flip(1)  # row by row from below
-    away = torch.cat([_squared_distance(part, a, b) for part in x.split(4096)])
-    log_r = torch.log(PAINT_FLOOR + (1 - PAINT_FLOOR) * torch.exp(-0.5 * away / width**2)).view(1, 1, PAINT_SIDE, PAINT_SIDE)
-
-    def read(x: Tensor) -> Tensor:
-        at = (x / reach).reshape(1, 1, -1, 2)
-        log_r_x = grid_sample(log_r.to(x), at, mode="bicubic", padding_mode="border", align_corners=True).view(-1)
-        return log_r_x.clamp(max=0)  # cubic pieces overshoot a little on a stroke
-
-    return Potential(read)
-
-
-def _squared_distance(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """Squared distance of points ``[n, 2]`` to the nearest of the segments a–b ``[k, 2]``, ``[n]``."""
-    along = b - a
-    share = ((x[:, None] - a) * along).sum(2) / along.square().sum(1).clamp(min=1e-12)
-    return (x[:, None] - a - share.clamp(0, 1)[..., None] * along).square().sum(2).amin(1)
+GRID_HALF_WIDTH = (3.0, 8.0)  # at least that of the plots; as large as the data require, up to a maximum
+BIN_WIDTH = {1: 0.125, 2: 0.25}  # of the histogram of samples, by the number of coordinates
+MIN_CELLS_PER_BIN = 16  # of the quadrature; cells are also at most half as wide as the data's noise
+MIN_EVIDENCE = 1e-12  # below this Z (for r ≤ 1) the product consists of tails of the data only
+MAX_TOTAL_VARIATION, MAX_POINTS = 4e-3, 12_000  # of a refined kernel: distance to the product, number of points
+DROPPED_MASS = 3e-4  # total probability of the points of smallest weight, which are dropped
 
 
 @dataclass(frozen=True, eq=False)
 class ExactProduct:
-    """p·r/Z by quadrature.
+    """The density p·r/Z by quadrature.
 
-    ``axis`` ``[m]``: centres of even cells; ``density`` there, ``[m, m]`` (rows: second coordinate) or, where one coordinate
-    is known, ``[m]`` over the other one; ``coordinates``: which of x's it speaks of; ``evidence``: Z = ∫ p r, or p(x = c);
-    ``cells``: along a bin.
+    ``axis`` ``[m]``: centres of even cells. ``density``: at these, ``[m, m]`` (rows: second coordinate), or ``[m]`` over the missing
+    coordinate where the other one is known. ``coordinates``: the indices of x that the density covers. ``evidence``: Z = ∫ p r, or
+    p(x = c). ``cells``: the number of cells along a bin.
     """
 
     axis: np.ndarray
@@ -88,55 +39,58 @@ class ExactProduct:
 
     @cached_property
     def edges(self) -> np.ndarray:
-        """Of the bins along each coordinate, ``[B + 1]``."""
+        """Edges of the bins along each coordinate, ``[B + 1]``."""
         step = self.axis[1] - self.axis[0]
         return np.linspace(self.axis[0] - step / 2, self.axis[-1] + step / 2, len(self.axis) // self.cells + 1)
 
     @cached_property
     def bin_probabilities(self) -> np.ndarray:
-        """The probability of every bin, ``[B]`` or ``[B·B]``, and at the end what lies beyond them all."""
+        """The probability of each bin, ``[B]`` or ``[B·B]``, followed by the probability outside all bins."""
         bins, dims = len(self.axis) // self.cells, self.density.ndim
         mass = self.density * (self.axis[1] - self.axis[0]) ** dims
         inside = mass.reshape([bins, self.cells] * dims).sum(tuple(range(1, 2 * dims, 2))).ravel()
         return np.append(inside, max(0.0, 1 - inside.sum()))
 
     def counts(self, x: np.ndarray) -> np.ndarray:
-        """How many of x ``[n, 2]`` lie in every bin, ordered as the shares are; what is not finite lies beyond."""
+        """Return how many of x ``[n, 2]`` lie in each bin, in the order of ``bin_probabilities``; non-finite points count as outside."""
         edges = self.edges
         bins = len(edges) - 1
         with np.errstate(invalid="ignore"):
             place = np.floor((x[:, self.coordinates] - edges[0]) / (edges[1] - edges[0]))
-            beyond = ~((place >= 0) & (place < bins)).all(1)
-        place = np.where(beyond[:, None], 0, place).astype(int)
+            outside = ~((place >= 0) & (place < bins)).all(1)
+        place = np.where(outside[:, None], 0, place).astype(int)
         flat = place @ np.array([1, bins])[: len(self.coordinates)]
-        return np.bincount(np.where(beyond, bins ** len(self.coordinates), flat), minlength=bins ** len(self.coordinates) + 1)
+        return np.bincount(np.where(outside, bins ** len(self.coordinates), flat), minlength=bins ** len(self.coordinates) + 1)
 
     def total_variation(self, x: np.ndarray) -> float:
-        """½ Σ |share of the samples − probability| over all bins, for x ``[n, 2]``."""
+        """Return ½ Σ |fraction of the samples − probability| over all bins, for x ``[n, 2]``."""
         return float(0.5 * np.abs(self.counts(x) / len(x) - self.bin_probabilities).sum())
 
     def monte_carlo_floor(self, n: int, draws: int = 200, seed: int = 0) -> tuple[float, float]:
-        """Mean and standard deviation of that distance when the n samples are independent draws of the product itself."""
+        """Return the mean and standard deviation of ``total_variation`` for n independent samples of the product itself.
+
+        No sampler can be expected to be closer than this.
+        """
         drawn = np.random.default_rng(seed).multinomial(n, self.bin_probabilities / self.bin_probabilities.sum(), draws) / n
         distances = 0.5 * np.abs(drawn - self.bin_probabilities).sum(1)
         return float(distances.mean()), float(distances.std(ddof=1))
 
 
 def exact_product(kernel: EmpiricalReverse, factor: Factor) -> ExactProduct:
-    """The product of the density behind ``kernel`` (points in the plane, blurred) and r ≤ 1, on a grid.
+    """Return the product of the density of ``kernel`` (points in the plane, blurred) and r ≤ 1, on a grid.
 
-    With an :class:`Inpaint` of one known coordinate: the density of the other one, given that. Raises FactorError where r
-    is zero wherever the data are.
+    For an :class:`Inpaint` with one known coordinate it is the conditional density of the other coordinate. Raises FactorError where r
+    is zero wherever the data are, and for points without noise.
     """
     if not kernel.noise > 0:
-        raise FactorError("Points without noise have no density to multiply; give the kernel a noise.")
+        raise FactorError("Points without noise have no density to multiply; build the kernel with noise > 0.")
     known = [i for i in range(2) if isinstance(factor, Inpaint) and not bool(factor.mask[i])]
     if isinstance(factor, Inpaint) and len(known) != 1:
-        raise FactorError("In the plane one coordinate is known and the other one is not.")
+        raise FactorError(f"Exactly one of the two coordinates must be known, not {len(known)}.")
     coordinates = tuple(i for i in range(2) if i not in known)
-    width = BIN[len(coordinates)]
-    reach = min(max(REACH[0], float(kernel.data.abs().max()) + 5 * kernel.noise), REACH[1])
-    bins, cells = 2 * math.ceil(reach / width), max(CELLS, math.ceil(2 * width / kernel.noise))
+    width = BIN_WIDTH[len(coordinates)]
+    reach = min(max(GRID_HALF_WIDTH[0], float(kernel.data.abs().max()) + 5 * kernel.noise), GRID_HALF_WIDTH[1])
+    bins, cells = 2 * math.ceil(reach / width), max(MIN_CELLS_PER_BIN, math.ceil(2 * width / kernel.noise))
     step = width / cells
     axis = (torch.arange(bins * cells, dtype=torch.float64) + 0.5 - bins * cells / 2) * step
     if isinstance(factor, Inpaint):
@@ -144,24 +98,24 @@ def exact_product(kernel: EmpiricalReverse, factor: Factor) -> ExactProduct:
         x = torch.stack([axis if i in coordinates else torch.full_like(axis, value) for i in range(2)], 1)
         density = kernel.log_marginal(x, 0).exp()
         low, high = (float(end) for end in (kernel.data[:, known[0]].min(), kernel.data[:, known[0]].max()))
-        sentence = f"The data have no {value:g} in this coordinate: they lie between {low:.2f} and {high:.2f}.".replace("-", "−")
+        sentence = f"No data near {value:g} in this coordinate: choose a value between {low:.2f} and {high:.2f}.".replace("-", "−")
     else:
         x = torch.cartesian_prod(axis, axis).flip(1)
         density = kernel.marginal_on_grid(axis, 0) * factor.log_prob(x).exp().view(len(axis), -1)
-        sentence = "r is zero wherever the data are; move it or make it wider."
+        sentence = "r is zero wherever the data are; move r or make it wider."
     evidence = float(density.sum()) * step ** len(coordinates)
-    if not evidence > LEAST_EVIDENCE:
+    if not evidence > MIN_EVIDENCE:
         raise FactorError(sentence)
     return ExactProduct(axis.numpy(), (density / evidence).numpy(), coordinates, evidence, cells)
 
 
 def exact_kernel(kernel: EmpiricalReverse, factor: Factor, product: ExactProduct) -> EmpiricalReverse:
-    """The reverse kernel of the product: sampling it multiplies every step by r_t(x⁽ᵗ⁾) = E[r(X⁽⁰⁾)|x⁽ᵗ⁾].
+    """Return the reverse kernel of the product: sampling it multiplies every step by r_t(x⁽ᵗ⁾) = E[r(X⁽⁰⁾)|x⁽ᵗ⁾].
 
-    :func:`tilted` has it in closed form for what is known or observed. For a :class:`Potential`, alone or in a product,
-    every Gaussian of the mixture becomes the one of equal width that has the mass and the mean of its product with r. Where
-    r bends within that width, the mixture is written with narrower Gaussians on a lattice first, until the result lies
-    within AGREED of the product, or would have too many points.
+    Known values and observations have a closed form, see :func:`tilted`. For a :class:`Potential`, alone or in a product, every
+    Gaussian of the mixture is replaced by one of equal width with the mass and the mean of its product with r. Where r varies within
+    that width, the mixture is first written with narrower Gaussians on a lattice, until the result is within MAX_TOTAL_VARIATION of the
+    product or would need more than MAX_POINTS points.
     """
     parts = factor.factors if isinstance(factor, Product) else [factor]
     if closed := [part for part in parts if not isinstance(part, Potential)]:
@@ -175,19 +129,22 @@ def exact_kernel(kernel: EmpiricalReverse, factor: Factor, product: ExactProduct
     for halvings in range(10):
         s = kernel.noise * 2 ** (-halvings / 2)
         points, weights = _reweighted(*_refined(kernel, s, float(axis[-1])), s, factor)
-        if halvings and len(points) > MOST_NODES:
+        if halvings and len(points) > MAX_POINTS:
             break
         tried = EmpiricalReverse(points, kernel.diffusion, s, weights)
         gap = 0.5 * float(np.abs(tried.marginal_on_grid(axis, 0).numpy() - product.density).sum()) * step**2
         if gap < best_gap:
             best, best_gap = tried, gap
-        if gap < AGREED:
+        if gap < MAX_TOTAL_VARIATION:
             break
     return best
 
 
 def _reweighted(points: Tensor, log_weights: Tensor, s: float, factor: Factor) -> tuple[Tensor, Tensor]:
-    """Centres and weights of Gaussians of width s times r, by Gauss–Hermite quadrature about each; those that matter."""
+    """Centres and weights of Gaussians of width s multiplied by r, by Gauss–Hermite quadrature around each centre.
+
+    The points of smallest weight are dropped.
+    """
     nodes, shares = np.polynomial.hermite_e.hermegauss(5)
     q = torch.cartesian_prod(*[torch.from_numpy(nodes)] * 2)
     log_shares = torch.from_numpy(np.log(np.outer(shares, shares).ravel() / (2 * math.pi)))
@@ -196,15 +153,15 @@ def _reweighted(points: Tensor, log_weights: Tensor, s: float, factor: Factor) -
     weights = torch.softmax(log_weights + log_r.logsumexp(1), 0)
     centres = (torch.softmax(log_r, 1)[..., None] * x).sum(1)
     ordered, order = weights.sort(descending=True)
-    kept = order[ordered.cumsum(0) - ordered < 1 - SPARED]
-    return centres[kept], weights[kept]
+    retained = order[ordered.cumsum(0) - ordered < 1 - DROPPED_MASS]
+    return centres[retained], weights[retained]
 
 
 def _refined(kernel: EmpiricalReverse, s: float, reach: float) -> tuple[Tensor, Tensor]:
-    """The kernel's data density as Gaussians of width ``s`` ≤ its noise: points and log weights up to a constant.
+    """The density of the kernel's data as Gaussians of width ``s`` ≤ its noise: points and log weights up to a constant.
 
-    A Gaussian of width σ is one of width √(σ²−s²) blurred by s, and an integral over even points 1.2 s apart that are
-    blurred by s cannot be told from their sum (see dpm_core.data.toy2d).
+    A Gaussian of width σ is one of width √(σ²−s²) blurred by s, and its integral is indistinguishable from a sum over a lattice with
+    spacing 1.2 s that is blurred by s (see dpm_core.data.toy2d).
     """
     data = kernel.data.double()
     if s >= kernel.noise:
@@ -213,5 +170,5 @@ def _refined(kernel: EmpiricalReverse, s: float, reach: float) -> tuple[Tensor, 
     axis = torch.arange(-reach, reach, 1.2 * s, dtype=torch.float64)
     coarse = EmpiricalReverse(data, kernel.diffusion, math.sqrt(kernel.noise**2 - s**2), kernel.weights)
     weights = coarse.marginal_on_grid(axis, 0).flatten()
-    there = weights > 1e-6 * weights.max()
-    return torch.cartesian_prod(axis, axis).flip(1)[there], weights[there].log()
+    relevant = weights > 1e-6 * weights.max()
+    return torch.cartesian_prod(axis, axis).flip(1)[relevant], weights[relevant].log()

@@ -1,4 +1,4 @@
-"""The exact reverse kernel of p(x⁽⁰⁾) r(x⁽⁰⁾)/Z, by exponential tilting, where it has a closed form."""
+"""Exponential tilting: the exact reverse kernel of p(x⁽⁰⁾) r(x⁽⁰⁾)/Z, where it has a closed form."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dpm_core.reverse import EmpiricalBits, EmpiricalReverse
 
 
 def tilted(kernel: EmpiricalReverse, factor: Factor) -> EmpiricalReverse:
-    """The exact reverse kernel of q(x⁽⁰⁾) r(x⁽⁰⁾)/Z: to sample it is to multiply by r_t(x⁽ᵗ⁾) = E[r(X⁽⁰⁾)|x⁽ᵗ⁾].
+    """Return the exact reverse kernel of q(x⁽⁰⁾) r(x⁽⁰⁾)/Z; sampling it multiplies every step by r_t(x⁽ᵗ⁾) = E[r(X⁽⁰⁾)|x⁽ᵗ⁾].
 
-    q is a mixture of Gaussians around data points y_j. With :class:`GaussianObservation` of one σ, with :class:`Inpaint` and
-    with products of these so is the product, its weights, centres and width in closed form (what is known must still be
-    pasted in at the end: here it takes the data's noise). For any other r in the plane see
-    :func:`dpm_core.posterior.products.exact_kernel`. Raises FactorError for those, and where r is zero at all points.
-    Patterns of bits are multiplied by any factor: each pattern's weight by r of it.
+    q is a mixture of Gaussians around data points y_j. For :class:`GaussianObservation` with a single σ, :class:`Inpaint` and
+    products of these, the product is such a mixture too, with weights, centres and width in closed form. (Known values are blurred by
+    the data's noise here, so they must be set at the end, see :meth:`Inpaint.paste`.) For any other r in the plane see
+    :func:`dpm_core.posterior.products.exact_kernel`. For bit patterns, any factor multiplies the weight of each pattern. Raises
+    FactorError for factors without a closed form, and where r is zero at all points.
     """
     if isinstance(kernel, EmpiricalBits):
         return kernel.reweighted(factor.log_prob(kernel.data.double()))
@@ -27,17 +27,17 @@ def tilted(kernel: EmpiricalReverse, factor: Factor) -> EmpiricalReverse:
     log_weights = torch.zeros(len(data), dtype=torch.float64) if kernel.weights is None else kernel.weights.double().log()
     if isinstance(factor, Inpaint):
         if not noise > 0:
-            raise FactorError("Points without noise never lie exactly on what is known; give the kernel a noise.")
+            raise FactorError("Points without noise almost surely do not match the known values; build the kernel with noise > 0.")
         missing, known = (part.expand(data.shape) for part in (factor.mask, factor.known))
-        apart = torch.where(missing, 0.0, (data - known) / noise).double().flatten(1)
-        log_weights, data = log_weights - 0.5 * apart.square().sum(1), torch.where(missing, data, known.to(data))
+        deviation = torch.where(missing, 0.0, (data - known) / noise).double().flatten(1)
+        log_weights, data = log_weights - 0.5 * deviation.square().sum(1), torch.where(missing, data, known.to(data))
     elif isinstance(factor, GaussianObservation) and factor.sigma.numel() == 1:
         sigma, y = float(factor.sigma), factor.y.to(data)
         total = noise**2 + sigma**2
         log_weights = log_weights - 0.5 * ((data - y).double() / total**0.5).flatten(1).square().sum(1)
         data, noise = (data * sigma**2 + y * noise**2) / total, noise * sigma / total**0.5
     else:
-        raise FactorError("Only what is known and what is observed with one σ multiply a mixture of Gaussians in closed form.")
+        raise FactorError("Only Inpaint and GaussianObservation with a single σ have a closed form; use exact_kernel for others.")
     if not bool((log_weights > -torch.inf).any()):
-        raise FactorError("r is zero wherever the data are; move it or make it wider.")
+        raise FactorError("r is zero wherever the data are; move r or make it wider.")
     return EmpiricalReverse(data, kernel.diffusion, noise, torch.softmax(log_weights, 0))

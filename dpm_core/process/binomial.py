@@ -7,6 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 from torch.distributions import Bernoulli
+from torch.nn.functional import binary_cross_entropy
 
 from dpm_core.process.chain import Chain, expand
 from dpm_core.schedules import Schedule, Time
@@ -19,6 +20,8 @@ class BinomialDiffusion(Chain):
     bit has not been resampled from B(ρ) up to time t. Every probability is computed together with its complement, in float64 and
     without subtracting from 1, so β_T = 1 and probabilities of 0 and 1 need no special case. Raises ValueError unless 0 < ρ < 1.
     """
+
+    binary = True
 
     def __init__(self, schedule: Schedule, rate: float = 0.5):
         if not 0 < rate < 1:
@@ -107,6 +110,23 @@ class BinomialDiffusion(Chain):
         active = alpha_bar * ones + self.rate * (1 - alpha_bar) * bits  # the expected number of ones at t = T, 0 and 1
         end, start, first = active * log_one + (bits - active) * log_zero
         return first - start - end
+
+    def simple_loss(self, x0: Tensor, xt: Tensor, noise: Tensor, t: Time, x0_mean: Tensor, x0_variance: Tensor) -> Tensor:
+        """The cross entropy of x⁽⁰⁾ given x⁽ᵗ⁾ in nats per bit, ``[n]``, equally weighted at every t.
+
+        This is the auxiliary term of Austin et al. 2021, Eq. 5.
+        """
+        return binary_cross_entropy(x0_mean, x0, reduction="none").flatten(1).mean(1)
+
+    def signal_removed_per_step(self) -> Tensor:
+        """The decrease of ᾱ_t in each step t = 2..T, float64 ``[T−1]``."""
+        alpha_bar = self.schedule.alpha_bar(torch.arange(1, self.T + 1))
+        return alpha_bar[:-1] - alpha_bar[1:]
+
+    def start(self, shape: tuple[int, ...], generator: torch.Generator | None = None) -> Tensor:
+        """Return a sample x⁽ᵀ⁾ of B(ρ), on the generator's device."""
+        device = generator.device if generator is not None else None
+        return (torch.rand(shape, generator=generator, device=device) < self.prior(shape).probs.to(device)).float()
 
     def log_likelihood_weights(self, t: Time) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return (a, b, c, d), float64, shaped as t, with log q(x⁽ᵗ⁾|x⁽⁰⁾) = Σ_i a + b x⁽ᵗ⁾_i + c x⁽⁰⁾_i + d x⁽ᵗ⁾_i x⁽⁰⁾_i in nats."""

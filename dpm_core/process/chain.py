@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch.distributions import Bernoulli, Normal
 from dpm_core.schedules import Schedule, Time
 
 Kernel = Normal | Bernoulli
+LOG_SNR_LIMIT = 15.0  # log-SNR is clamped to ± this value where it must be finite, because it is −∞ at ᾱ_T = 0
 
 
 class Step(NamedTuple):
@@ -65,6 +66,8 @@ class Chain(ABC):
     q(x⁽ˢ⁾|x⁽ᵗ⁾,x⁽⁰⁾) is linear in x⁽⁰⁾, so these moments determine, for any s < t, the best reverse step of the process's family
     (diagonal Gaussian or independent bits).
     """
+
+    binary: ClassVar[bool] = False  # whether x takes the values 0 and 1 only
 
     def __init__(self, schedule: Schedule):
         self.schedule = schedule
@@ -124,16 +127,21 @@ class Chain(ABC):
         It is the entropy of π for data whose moments agree with π (mean 0 and variance 1, or mean activity ρ).
         """
 
+    @abstractmethod
+    def simple_loss(self, x0: Tensor, xt: Tensor, noise: Tensor, t: Time, x0_mean: Tensor, x0_variance: Tensor) -> Tensor:
+        """The simplified training loss for each datum, ``[n]``; ``noise`` is the one that made xt by :func:`from_noise`."""
+
+    @abstractmethod
+    def signal_removed_per_step(self) -> Tensor:
+        """How much signal each step t = 2..T removes, float64 ``[T−1]``: roughly proportional to its KL term in K."""
+
+    @abstractmethod
+    def start(self, shape: tuple[int, ...], generator: torch.Generator | None = None) -> Tensor:
+        """Return a sample x⁽ᵀ⁾ of the prior π, on the generator's device."""
+
     def q_sample(self, x0: Tensor, t: Time, generator: torch.Generator | None = None) -> Tensor:
         """Return one sample of q(x⁽ᵗ⁾|x⁽⁰⁾), shaped as x0."""
         return draw(self.q_marginal(x0, t), generator)
-
-    def start(self, shape: tuple[int, ...], generator: torch.Generator | None = None) -> Tensor:
-        """Return a sample x⁽ᵀ⁾ of the prior π, on the generator's device."""
-        device = generator.device if generator is not None else None
-        if isinstance(p := self.prior(shape), Bernoulli):
-            return (torch.rand(shape, generator=generator, device=device) < p.probs.to(device)).float()
-        return torch.randn(shape, generator=generator, device=device)
 
     def forward_steps(self, x0: Tensor, generator: torch.Generator | None = None) -> Iterator[Step]:
         """Yield the states of one run of the chain, t = 0, 1, …, T, with one state in memory at a time."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
-from dpm_core.process.chain import Chain, expand
+from dpm_core.process.chain import LOG_SNR_LIMIT, Chain, expand
 from dpm_core.schedules import Time
 
 
@@ -106,6 +106,25 @@ class GaussianDiffusion(Chain):
     def prior_cost_nats(self, x0: Tensor) -> Tensor:
         """H_p(X⁽ᵀ⁾), the differential entropy of N(0, I), in nats per datum, float64 ``[n]``; exact for data of unit variance."""
         return torch.full((len(x0),), gaussian_entropy_nats(torch.ones(()), x0[0].numel()), dtype=torch.float64)
+
+    def simple_loss(self, x0: Tensor, xt: Tensor, noise: Tensor, t: Time, x0_mean: Tensor, x0_variance: Tensor) -> Tensor:
+        """The ε-loss of Ho et al. 2020 for the mean, ``[n]``; the variance is trained by the KL with the mean held fixed.
+
+        This is the hybrid loss of Nichol & Dhariwal 2021, section 3.1, so that f_Σ is learned here too.
+        """
+        signal = expand(self.schedule.alpha_bar(t).sqrt(), xt)
+        epsilon = (xt - signal * x0_mean) / expand(self.schedule.noise(t).sqrt(), xt)
+        kl = self.posterior_kl_nats(x0, xt, x0_mean.detach(), x0_variance, t)
+        return (epsilon - noise).square().flatten(1).mean(1) + 1e-3 * (self.T - 1) * kl / x0[0].numel()
+
+    def signal_removed_per_step(self) -> Tensor:
+        """The decrease of log-SNR in each step t = 2..T, float64 ``[T−1]``."""
+        log_snr = self.schedule.log_snr(torch.arange(1, self.T + 1)).clamp(-LOG_SNR_LIMIT, LOG_SNR_LIMIT)
+        return (log_snr[:-1] - log_snr[1:]).clamp(min=0)
+
+    def start(self, shape: tuple[int, ...], generator: torch.Generator | None = None) -> Tensor:
+        """Return a sample x⁽ᵀ⁾ of N(0, I), on the generator's device."""
+        return torch.randn(shape, generator=generator, device=generator.device if generator is not None else None)
 
 
 def gaussian_entropy_nats(variance: Tensor, dimensions: int) -> float:

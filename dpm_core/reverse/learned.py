@@ -9,11 +9,10 @@ from torch import Tensor, nn
 
 from dpm_core.config import NetworkConfig
 from dpm_core.networks import NETWORKS
-from dpm_core.process import Chain, Kernel, expand, where
+from dpm_core.process import LOG_SNR_LIMIT, Chain, Kernel, expand, where
 from dpm_core.reverse.kernel import X0PosteriorKernel
 from dpm_core.schedules import Time
 
-LOG_SNR_LIMIT = 15.0  # log-SNR is clamped to ± this value for networks, because it is −∞ at ᾱ_T = 0
 _SEEDING = threading.Lock()  # layers are initialised from the global generator, which only one thread at a time may seed
 
 

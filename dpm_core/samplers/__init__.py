@@ -1,6 +1,6 @@
-"""Samplers: generators of Step(t, x) from t = T down to 0. The caller owns plots, pauses and progress.
+"""Samplers: generators of Step(t, x) from t = T down to 0. The caller is responsible for plots, pauses and progress.
 
-Every file of this folder is imported, so that a new sampler needs no other change.
+Every module of this folder is imported, so a new sampler is one new file.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""Ancestral sampling: the paper's sampler."""
+"""Ancestral sampling: the sampler of the paper."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def ancestral(
     steps: int | None = None,
     generator: torch.Generator | None = None,
 ) -> Iterator[Step]:
-    """Draw x⁽ˢ⁾ ~ p(x⁽ˢ⁾|x⁽ᵗ⁾) down the chain (the paper's sampler; steps < T jumps over times).
+    """Sample x⁽ˢ⁾ ~ p(x⁽ˢ⁾|x⁽ᵗ⁾) from t = T down to 0 (the sampler of the paper; ``steps`` < T skips times).
 
-    ``shape_or_xT``: the shape ``(n, ...)`` of a draw from π, or x⁽ᵀ⁾ itself. With a ``factor`` every step, and π, is
+    ``shape_or_xT``: the shape ``(n, ...)`` of a sample of π, or x⁽ᵀ⁾ itself. With a ``factor``, π and every reverse step are
     multiplied by it (section 2.5). Model calls: one per step.
     """
     return walk(model, diffusion, shape_or_xT, timesteps(diffusion.T, steps), factor=factor, generator=generator)

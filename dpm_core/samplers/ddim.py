@@ -1,4 +1,4 @@
-"""DDIM (Song et al. 2021): fewer or no fresh noise on the way."""
+"""DDIM (Song et al. 2021): deterministic sampling, or sampling with reduced noise."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ def ddim(
     eta: float = 0.0,
     generator: torch.Generator | None = None,
 ) -> Iterator[Step]:
-    """Song et al. 2021, Eq. 12: η = 0 is deterministic, η = 1 has the posterior variance β̃ of ancestral sampling.
+    """DDIM, Song et al. 2021, Eq. 12: η = 0 is deterministic, η = 1 has the posterior variance β̃ of ancestral sampling.
 
-    Only the mean of x⁽⁰⁾ given x⁽ᵗ⁾ is used; a ``factor`` multiplies that belief. Model calls: one per step.
+    Only the posterior mean of x⁽⁰⁾ given x⁽ᵗ⁾ is used; a ``factor`` multiplies the Gaussian with these posterior moments. Model calls:
+    one per step. Raises ValueError for η outside [0, 1] and for bits.
     """
     if not 0 <= eta <= 1:
         raise ValueError(f"η must lie between 0 and 1, not {eta}.")

@@ -1,4 +1,4 @@
-"""The probability-flow ODE: the deterministic flow that has the marginals of the diffusion."""
+"""The probability-flow ODE: the deterministic flow whose marginals are those of the diffusion."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def probability_flow(
     steps: int | None = None,
     generator: torch.Generator | None = None,
 ) -> Iterator[Step]:
-    """The deterministic flow with q's marginals, by Heun's second-order steps.
+    """The deterministic flow with the marginals of q, integrated by Heun's second-order method.
 
-    In the angle φ = arccos √ᾱ_t the flow is dx/dφ = cos φ ε̂ − sin φ x̂⁽⁰⁾, finite also at ᾱ_T = 0.
-    The last step, onto ᾱ = 1 where ε̂ is not defined, goes to x̂⁽⁰⁾ (DDIM's). A ``factor``
-    multiplies the belief in x⁽⁰⁾. Model calls: 2·steps − 1.
+    In the angle φ = arccos √ᾱ_t the flow is dx/dφ = cos φ ε̂ − sin φ x̂⁽⁰⁾, which is finite also at ᾱ_T = 0. The last step, to ᾱ = 1
+    where ε̂ is undefined, is a DDIM step to x̂⁽⁰⁾. A ``factor`` multiplies the Gaussian with the posterior moments of x⁽⁰⁾. Model calls:
+    2 × steps − 1. Raises ValueError for bits.
     """
     require_gaussian(diffusion)
     x = start(diffusion, shape_or_xT, generator)
@@ -45,7 +45,7 @@ def probability_flow(
     for i, s in enumerate(times[1:]):
         h = expand(angles[i + 1] - angles[i], x)
         if s == 0:
-            # exact for a constant x̂⁽⁰⁾: lands on x̂⁽⁰⁾ instead of a tangent's length away from it
+            # a DDIM step, exact for constant x̂⁽⁰⁾; an Euler step along the tangent would miss x̂⁽⁰⁾
             x = x0_mean(model, x, times[i], factor)
         else:
             first = slope(x, i)

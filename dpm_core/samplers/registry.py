@@ -1,4 +1,4 @@
-"""The samplers by name. A new one is a new file in this folder with a function under ``@sampler``."""
+"""The registry of samplers. A new sampler is a new file in this folder with a function decorated by ``@sampler``."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from dpm_core.process import Step
 
 @dataclass(frozen=True)
 class Sampler:
-    """A sampler as a person chooses it: call it with (model, diffusion, shape or x⁽ᵀ⁾, steps=…, generator=…).
+    """A registered sampler: call it with (model, diffusion, shape or x⁽ᵀ⁾, steps=…, generator=…).
 
-    ``options`` names the keyword arguments that it takes besides, such as DDIM's "eta". ``network_calls`` counts the evaluations
-    of the network in a number of steps.
+    ``options`` are the names of further keyword arguments, such as "eta" of DDIM. ``network_calls`` maps a number of steps to the number
+    of network evaluations.
     """
 
     name: str
@@ -24,7 +24,7 @@ class Sampler:
     network_calls: Callable[[int], int] = lambda steps: steps
 
     def __call__(self, *args: Any, **options: Any) -> Iterator[Step]:
-        """The steps from t = T down to 0."""
+        """Return a generator of the steps from t = T down to 0."""
         return self.function(*args, **options)
 
 
@@ -32,7 +32,7 @@ SAMPLERS: dict[str, Sampler] = {}
 
 
 def sampler(name: str, title: str, options: tuple[str, ...] = (), network_calls: Callable[[int], int] = lambda steps: steps):
-    """Enter the decorated function in SAMPLERS."""
+    """Return a decorator that registers a function in SAMPLERS."""
 
     def register(function: Callable[..., Iterator[Step]]) -> Callable[..., Iterator[Step]]:
         SAMPLERS[name] = Sampler(name, title, function, options, network_calls)

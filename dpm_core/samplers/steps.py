@@ -1,4 +1,4 @@
-"""Walking along the chain: the times that are visited, and the steps that all samplers share."""
+"""The steps that all samplers share: the times to visit, and walking along the chain through them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from dpm_core.reverse import ReverseKernel
 
 
 def timesteps(T: int, steps: int | None = None) -> list[int]:
-    """The times visited: T, …, 1, 0 in ``steps`` steps as even as whole numbers allow (all of them unless given).
+    """Return the times T, …, 1, 0 visited in ``steps`` steps, as evenly spaced as integers allow (all times by default).
 
-    Raises ValueError when steps is not in 1..T.
+    Raises ValueError when ``steps`` is not in 1..T.
     """
     steps = T if steps is None else steps
     if not 1 <= steps <= T:
@@ -37,13 +37,14 @@ def walk(
     factor: Factor | None = None,
     generator: torch.Generator | None = None,
 ) -> Iterator[Step]:
-    """From x at the first of ``times`` through all of them: down by the reverse kernel times the factor, up by q.
+    """Yield the states at ``times``: a reverse step times the factor where the time decreases, a step of q where it increases.
 
-    A shape stands for a draw from π, and ``times`` then begins with T. Model calls: one per step down.
+    ``shape_or_xT``: the state at the first time, or the shape of a sample of π, in which case the first time is T. Model calls: one per
+    step down.
     """
     x = start(diffusion, shape_or_xT, generator)
-    if factor is not None and times[0] == diffusion.T:  # x is a draw from π, which is multiplied too
-        x = _moved(x, diffusion, factor, generator)
+    if factor is not None and times[0] == diffusion.T:  # x is a sample of π, which is multiplied by the factor too
+        x = _multiply_prior_sample(x, diffusion, factor, generator)
     yield Step(times[0], x)
     for t, s in pairwise(times):
         p = condition(model.reverse(x, t, s), factor, s) if s < t else diffusion.q_jump(x, t, s)
@@ -52,22 +53,27 @@ def walk(
 
 
 def require_gaussian(diffusion: Chain) -> None:
+    """Raise ValueError for a diffusion of bits."""
     if not isinstance(diffusion, GaussianDiffusion):
-        raise ValueError("Bits have no way back without noise; sample them by 'ancestral', in as few steps as you like.")
+        raise ValueError("This sampler is deterministic and requires a Gaussian diffusion; sample bits with 'ancestral'.")
 
 
 def x0_mean(model: ReverseKernel, x: Tensor, t: int, factor: Factor | None) -> Tensor:
-    """E[x⁽⁰⁾|x⁽ᵗ⁾] of the model times the factor: the Gaussian belief in x⁽⁰⁾ is multiplied as the last reverse step is."""
+    """Return E[x⁽⁰⁾|x⁽ᵗ⁾] of the model, or the mean of the Gaussian with its posterior moments times the factor."""
     mean, variance = model.x0_posterior(x, t)
     return mean if factor is None else condition(Normal(mean, variance.sqrt(), validate_args=False), factor, 0).mean
 
 
 def start(diffusion: Chain, shape_or_xT: tuple[int, ...] | Tensor, generator: torch.Generator | None) -> Tensor:
+    """Return x⁽ᵀ⁾: the given state, or a sample of π of the given shape."""
     return shape_or_xT if isinstance(shape_or_xT, Tensor) else diffusion.start(shape_or_xT, generator)
 
 
-def _moved(x: Tensor, diffusion: Chain, factor: Factor, generator: torch.Generator | None) -> Tensor:
-    """A draw x of π made one of π times the factor; of bits only those are drawn anew that the factor speaks of."""
+def _multiply_prior_sample(x: Tensor, diffusion: Chain, factor: Factor, generator: torch.Generator | None) -> Tensor:
+    """Turn a sample x of π into one of π times the factor.
+
+    For bits, only those whose probability the factor changes are resampled.
+    """
     if isinstance(prior := diffusion.prior(()), Bernoulli):
         rate = prior.mean.to(x).expand_as(x)
         p = condition(Bernoulli(rate, validate_args=False), factor, diffusion.T)

@@ -1,4 +1,4 @@
-"""Training: one optimiser step at a time; losses, learned schedules, snapshots and what a run will cost."""
+"""Training: one optimiser step at a time; loss functions, learned schedules, snapshots and cost estimates."""
 
 from dpm_core.training.trainer import (
     PRECISIONS,

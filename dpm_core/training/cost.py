@@ -1,4 +1,4 @@
-"""What a training run will cost, before it starts: parameters, memory, seconds per step."""
+"""Estimate the cost of a training run before it starts: parameters, memory, seconds per step."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from dpm_core.schedules import make_schedule
 from dpm_core.training.losses import LOSSES
 from dpm_core.training.trainer import Trainer
 
-BUDGET = 0.5  # seconds that measuring the time may take, roughly
-COPIES = 5  # of each parameter: the weight, its gradient, Adam's two moments, the average
+TIME_BUDGET = 0.5  # seconds that the measurement may take, approximately
+COPIES = 5  # per parameter: the weight, its gradient, Adam's two moments, the average
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run needs: trainable parameters, bytes at the end of a forward pass, seconds per optimiser step."""
+    """The cost of one run: trainable parameters, bytes at the end of a forward pass, seconds per optimiser step."""
 
     parameters: int
     memory_bytes: int
@@ -39,24 +39,19 @@ def estimate(
     threads: int | None = None,
     bits: bool = False,
 ) -> Cost:
-    """The cost of training this network on data of one shape (``(2,)``, ``(C, H, W)`` or ``(L,)``), ``bits`` or not, in about a second.
+    """Return the cost of training this network on data of one shape (``(2,)``, ``(C, H, W)`` or ``(L,)``), in about a second.
 
-    Parameters are exact. Memory counts the weights, gradients, Adam's moments, the average and all that the
-    forward pass keeps for the backward pass. Seconds are those of real steps on a throw-away model, at growing
-    batches until the budget is spent, carried on in a straight line from there. ``threads``: measured with so many
-    processor threads; the caller's setting is restored. The global random generator is left untouched.
+    ``bits``: whether the data are bits. Parameters are exact. Memory counts the weights, gradients, Adam's moments, the average and
+    all tensors that the forward pass saves for the backward pass. Seconds are measured on real steps of a temporary model with growing
+    batches until TIME_BUDGET is spent, and extrapolated linearly from there. ``threads``: the number of processor threads to measure
+    with; the caller's setting is restored. The global random generator is not used.
 
-    Raises ValueError, in one sentence, as :func:`dpm_core.training.build_model`.
+    Raises ValueError, in one sentence, as :func:`dpm_core.reverse.build_model`.
     """
     schedule = make_schedule("paper", T)
     diffusion = BinomialDiffusion(schedule) if bits else GaussianDiffusion(schedule)
     model = build_model(config, diffusion, shape).to(device)
-
-    def draw(n: int, generator: torch.Generator) -> Tensor:
-        x = torch.randn(n, *shape, generator=generator, device=device)
-        return (x > 0).float() if bits else x
-
-    trainer = Trainer(model, draw, training)
+    trainer = Trainer(model, lambda n, generator: diffusion.start((n, *shape), generator), training)  # any data will do: π
 
     def step(n: int) -> None:
         trainer.config = replace(training, batch=n)
@@ -74,22 +69,22 @@ def estimate(
 
 
 def _seconds(step: Callable[[int], object], batch: int) -> float:
-    """Seconds of ``step(batch)``: measured if the budget allows, else from the line through the two largest batches tried.
+    """Seconds of ``step(batch)``: measured if the time budget allows, else extrapolated from the two largest batches measured.
 
-    One noisy reading must not tilt the line: it rises at most in proportion to the batch, and where it falls it is replaced
-    by that proportion.
+    A noisy reading must not distort the extrapolation: the time grows at most in proportion to the batch, and where it decreases it is
+    replaced by that proportion.
     """
     n = min(batch, 4)
     step(n)  # the first step also sets up the optimiser and the kernels
     spent, sizes, times = 0.0, [], []
     while True:
         readings = [_timed(step, n)]
-        if spent + 2 * readings[0] < BUDGET:
-            readings.append(_timed(step, n))  # the first at a new size pays for new memory
+        if spent + 2 * readings[0] < TIME_BUDGET:
+            readings.append(_timed(step, n))  # the first reading at a new size includes memory allocation
         spent += sum(readings)
         sizes.append(n)
         times.append(min(readings))
-        if n == batch or spent + 4 * times[-1] > BUDGET:
+        if n == batch or spent + 4 * times[-1] > TIME_BUDGET:
             break
         n = min(2 * n, batch)
     slope = proportion = times[-1] / sizes[-1]
@@ -99,7 +94,7 @@ def _seconds(step: Callable[[int], object], batch: int) -> float:
 
 
 def _timed(step: Callable[[int], object], n: int) -> float:
-    # of one thread the time it worked is its own, whatever else the machine does; several also wait for each other
+    # the CPU time of a single thread does not depend on other programs; several threads also wait for each other
     clock = thread_time if torch.get_num_threads() == 1 and not torch.cuda.is_available() else perf_counter
     start = clock()
     step(n)
@@ -107,30 +102,30 @@ def _timed(step: Callable[[int], object], n: int) -> float:
 
 
 def _memory_bytes(model: nn.Module, trainer: Trainer, training: TrainConfig) -> int:
-    """Bytes of weights, gradients, optimiser and average, and of what the forward pass keeps at the full batch.
+    """Bytes of weights, gradients, optimiser and average, and of the tensors saved by the forward pass at the full batch.
 
-    What is kept is a constant (weights cast to bfloat16, for one) plus a part in proportion to the batch: two small batches
-    give both.
+    The saved tensors are a constant (for example weights cast to bfloat16) plus a part proportional to the batch: two small batches
+    determine both.
     """
     parameters = sum(p.numel() * p.element_size() for p in model.parameters())
     buffers = sum(b.numel() * b.element_size() for b in model.buffers())
-    small, large = (_kept_bytes(model, trainer, training, n) for n in (2, 4))
+    small, large = (_saved_bytes(model, trainer, training, n) for n in (2, 4))
     return COPIES * parameters + 2 * buffers + small + (large - small) * (training.batch - 2) // 2
 
 
-def _kept_bytes(model: nn.Module, trainer: Trainer, training: TrainConfig, n: int) -> int:
-    """Bytes kept for the backward pass of one batch of n, each storage once, the model's own left out."""
-    own = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
-    kept: dict[int, int] = {}
+def _saved_bytes(model: nn.Module, trainer: Trainer, training: TrainConfig, n: int) -> int:
+    """Bytes saved for the backward pass of one batch of n; each storage is counted once, the model's own are excluded."""
+    own_storages = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
+    saved: dict[int, int] = {}
 
     def note(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            kept[storage.data_ptr()] = storage.nbytes()
+        if storage.data_ptr() not in own_storages:
+            saved[storage.data_ptr()] = storage.nbytes()
         return tensor
 
     batch = trainer.draw(n)
     with saved_tensors_hooks(note, lambda tensor: tensor):
         loss = LOSSES[training.loss](model, *batch).mean()  # type: ignore[arg-type]
-    del loss  # alive until here, so that no storage was freed and its address given out again
-    return sum(kept.values())
+    del loss  # the graph stays alive until here, so that no storage address is reused
+    return sum(saved.values())

@@ -1,7 +1,7 @@
-"""A schedule that learns: β₂..β_T by gradient ascent on K with frozen noise, β₁ fixed (section 2.4.1).
+"""Learning the noise schedule: β₂..β_T by gradient ascent on K with frozen noise, β₁ fixed (section 2.4.1).
 
-The paper learns β together with the network. Where the data's own reverse kernel is known, K of the best Gaussian chain is a
-function of the schedule alone, so what is learned here is the schedule itself: the same for every network that is good enough.
+The paper learns β together with the network. Where the exact reverse kernel of the data is known, the best K with Gaussian steps is
+a function of the schedule alone, so the schedule can be optimised before any network is trained.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dpm_core.process import GaussianDiffusion, gaussian_entropy_nats
 from dpm_core.reverse import EmpiricalReverse
 from dpm_core.schedules import Schedule
 
-RATE = 0.05
+LEARNING_RATE = 0.05
 LOWEST_BETA = 1e-6
 
 
@@ -31,7 +31,7 @@ class Learned(NamedTuple):
 
 
 class LearnedSchedule(nn.Module):
-    """Log-SNRs that fall from a fixed first one by learned amounts: whatever the parameters are, they are a schedule."""
+    """Log-SNRs that decrease from a fixed first value by learned, positive amounts: every parameter value is a valid schedule."""
 
     first: Tensor
 
@@ -43,7 +43,7 @@ class LearnedSchedule(nn.Module):
         self.raw = nn.Parameter(drops + torch.log(-torch.expm1(-drops)))  # softplus⁻¹
 
     def schedule(self) -> Schedule:
-        """The schedule, differentiable in the parameters."""
+        """Return the schedule, differentiable with respect to the parameters."""
         log_snr = torch.cat([self.first, self.first - nn.functional.softplus(self.raw).cumsum(0)])
         log_bar = nn.functional.logsigmoid(log_snr)
         steps = torch.diff(log_bar, prepend=torch.zeros(1, dtype=torch.float64))
@@ -51,10 +51,10 @@ class LearnedSchedule(nn.Module):
 
 
 def best_bound_nats(kernel: EmpiricalReverse, x0: Tensor, noise: Tensor) -> Tensor:
-    """K of the best diagonal-Gaussian chain of the data behind ``kernel`` under its schedule, a scalar in nats.
+    """Return the best K with Gaussian steps for the data and the schedule of ``kernel``, a scalar in nats.
 
-    x0 ``[n, d]``; ``noise`` ``[T−1, n, d]`` makes x⁽ᵗ⁾ for t = 2..T. x⁽⁰⁾ given x⁽ᵗ⁾ is integrated out, so a KL term is
-    ½ Σ log(1 + V c₀²/β̃) with the exact variance V. Differentiable in the schedule.
+    x0 ``[n, d]``; ``noise`` ``[T−1, n, d]`` determines x⁽ᵗ⁾ for t = 2..T. x⁽⁰⁾ given x⁽ᵗ⁾ is integrated out, so each KL term is
+    ½ Σ log(1 + V c₀²/β̃) with the exact variance V. Differentiable with respect to the schedule.
     """
     diffusion, (n, d) = kernel.diffusion, x0.shape
     t = torch.arange(2, diffusion.T + 1).repeat_interleave(n)
@@ -69,11 +69,11 @@ def best_bound_nats(kernel: EmpiricalReverse, x0: Tensor, noise: Tensor) -> Tens
 
 
 def learn(
-    data: EmpiricalReverse, x0: Tensor, steps: int, generator: torch.Generator | None = None, rate: float = RATE
+    data: EmpiricalReverse, x0: Tensor, steps: int, generator: torch.Generator | None = None, rate: float = LEARNING_RATE
 ) -> Iterator[Learned]:
-    """Ascend from the schedule of ``data`` on K of x0 ``[n, d]``, one noise for every x⁽ᵗ⁾ all the way; the last yield is the best.
+    """Maximise K of x0 ``[n, d]`` from the schedule of ``data``, with the same noise in every step; the last yield is the best schedule.
 
-    The learning rate falls to 0 by a cosine. A schedule that got worse by a step is never the last one yielded.
+    The learning rate decays to 0 by a cosine. If a step reduces K, its schedule is not the last one yielded.
     """
     start = data.diffusion.schedule
     noise = torch.randn(start.T - 1, *x0.shape, generator=generator, dtype=torch.float64)

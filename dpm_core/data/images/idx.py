@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dpm_core.data.errors import DataError
 from dpm_core.data.fetch import Progress, data_folder, download, find
-from dpm_core.data.toy2d import DataError
+from dpm_core.data.images.registry import Pools, image_set
 
 SIDE = 28
 MAX_ITEMS = 100_000  # the published sets have 60,000
@@ -28,7 +29,7 @@ FILES = {"train": "train-images-idx3-ubyte", "held_out": "t10k-images-idx3-ubyte
 
 @dataclass(frozen=True)
 class Source:
-    """Where a set's files are looked for (folders in the data folder) and come from, with the published md5 of each .gz."""
+    """Where a set's files are searched (folders in the data folder), where they are downloaded from, the published md5 of each .gz."""
 
     folders: tuple[str, ...]
     addresses: tuple[str, ...]
@@ -45,7 +46,7 @@ SOURCES = {
             "labels": "d53e105ee54ea40749a09fcbcd1e9432",
         },
     ),
-    # its files have MNIST's names, so that they are never taken from the data folder itself, where they could be MNIST's
+    # its files have the names of MNIST's files, so they are never read from the data folder itself, where those could be MNIST's
     "fashion_mnist": Source(
         ("fashion_mnist", "fashion-mnist", "FashionMNIST/raw"),
         ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
@@ -59,13 +60,13 @@ SOURCES = {
 
 
 def local(name: str) -> dict[str, Path]:
-    """Those of the set's FILES that are on this machine, by "train", "held_out", "labels"."""
+    """Paths of the set's FILES that are on this machine, by "train", "held_out", "labels"."""
     paths = {key: find(SOURCES[name].folders, _spellings(file)) for key, file in FILES.items()}
     return {key: path for key, path in paths.items() if path}
 
 
 def missing(name: str) -> str | None:
-    """None when both image files are here; else one sentence saying what to put where."""
+    """None when both image files are on this machine; else one sentence that says what to put where."""
     absent = [FILES[key] + ".gz" for key in ("train", "held_out") if key not in local(name)]
     return f"Put {' and '.join(absent)} into {data_folder() / SOURCES[name].folders[0]}." if absent else None
 
@@ -73,7 +74,7 @@ def missing(name: str) -> str | None:
 def load(name: str, progress: Progress | None = None) -> tuple[Tensor, Tensor, Tensor | None]:
     """Training images, held-out images (both uint8 ``[N, 1, 28, 28]``) and training labels (int64 ``[N]``).
 
-    Missing files are downloaded; labels that are not there when the images are may stay missing (None).
+    Missing files are downloaded; when both image files are present but the labels are not, the labels are None.
     Raises DataError.
     """
     source, paths = SOURCES[name], local(name)
@@ -85,7 +86,9 @@ def load(name: str, progress: Progress | None = None) -> tuple[Tensor, Tensor, T
     train, held_out = (read_idx(paths[key], (SIDE, SIDE)) for key in ("train", "held_out"))
     labels = read_idx(paths["labels"], ()) if "labels" in paths else None
     if labels is not None and len(labels) != len(train):
-        raise DataError(f"{paths['labels'].name} has {len(labels):,} labels for {len(train):,} images; take both from the same set.")
+        raise DataError(
+            f"{paths['labels'].name} has {len(labels):,} labels for {len(train):,} images; use images and labels of the same set."
+        )
     return (
         torch.from_numpy(train)[:, None],
         torch.from_numpy(held_out)[:, None],
@@ -96,8 +99,8 @@ def load(name: str, progress: Progress | None = None) -> tuple[Tensor, Tensor, T
 def read_idx(path: Path, item: tuple[int, ...]) -> np.ndarray:
     """The bytes of an IDX file, uint8 ``[N, *item]``, from plain or gzipped content, whatever the name says.
 
-    Sizes are read before anything is allocated, and never more is decompressed than they announce. Raises
-    DataError naming the file and what is wrong with it.
+    Sizes are read before anything is allocated, and no more is decompressed than they announce. Raises
+    DataError that names the file and says what is wrong with it.
     """
     kind = "images" if item else "labels"
     magic, header = 0x0800 + 1 + len(item), 4 * (2 + len(item))
@@ -109,28 +112,42 @@ def read_idx(path: Path, item: tuple[int, ...]) -> np.ndarray:
             with gzip.open(raw) if zipped else raw as stream:
                 first = stream.read(header)
                 if len(first) < header:
-                    raise DataError(f"{path.name} is too short for an IDX file; get it again.")
+                    raise DataError(f"{path.name} has fewer than the {header} bytes of an IDX header; download it again.")
                 found, count, *sizes = struct.unpack(f">{header // 4}I", first)
                 if found != magic:
-                    raise DataError(f"{path.name} begins with {found} where IDX {kind} have {magic}; put the right file there.")
+                    raise DataError(f"{path.name} begins with the number {found}, but IDX {kind} begin with {magic}; replace the file.")
                 if tuple(sizes) != item or not 1 <= count <= MAX_ITEMS:
                     sides = " × ".join(map(str, [count, *sizes]))
                     wanted = " × ".join(map(str, [f"1 to {MAX_ITEMS:,}", *item]))
-                    raise DataError(f"{path.name} announces {sides} bytes where {wanted} are expected; put the right file there.")
+                    raise DataError(f"{path.name} announces {sides} bytes, but {wanted} are expected; replace the file.")
                 size = math.prod([count, *item])
                 if not zipped and length != header + size:
-                    raise DataError(f"{path.name} has {length:,} bytes where its header announces {header + size:,}; get it again.")
-                body = stream.read(size + 1)  # one more, so that a longer body shows, and gzip's checksum is read
+                    raise DataError(f"{path.name} has {length:,} bytes, but its header announces {header + size:,}; download it again.")
+                body = stream.read(size + 1)  # one byte more, so that a longer body is noticed and gzip's checksum is read
     except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise DataError(f"{path.name} is a damaged gzip file; get it again.") from None
+        raise DataError(f"{path.name} is a damaged gzip file; download it again.") from None
     except OSError as error:
         raise DataError(f"{path.name} cannot be read ({error.strerror or error}); check the file.") from None
     if len(body) != size:
         than = "more" if len(body) > size else "fewer"
-        raise DataError(f"{path.name} holds {than} bytes than the {size:,} its header announces; get it again.")
+        raise DataError(f"{path.name} holds {than} bytes than the {size:,} that its header announces; download it again.")
     return np.frombuffer(bytearray(body), np.uint8).reshape(count, *item)
 
 
 def _spellings(file: str) -> list[str]:
     """The names "train-images-idx3-ubyte" and "train-images.idx3-ubyte", each with and without ".gz"."""
     return [name + end for name in (file, file.replace("-idx", ".idx")) for end in (".gz", "")]
+
+
+@image_set("mnist", "MNIST", "60,000 handwritten digits, 28 × 28.", needs_files=True, missing=lambda: missing("mnist"))
+def mnist(progress: Progress | None) -> Pools:
+    """Training and held-out digits with the training labels. Raises DataError."""
+    return Pools(*load("mnist", progress))
+
+
+@image_set(
+    "fashion_mnist", "Fashion-MNIST", "60,000 pieces of clothing, 28 × 28.", needs_files=True, missing=lambda: missing("fashion_mnist")
+)
+def fashion_mnist(progress: Progress | None) -> Pools:
+    """Training and held-out pieces of clothing with the training labels. Raises DataError."""
+    return Pools(*load("fashion_mnist", progress))

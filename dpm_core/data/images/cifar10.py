@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dpm_core.data.errors import DataError
 from dpm_core.data.fetch import Progress, data_folder, download, find
-from dpm_core.data.toy2d import DataError
+from dpm_core.data.images.registry import Pools, image_set
 
 ARCHIVE = "cifar-10-binary.tar.gz"
 ADDRESSES = ("https://www.cs.toronto.edu/~kriz/" + ARCHIVE,)
@@ -36,18 +37,19 @@ Loaded = tuple[Tensor, Tensor, Tensor | None]
 
 
 def missing() -> str | None:
-    """None when the set is here in one of its forms; else one sentence saying what to put where."""
+    """None when the set is on this machine in one of its forms; else one sentence that says what to put where."""
     if _extracted() or find(FOLDERS, (ARCHIVE, *NPZ)):
         return None
     if find((*FOLDERS, "cifar10/cifar-10-batches-py", "cifar-10-batches-py"), ("cifar-10-python.tar.gz", "data_batch_1")):
-        return f"The Python version of CIFAR-10 holds pickles, which are never opened; put {ARCHIVE} into {data_folder() / FOLDERS[0]}."
+        where = data_folder() / FOLDERS[0]
+        return f"The Python version of CIFAR-10 consists of pickles, which are unsafe to open; put {ARCHIVE} into {where}."
     return f"Put {ARCHIVE} (or its .bin files) into {data_folder() / FOLDERS[0]}."
 
 
 def load(progress: Progress | None = None) -> Loaded:
-    """Training and held-out images, uint8 ``[N, 3, 32, 32]``, and training labels, int64 ``[N]``, where there are any.
+    """Training and held-out images, uint8 ``[N, 3, 32, 32]``, and training labels, int64 ``[N]``, if available.
 
-    Taken from the extracted .bin files, else the archive, else an .npz, else downloaded. Raises DataError.
+    Read from the extracted .bin files, else the archive, else an .npz, else downloaded. Raises DataError.
     """
     if folder := _extracted():
         return _from_batches({name: _read_whole(folder / name) for name in BATCHES})
@@ -74,24 +76,26 @@ def read_archive(path: Path) -> Loaded:
                     if name not in BATCHES:
                         continue
                     if name in batches or not member.isreg() or member.size != size:
-                        raise DataError(f"{path.name} has no proper {name} ({size:,} bytes, once); get the archive again.")
+                        raise DataError(
+                            f"{path.name} must hold {name} exactly once with {size:,} bytes and does not; download the archive again."
+                        )
                     body = tar.extractfile(member)
-                    assert body is not None  # as it is regular
+                    assert body is not None  # because it is a regular file
                     batches[name] = body.read(size)
-            while stream.read(1 << 16):  # to the end, where gzip checks its checksum
+            while stream.read(1 << 16):  # up to the end, where gzip verifies its checksum
                 pass
     except (tarfile.TarError, EOFError, zlib.error, OSError):
-        raise DataError(f"{path.name} is not a whole gzipped tar archive; get it again.") from None
+        raise DataError(f"{path.name} is not a complete gzipped tar archive; download it again.") from None
     if absent := [name for name in BATCHES if name not in batches]:
-        raise DataError(f"{path.name} lacks {', '.join(absent)}; get the binary version, {ARCHIVE}.")
+        raise DataError(f"{path.name} lacks {', '.join(absent)}; download the binary version, {ARCHIVE}.")
     return _from_batches(batches)
 
 
 def read_npz(path: Path) -> Loaded:
-    """The images of a NumPy archive with ``x_train`` and ``x_test``, uint8 ``[N, 32, 32, 3]``; ``y_train`` ``[N]`` if there is one.
+    """The images of a NumPy archive with ``x_train`` and ``x_test``, uint8 ``[N, 32, 32, 3]``; ``y_train`` ``[N]`` is optional.
 
-    ``x_holdout`` (as in a subset of CIFAR-10) joins the held-out images. Every array's type and shape are
-    read before it is. Raises DataError.
+    ``x_holdout`` (as in a subset of CIFAR-10) is added to the held-out images. The type and shape of every array are
+    checked before it is read. Raises DataError.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -101,9 +105,9 @@ def read_npz(path: Path) -> Loaded:
                 held_out.append(_array(archive, path, "x_holdout", (32, 32, 3)))
             labels = _array(archive, path, "y_train", ()) if "y_train.npy" in archive.namelist() else None
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError):
-        raise DataError(f"{path.name} is not a whole .npz archive; get it again.") from None
+        raise DataError(f"{path.name} is not a complete .npz archive; download it again.") from None
     if labels is not None and len(labels) != len(train):
-        raise DataError(f"{path.name} has {len(labels):,} labels for {len(train):,} images; make it again.")
+        raise DataError(f"{path.name} has {len(labels):,} labels for {len(train):,} images; save it again with one label per image.")
     return (
         _channels_first(train),
         torch.cat([_channels_first(images) for images in held_out]),
@@ -112,7 +116,7 @@ def read_npz(path: Path) -> Loaded:
 
 
 class _Bounded:
-    """A stream to read that fails after ``left`` bytes: tarfile skips, and keeps long names, of any length a header announces."""
+    """A readable stream that fails after ``left`` bytes, because tarfile skips, and stores long names, of any length a header announces."""
 
     def __init__(self, stream: gzip.GzipFile, left: int):
         self.stream, self.left = stream, left
@@ -128,7 +132,7 @@ class _Bounded:
 def _array(archive: zipfile.ZipFile, path: Path, name: str, item: tuple[int, ...]) -> np.ndarray:
     """One member ``[N, *item]``: bytes for images, any integers for labels."""
     if name + ".npy" not in archive.namelist():
-        raise DataError(f"{path.name} holds no array {name}; it needs x_train and x_test, uint8, N × 32 × 32 × 3.")
+        raise DataError(f"{path.name} has no array {name}; it needs x_train and x_test, uint8, N × 32 × 32 × 3.")
     read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     try:
         with archive.open(name + ".npy") as stream:
@@ -142,15 +146,17 @@ def _array(archive: zipfile.ZipFile, path: Path, name: str, item: tuple[int, ...
             return np.lib.format.read_array(stream, allow_pickle=False)
     except DataError:
         raise
-    except (ValueError, KeyError):  # no header, a version of another kind, or fewer numbers than announced
-        raise DataError(f"{name} in {path.name} is damaged; get the file again.") from None
+    except (ValueError, KeyError):  # no header, an unknown version, or fewer numbers than announced
+        raise DataError(f"{name} in {path.name} is damaged; download the file again.") from None
 
 
 def _from_batches(batches: dict[str, bytes]) -> Loaded:
     records = {name: np.frombuffer(body, np.uint8).reshape(-1, RECORD) for name, body in batches.items()}
     train = np.concatenate([records[name] for name in BATCHES[:-1]])
     if train[:, 0].max() > 9 or records[BATCHES[-1]][:, 0].max() > 9:
-        raise DataError("These CIFAR-10 files have labels above 9; get the binary version of CIFAR-10, not CIFAR-100, again.")
+        raise DataError(
+            "These CIFAR-10 files have labels above 9, but there are ten classes; download the binary version of CIFAR-10, not CIFAR-100."
+        )
     images, held_out = (torch.from_numpy(r[:, 1:].copy()).view(-1, *SHAPE) for r in (train, records[BATCHES[-1]]))
     return images, held_out, torch.from_numpy(train[:, 0].astype(np.int64))
 
@@ -165,7 +171,7 @@ def _read_whole(path: Path) -> bytes:
     size = PER_BATCH * RECORD
     try:
         if path.stat().st_size != size:
-            raise DataError(f"{path.name} has {path.stat().st_size:,} bytes where {size:,} are expected; get it again.")
+            raise DataError(f"{path.name} has {path.stat().st_size:,} bytes, but {size:,} are expected; download it again.")
         return path.read_bytes()
     except OSError as error:
         raise DataError(f"{path.name} cannot be read ({error.strerror or error}); check the file.") from None
@@ -173,3 +179,9 @@ def _read_whole(path: Path) -> bytes:
 
 def _channels_first(images: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+
+
+@image_set("cifar10", "CIFAR-10", "Small colour photographs of ten classes, 32 × 32.", needs_files=True, missing=missing)
+def cifar10(progress: Progress | None) -> Pools:
+    """Training and held-out photographs with the training labels. Raises DataError."""
+    return Pools(*load(progress))

@@ -1,0 +1,103 @@
+"""Reading checkpoints: the model is rebuilt from its own description. Only safetensors and JSON are ever read, never pickles."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+
+from dpm_core.checkpoints import format as limits
+from dpm_core.checkpoints.folders import find
+from dpm_core.checkpoints.format import FORMAT, Checkpoint, CheckpointError
+from dpm_core.config import ConfigError, RunConfig, from_dict
+from dpm_core.data.errors import DataError
+from dpm_core.data.kinds import DataKind, kind_of
+from dpm_core.process import make_diffusion
+from dpm_core.reverse import build_model
+
+
+def load(name_or_path: str | Path, folders: list[Path] | None = None) -> Checkpoint:
+    """A checkpoint by its path, or by its name among the shipped and the user's own.
+
+    The config is checked before any tensor is read; name, shape and finiteness of every tensor are checked before it is used.
+    Raises CheckpointError.
+    """
+    path = find(name_or_path, folders)
+    header = read_header(path)
+    try:
+        config = from_dict(RunConfig, header["config"])
+        if config.schedule.T > limits.MAX_T:
+            raise ConfigError(f"T may be at most {limits.MAX_T}, not {config.schedule.T}.")
+        kind = _kind(config)
+        diffusion = make_diffusion(config)
+        size = path.stat().st_size
+        if size > limits.MAX_BYTES:
+            raise CheckpointError(f"The checkpoint {path.name} is larger than {limits.MAX_BYTES >> 20} MB.")
+        shape = kind.described_shape(config.data, header["data"])
+        with torch.device("meta"):  # names and shapes only, no memory: a description may ask for any size
+            _compare(build_model(config.network, diffusion, shape).network, path)
+        model = build_model(config.network, diffusion, shape)
+        tensors = load_file(path)
+        dataset = kind.rebuild(config.data, header["data"], tensors)
+        _fill(model.network, tensors, path.name)
+    except CheckpointError:
+        raise
+    except (ValueError, TypeError, KeyError, OSError, ArithmeticError, RuntimeError, SafetensorError) as error:
+        raise CheckpointError(f"The checkpoint {path.name} cannot be read: {_sentence(error)}") from None
+    known = {"format", "config", "data"}
+    return Checkpoint(path.stem, model.eval().requires_grad_(False), config, dataset, {k: v for k, v in header.items() if k not in known})
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The JSON beside a checkpoint. Raises CheckpointError when it is missing, corrupt or not of this program."""
+    try:
+        if path.with_suffix(".json").stat().st_size > limits.MAX_HEADER_BYTES:
+            raise ValueError
+        header = json.loads(path.with_suffix(".json").read_text())
+    except FileNotFoundError:
+        raise CheckpointError(f"The checkpoint {path.name} has no {path.stem}.json beside it.") from None
+    except (OSError, ValueError, RecursionError):
+        raise CheckpointError(f"{path.stem}.json cannot be read as JSON.") from None
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise CheckpointError(f"{path.stem}.json does not describe a checkpoint of this program.")
+    return header
+
+
+def _kind(run: RunConfig) -> DataKind[Any, Any]:
+    """The kind of the data of a run. Raises DataError when it is unknown or takes another forward process."""
+    kind = kind_of(run.data.name)
+    if kind.diffusion != run.diffusion.kind:
+        raise DataError(f"its data set {run.data.name!r} takes the {kind.diffusion} diffusion, not the {run.diffusion.kind} one.")
+    return kind
+
+
+def _compare(network: torch.nn.Module, path: Path) -> None:
+    """Raise CheckpointError unless the file's header lists exactly the network's tensors, each in its shape."""
+    wanted = {f"network.{key}": tuple(value.shape) for key, value in network.state_dict().items()}
+    with safe_open(path, framework="pt") as file:
+        given = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys() if key.startswith("network.")}  # noqa: SIM118
+    for key in sorted(wanted.keys() | given.keys()):
+        if wanted.get(key) != given.get(key):
+            found, expected = given.get(key, "missing"), wanted.get(key, "not part of the network")
+            problem = f"{found} in the file, {expected} by its description"
+            key = key.removeprefix("network.")
+            raise CheckpointError(f"The checkpoint {path.name} does not fit its own description: tensor {key!r} is {problem}.")
+
+
+def _fill(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor], name: str) -> None:
+    wanted = network.state_dict()
+    given = {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
+    for key, value in given.items():
+        if not bool(torch.isfinite(value).all()):
+            raise CheckpointError(f"The checkpoint {name} does not fit its own description: tensor {key!r} is not finite.")
+    network.load_state_dict({k: v.to(wanted[k].dtype) for k, v in given.items()})
+
+
+def _sentence(error: Exception) -> str:
+    text = f"its header lacks {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
+    return text if text.endswith(".") else text + "."

@@ -1,0 +1,64 @@
+"""Writing checkpoints. Files appear complete or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+import dpm_core
+from dpm_core.checkpoints.folders import user_folder
+from dpm_core.checkpoints.format import FORMAT, Checkpoint, check_name, check_size
+from dpm_core.config import to_dict
+from dpm_core.data.kinds import DATA_KINDS
+
+
+def save(checkpoint: Checkpoint, folder: Path | None = None, half: bool = False) -> Path:
+    """Write both files into ``folder`` (the user's unless given) and return the path of the safetensors file.
+
+    ``half`` stores the weights as float16; they are read back as float32. Raises CheckpointError for a name that is not a plain
+    file name or a model that is too large, OSError when the files cannot be written.
+    """
+    check_name(checkpoint.name)
+    folder = user_folder() if folder is None else folder
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = check_size(checkpoint, half)
+    header = {
+        "format": FORMAT,
+        "config": to_dict(checkpoint.config),
+        "data": DATA_KINDS[checkpoint.dataset.kind].constants(checkpoint.dataset),
+        **checkpoint.meta,
+        "versions": {"dpm_core": dpm_core.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        "saved": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    path = folder / f"{checkpoint.name}.safetensors"
+    text = json.dumps(header, indent=2) + "\n"
+    _write({path: lambda file: save_file(tensors, file), path.with_suffix(".json"): lambda file: file.write_text(text)})
+    return path
+
+
+def _write(files: dict[Path, Callable[[Path], Any]]) -> None:
+    """Write every file to a temporary one beside it, flush, and rename only when all are complete."""
+    written: dict[Path, Path] = {}
+    try:
+        for path, write in files.items():
+            handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+            os.close(handle)
+            written[path] = Path(name)
+            write(written[path])
+            with open(name, "rb") as file:
+                os.fsync(file.fileno())
+            os.chmod(name, 0o644)
+        for path, temporary in written.items():
+            os.replace(temporary, path)
+    finally:
+        for temporary in written.values():
+            temporary.unlink(missing_ok=True)

@@ -1,0 +1,48 @@
+"""What ``python -m dpm_core sample`` does."""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+import torch
+
+from dpm_core import checkpoints
+from dpm_core.cli.common import use_threads
+from dpm_core.cli.terminal import progress
+from dpm_core.data.kinds import DATA_KINDS
+from dpm_core.samplers import SAMPLERS, timesteps
+
+FORMATS = (".npz", ".csv", ".png")
+
+
+def sample(args: argparse.Namespace, argv: list[str]) -> int:
+    """Draw samples and write them as .npz (array "x" in standardised units, bits as 0 and 1), .csv (points, sequences of bits) or .png."""
+    if args.output.suffix not in FORMATS:
+        raise ValueError(f"The output must end in .npz, .csv or .png, not {args.output.suffix!r}.")
+    if args.n < 1:
+        raise ValueError(f"-n is {args.n}; at least one sample must be drawn.")
+    loaded = checkpoints.load(args.name)
+    use_threads(args, len(loaded.shape) > 1)
+    kind = DATA_KINDS[loaded.dataset.kind]
+    formats = kind.formats(loaded.dataset)
+    if args.output.suffix not in formats:
+        raise ValueError(f"{kind.title} of this shape cannot be written as {args.output.suffix}; choose {' or '.join(formats)}.")
+    steps = len(timesteps(loaded.diffusion.T, args.steps)) - 1
+    options = {"eta": args.eta} if "eta" in SAMPLERS[args.sampler].options else {}
+    generator = torch.Generator().manual_seed(args.seed)
+    x_T = loaded.diffusion.start((args.n, *loaded.shape), generator).to(args.device)
+    device_generator = torch.Generator(args.device).manual_seed(args.seed + 1)
+    model = loaded.model.to(args.device)
+    run = SAMPLERS[args.sampler](model, loaded.diffusion, x_T, steps=args.steps, generator=device_generator, **options)
+    for step in progress(run, steps + 1, "sampling"):
+        last = step
+    x = last.x.cpu()
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    if args.output.suffix == ".npz":
+        np.savez_compressed(args.output, x=x.numpy())
+    else:
+        write = {".csv": kind.write_csv, ".png": kind.write_png}[args.output.suffix]
+        write(loaded.dataset, x, args.output)
+    print(args.output)
+    return 0

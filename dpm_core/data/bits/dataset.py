@@ -1,0 +1,154 @@
+"""Data sets of bits: a list of patterns with their probabilities, or a pool of patterns from an unknown distribution.
+
+Where the patterns can be listed with their probabilities the distribution is known exactly: log likelihood, entropy and
+reverse kernel are sums over the list. Values are 0 and 1 in storage, and float32 0.0 and 1.0 for models.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dpm_core.data.dataset import Batches
+from dpm_core.data.errors import DataError
+from dpm_core.process import BinomialDiffusion
+from dpm_core.reverse import EmpiricalBits
+from dpm_core.schedules import make_schedule
+
+MAX_PATTERNS = 1 << 16  # in a list
+MAX_LISTED_BITS = 1 << 22  # in all patterns of a list together
+RATES = (0.02, 0.98)  # of the noise: even where nearly all bits are equal, some noise bits must differ
+HALF_GREY = 127
+
+
+@dataclass(frozen=True)
+class BitSpec:
+    """What a model must know of its data: the shape of a datum, ``(L,)`` or ``(1, H, W)``, and ρ, the mean activity of the noise."""
+
+    name: str
+    title: str
+    shape: tuple[int, ...]
+    rate: float
+
+    kind: ClassVar[str] = "bits"
+
+    @property
+    def spec(self) -> BitSpec:
+        """The spec alone, which can be compared, hashed and stored."""
+        return BitSpec(self.name, self.title, self.shape, self.rate)
+
+    @property
+    def dims(self) -> int:
+        """Bits in a datum."""
+        return math.prod(self.shape)
+
+    def standardise(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Bits, float32, of grey ``images`` uint8 ``[n, 1, H, W]``: 1 above half grey. Deterministic; the generator is not used."""
+        return (images > HALF_GREY).float()
+
+    def pixels(self, x: Tensor) -> Tensor:
+        """Bits, or their probabilities, as grey levels, uint8."""
+        return (255 * x.float()).round_().clamp_(0, 255).to(torch.uint8)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class BitDataset(BitSpec):
+    """``patterns`` uint8 ``[N, *shape]`` with ``weights`` float64 ``[N]`` that add up to 1.
+
+    Without ``held_out`` the patterns are the distribution. With ``held_out``, uint8 ``[M, *shape]``, they are a training pool
+    drawn from an unknown distribution.
+    """
+
+    patterns: Tensor
+    weights: Tensor
+    held_out: Tensor | None = None
+
+    # two sets with the same spec are not the same
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    @property
+    def listed(self) -> bool:
+        """Whether the distribution is known."""
+        return self.held_out is None
+
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """n draws, float32 ``[n, *shape]``; without a generator always the same."""
+        return self.batches()(n, generator or torch.Generator().manual_seed(0))
+
+    def sample_held_out(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """n draws of the held-out pool, float32 ``[n, *shape]``; fresh draws of the distribution where it is known."""
+        generator = generator or torch.Generator().manual_seed(0)
+        if self.held_out is None:
+            return self.sample(n, generator)
+        return self.held_out[torch.randint(len(self.held_out), (n,), generator=generator)].float()
+
+    def batches(self, device: str | torch.device = "cpu") -> Batches:
+        """A function (n, generator) → ``sample`` on ``device``: patterns are copied there once; the generator must be there too."""
+        pool, share = self.patterns.to(device), self.weights.cumsum(0).float().to(device)
+        share = share / share[-1]
+
+        def draw(n: int, generator: torch.Generator) -> Tensor:
+            u = torch.rand(n, generator=generator, device=share.device)
+            return pool[torch.searchsorted(share, u, right=True).clamp(max=len(pool) - 1)].float()
+
+        return draw
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log q(x⁽⁰⁾) in nats, ``[n]``, −∞ for anything that is not a pattern. Raises DataError where it is not known."""
+        self._must_be_listed()
+        return self.exact_reverse(_ANY_DIFFUSION).log_marginal(x.double(), 0)
+
+    def entropy(self) -> float:
+        """H(q) in nats. Raises DataError where it is not known."""
+        self._must_be_listed()
+        return float(torch.special.entr(self.weights).sum())
+
+    def exact_reverse(self, diffusion: BinomialDiffusion) -> EmpiricalBits:
+        """The exact reverse kernel of the patterns: of the data themselves, or of the training pool."""
+        return EmpiricalBits(self.patterns, diffusion, weights=self.weights)
+
+    def _must_be_listed(self) -> None:
+        if not self.listed:
+            raise DataError(f"The probabilities of {self.title} are not known, because there are too many patterns to list.")
+
+
+_ANY_DIFFUSION = BinomialDiffusion(make_schedule("constant", 2))  # at t = 0 every schedule gives the data
+
+
+def from_patterns(name: str, title: str, patterns: np.ndarray | Tensor, weights: np.ndarray | None = None) -> BitDataset:
+    """The distribution over these patterns ``[N, ...]``, uniform unless weighted ``[N]``; equal patterns add their weights.
+
+    Raises DataError without patterns, for values other than 0 and 1, and for more patterns than can be listed.
+    """
+    rows = np.asarray(patterns)
+    if rows.ndim < 2 or rows.size == 0:
+        raise DataError("There are no patterns; give at least one row of 0 and 1.")
+    if not np.isin(rows, (0, 1)).all():
+        raise DataError("The patterns hold other values; give 0 and 1 only.")
+    share = np.full(len(rows), 1 / len(rows)) if weights is None else np.asarray(weights, float) / np.sum(weights)
+    distinct, which = np.unique(rows.reshape(len(rows), -1).astype(np.uint8), axis=0, return_inverse=True)
+    if len(distinct) > MAX_PATTERNS or distinct.size > MAX_LISTED_BITS:
+        most = min(MAX_PATTERNS, MAX_LISTED_BITS // distinct.shape[1])
+        raise DataError(f"There are {len(distinct):,} different patterns of {distinct.shape[1]} bits; use at most {most:,}.")
+    total = np.bincount(which.ravel(), share)
+    listed = torch.from_numpy(distinct.reshape(-1, *rows.shape[1:]))
+    rate = _rate(total @ distinct.mean(1))
+    return BitDataset(name, title, tuple(rows.shape[1:]), rate, patterns=listed, weights=torch.from_numpy(total))
+
+
+def from_draws(name: str, title: str, train: np.ndarray, held_out: np.ndarray) -> BitDataset:
+    """A training pool and a held-out pool, uint8 ``[N, *shape]`` each, drawn from an unknown distribution."""
+    even = torch.full((len(train),), 1 / len(train), dtype=torch.float64)
+    pools = torch.from_numpy(train), torch.from_numpy(held_out)
+    return BitDataset(name, title, tuple(train.shape[1:]), _rate(train.mean()), patterns=pools[0], weights=even, held_out=pools[1])
+
+
+def _rate(activity: float) -> float:
+    """ρ of the noise: the mean activity of the data, within RATES."""
+    return round(float(np.clip(activity, *RATES)), 4)

@@ -1,0 +1,104 @@
+"""Pools of images to draw from: one for training, one held out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dpm_core.data.dataset import Batches
+from dpm_core.data.images.spec import ImageSpec
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ImageDataset(ImageSpec):
+    """A pool of training images and one of held-out images, uint8 ``[N, C, H, W]``.
+
+    A pool whose pictures are larger than ``shape`` stands for all the images that can be cut from them. ``labels``, int64
+    ``[N]``, are those of the training images, where there are any.
+    """
+
+    train: Tensor
+    held_out: Tensor
+    labels: Tensor | None = None
+
+    # two pools with the same spec are not the same
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    @property
+    def size(self) -> int:
+        """Number of training images, counting every position of a cut."""
+        return _count(self.train, self.shape)
+
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """n training images with replacement, dequantised, float32 ``[n, C, H, W]``; without a generator always the same."""
+        generator = generator or torch.Generator().manual_seed(0)
+        rows = torch.randint(self.size, (n,), generator=generator, device=generator.device)
+        return self.standardise(_cut(self.train, self.shape, rows.to(self.train.device)), generator)
+
+    def sample_held_out(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """n held-out images, dequantised, float32 ``[n, C, H, W]``; none is repeated before all have been drawn."""
+        generator = generator or torch.Generator().manual_seed(0)
+        count = _count(self.held_out, self.shape)
+        rounds = [torch.randperm(count, generator=generator, device=generator.device) for _ in range(-(-n // count))]
+        rows = torch.cat([*rounds, torch.empty(0, dtype=torch.long, device=generator.device)])[:n]
+        return self.standardise(_cut(self.held_out, self.shape, rows.to(self.held_out.device)), generator)
+
+    def batches(self, device: str | torch.device = "cpu") -> Batches:
+        """A function (n, generator) → ``sample`` on ``device``: the pool is copied there once; the generator must be there too."""
+        pool, count = self.train.to(device), self.size
+
+        def draw(n: int, generator: torch.Generator) -> Tensor:
+            rows = torch.randint(count, (n,), generator=generator, device=pool.device)
+            return self.standardise(_cut(pool, self.shape, rows), generator)
+
+        return draw
+
+
+def from_pools(
+    name: str,
+    title: str,
+    train: np.ndarray | Tensor,
+    held_out: np.ndarray | Tensor,
+    labels: Tensor | None = None,
+    size: int | None = None,
+    levels: int = 256,
+) -> ImageDataset:
+    """The data set of two pools, uint8 ``[N, C, H, W]`` each, standardised by the moments of the training pool.
+
+    Its images are the complete pictures, or cuts of ``size`` × ``size`` pixels; ``levels`` as in :class:`ImageSpec`.
+    """
+    train, held_out = (torch.as_tensor(np.ascontiguousarray(pool)) for pool in (train, held_out))
+    shape = (train.shape[1], size or train.shape[2], size or train.shape[3])
+    pool = train.numpy() if levels == 256 else np.rint(train.numpy() * ((levels - 1) / 255))
+    mean, scale = _moments(pool, shape)
+    return ImageDataset(name, title, shape, mean, scale, levels, train=train, held_out=held_out, labels=labels)
+
+
+def _count(pool: Tensor, shape: tuple[int, int, int]) -> int:
+    return len(pool) * (pool.shape[2] - shape[1] + 1) * (pool.shape[3] - shape[2] + 1)
+
+
+def _cut(pool: Tensor, shape: tuple[int, int, int], rows: Tensor) -> Tensor:
+    """Images number ``rows`` of a pool ``[P, C, H, W]``, numbered by picture, then upper edge, then left edge."""
+    views = pool.unfold(2, shape[1], 1).unfold(3, shape[2], 1).permute(0, 2, 3, 1, 4, 5)  # views of every cut, no copy
+    down, across = views.shape[1:3]
+    picture, position = rows // (down * across), rows % (down * across)
+    return views[picture, position // across, position % across]
+
+
+def _moments(levels: np.ndarray, shape: tuple[int, int, int]) -> tuple[float, float]:
+    """Mean and standard deviation of level + u over all images of a pool ``[P, C, H, W]``; that of u alone is √(1/12)."""
+    # a pixel counts as often as there are cuts that contain it: the product of the numbers of cuts over its row and its column
+    down, across = (np.convolve(np.ones(levels.shape[i] - shape[i - 1] + 1), np.ones(shape[i - 1])) for i in (2, 3))
+    weight = len(levels) * shape[0] * down.sum() * across.sum()
+    first = second = 0.0
+    for picture in levels:  # one at a time, because float64 takes eight times the memory
+        values = picture.astype(np.float64)
+        first += float((down @ values @ across).sum())
+        second += float((down @ np.square(values) @ across).sum())
+    mean = first / float(weight)
+    return mean + 0.5, float(np.sqrt(second / float(weight) - mean**2 + 1 / 12))
