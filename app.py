@@ -1,4 +1,4 @@
-"""DPM Explorer: ``streamlit run app.py``."""
+"""DPM Explorer: ``streamlit run app.py``. The list of pages and their groups."""
 
 import streamlit as st
 
@@ -6,27 +6,35 @@ from pages.ui import page, session
 
 st.set_page_config("DPM Explorer", "🌀", layout="wide", initial_sidebar_state="auto")
 
+presenting = session.presenting()
 navigation = st.navigation(
     {
-        "": [
+        # at the top of presenter mode the pages of a group without a name need no menu
+        "" if presenting else "The process": [
             st.Page("pages/start.py", title="Start", url_path="start", default=True),
-            st.Page("pages/schedule.py", title="Schedule", url_path="schedule"),
             st.Page("pages/forward.py", title="Forward", url_path="forward"),
+            st.Page("pages/schedule.py", title="Schedule", url_path="schedule"),
             st.Page("pages/reverse.py", title="Reverse", url_path="reverse"),
+        ],
+        "The model": [
             st.Page("pages/train.py", title="Train", url_path="train"),
             st.Page("pages/checkpoints.py", title="Checkpoints", url_path="checkpoints"),
-        ],
-        "Posterior": [
-            st.Page("pages/inpaint.py", title="Inpaint", url_path="inpaint"),
-            st.Page("pages/denoise.py", title="Denoise", url_path="denoise"),
-            st.Page("pages/multiply.py", title="Multiply", url_path="multiply"),
         ],
         "Measure": [
             st.Page("pages/bound.py", title="Bound", url_path="bound"),
             st.Page("pages/likelihood.py", title="Likelihood", url_path="likelihood"),
         ],
+        "Posterior": [
+            st.Page("pages/multiply.py", title="Multiply", url_path="multiply"),
+            st.Page("pages/inpaint.py", title="Inpaint", url_path="inpaint"),
+            st.Page("pages/denoise.py", title="Denoise", url_path="denoise"),
+        ],
+        "Reference": [
+            st.Page("pages/tour.py", title="Guided tour", url_path="tour"),
+            st.Page("pages/glossary.py", title="Glossary", url_path="glossary"),
+        ],
     },
-    position="top" if session.presenting() else "sidebar",
+    position="top" if presenting else "sidebar",
     expanded=True,
 )
 session.keep_link(navigation.url_path)

@@ -1,54 +1,51 @@
-"""Bound: where every bit goes."""
+"""Bound: the budget of bits."""
 
 import streamlit as st
 
-from dpm_core.checkpoints import CheckpointError
 from pages.ui import page
-from pages.ui.bound import subjects, views
+
+page.open_page("bound")
+
+from dpm_core.checkpoints import CheckpointError
+from dpm_core.data.errors import DataError
+from pages.ui import kinds
+from pages.ui.bound import models, views
 from pages.ui.components import paper_tables
+from pages.ui.components.export_row import export_row
+from pages.ui.components.working import working
 from pages.ui.controls import widgets
-from pages.ui.training import session_runs
+from pages.ui.kinds import runs
 
-POLL = 3.0  # seconds between two looks at a run in training
+POLL = 3.0  # seconds between two updates of a run in training
 
-page.open_page("Bound", "How much a model knows of its data, and where every bit that it lacks was lost.")
-try:
-    with st.sidebar:
-        subject = subjects.choose()
-        seed = widgets.seed()
-except (CheckpointError, OSError, ValueError) as error:
-    st.error(str(error))
-    st.stop()
+with page.stop_on_error(CheckpointError, DataError, OSError), st.sidebar:
+    model, seed = models.choose(), widgets.seed()
+kind = kinds.of(model.source)
 
 
-def bits() -> None:
-    """Everything of one subject; of a run in training, as it is by now."""
-    now = subjects.as_it_is_now(subject)
-    try:
-        if now.images:
-            views.whole_bits(now, subjects.image_estimate(now, seed))
+def budget() -> None:
+    """The budget of the model; of a run in training at its present step."""
+    now = models.current(model)
+    with page.stop_on_error(ValueError):
+        words, found = kind.bound_words(now.source), kind.budget(now, seed)
+        if found is None:
+            views.estimate(now, kind.bound_estimate(now, seed), words)
             return
-        found = subjects.split(now, seed)
-    except ValueError as error:
-        st.error(str(error))
-        return
-    views.cards(found, now)
-    views.budget_charts(now, found, seed)
+        views.cards(found, now, words)
+        views.budget_charts(now, found, words, seed)
 
 
-job = session_runs.find(subject.job) if subject.job else None
-with page.working("Counting bits …"):
-    subjects.prepare(subject, seed)
-    if not subject.images and not subject.job:
-        views.stage(subject, seed)
-st.fragment(bits, run_every=POLL if session_runs.pace(job) else None)()
-if not subject.images and not subject.bits:
-    views.entropy_section(subject.source, subject.schedule)
+with working("Computing the budget …"):
+    models.prepare(model, seed)
+job = runs.find(model.run_id) if model.run_id else None
+st.fragment(budget, run_every=POLL if runs.pace(job) else None)()
+if kind.has_entropy_bounds:
+    views.entropy_bounds(model.source, model.schedule)
 paper_tables.show(
-    "Table 1 of the paper, and what ships here",
+    "Table 1 of the paper, and the shipped models",
     ["points", "bits", "pixels"],
-    "All data are scaled to variance 1. The paper does not say how noisy its swiss roll was, and K depends on that most. Images are grey "
-    "levels plus uniform noise of one level, 32 × 32, so bits are those of this preprocessing; brick stands in for bark. Heartbeats are "
-    "bits already.",
+    "All data are scaled to variance 1. The paper does not state the noise of its swiss roll, on which K depends most. Images are grey "
+    "levels plus uniform noise of one level, 32 × 32 pixels, so the bits are those of this preprocessing; the brick texture replaces the "
+    "paper's bark. Heartbeats are bits, so nothing is added.",
 )
-page.take_along("dpm-bound", subjects.python(subject, seed), *subjects.table(subject, seed))
+export_row(*models.export(model, seed))

@@ -1,27 +1,25 @@
-"""Denoise: an image seen through noise, and what it may have been."""
+"""Denoise: an image observed through noise, and posterior samples of it."""
 
 import streamlit as st
 
 from pages.ui import page
+
+page.open_page("denoise")
+
+from pages.ui.components.export_row import export_row
+from pages.ui.components.working import working
 from pages.ui.posterior import denoise_compute, denoise_views
 
-page.open_page("Denoise", "An image is seen through noise. Multiplied by what was seen, the model draws what it may have been.")
-try:
+with page.stop_on_error(ValueError):  # of data, pictures and checkpoints
     with st.sidebar:
         ref, how = denoise_views.settings()
-    with page.working("Denoising …"):
+    with working("Denoising …"):
         found = denoise_compute.result(ref, how)
-except ValueError as error:  # of data, pictures and checkpoints, in one sentence
-    st.error(str(error))
-    st.stop()
 denoise_views.show(found)
 st.caption(
-    "y = x⁽⁰⁾ + σ z, so √ᾱ_t y is a state of the chain where its noise is as strong as σ. From there down every step is the model's own, "
-    "and the samples follow p(x | y). The paper multiplies each step of the whole chain by N(y; x⁽ᵗ⁾, σ²) instead, "
-    "which counts y again and again. The mean of the samples is nearest to the truth in the mean square; a single one looks most like it."
+    "The observation is y = x⁽⁰⁾ + σ z with z ~ N(0, I), so √ᾱₜ y is a state of the chain at the time t at which its noise is as strong "
+    "as σ. From there on every step is that of the model, and the samples follow p(x | y). The paper multiplies each step of the whole "
+    "chain by N(y; x⁽ᵗ⁾, σ²) instead, which uses y several times. The posterior mean has the smallest mean squared error; a posterior "
+    "sample has the statistics of the data."
 )
-page.take_along(
-    "dpm-denoise",
-    denoise_views.python(ref, how),
-    {name: value for name, value in found._asdict().items() if value is not None and name != "sigma_levels"},
-)
+export_row(*denoise_views.export(ref, how, found))

@@ -1,44 +1,51 @@
-"""What every page has: its title and sentence, presenter mode, hidden controls, and exports."""
+"""What every page has: title, subtitle, suggestions and the link to the next page; presenter mode; hidden controls; exports.
+
+This module is imported before the first heading is on the screen, so it loads neither torch nor anything that does.
+"""
 
 from __future__ import annotations
 
-import csv
 import gc
 import runpy
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
-from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import streamlit as st
-import torch
+from streamlit.runtime.scriptrunner import StopException
 
 from dpm_core.figures.palette import GROUND
 from pages.ui import session
+from pages.ui.lecture import course, frame, tour_bar
 
 _STYLE = """
 <style>
+:root { --dpm-ground: %s; --dpm-line: color-mix(in srgb, currentColor 14%%, transparent); }
 [data-testid="stSidebarNav"]::before { content: "◉ DPM Explorer"; display: block; font-weight: 650; padding: 0.2rem 0 0.8rem 0.6rem; }
 [data-testid="stMainBlockContainer"] { padding: 2.6rem clamp(1rem, 2.6vw, 3rem) 3rem; max-width: 1560px; }
 [data-testid="stSidebarHeader"] { height: 2.2rem; }
-.dpm-sentence { opacity: 0.74; max-width: 46rem; margin: -0.9rem 0 0.2rem; }
+@media (min-width: 641px) {  /* thirteen pages in five groups leave room for the controls */
+  [data-testid="stSidebarNavLink"] { padding-block: 0; margin: 0; height: 1.6rem; }
+  [data-testid="stSidebarNavItems"] > div { margin-bottom: 0.35rem; padding-bottom: 0; }
+  [data-testid="stNavSectionHeader"] { font-size: 0.8rem; opacity: 0.75; padding: 0; margin: 0; }
+}
 [data-testid="stMultiSelectTagsContainer"] [data-tag] { background: transparent; color: inherit; box-shadow: inset 0 0 0 1px currentColor; }
-[data-testid="stElementContainer"][data-stale="true"] { opacity: 1; transition: none; }  /* what is there stays until the new comes */
-.st-key-train_buttons { gap: 0.4rem; }
+[data-testid="stElementContainer"][data-stale="true"] { opacity: 1; transition: none; }  /* it stays until it is replaced */
+.st-key-train_buttons { display: grid; grid-template-columns: 1fr 1fr; gap: 0.4rem; }
 .st-key-train_buttons button { padding-inline: 0.65rem; }
-@media (max-width: 640px) {  /* on a telephone the buttons of a run come before its stage */
+@media (max-width: 640px) {  /* on a phone the buttons of a run come before its stage */
   .st-key-train_place [data-testid="stColumn"]:last-child,
   .st-key-train_place [data-testid="stColumn"]:last-child > [data-testid="stVerticalBlock"],
   .st-key-train_place [data-testid="stColumn"]:last-child > [data-testid="stVerticalBlock"] > [data-testid="stLayoutWrapper"],
   .st-key-train_place [data-testid="stColumn"]:last-child > * > * > [data-testid="stVerticalBlock"] { display: contents; }
   .st-key-train_place [data-testid="stLayoutWrapper"]:has(> .st-key-train_buttons) { order: -1; }
+  .st-key-train_buttons { grid-template-columns: repeat(4, 1fr); }
 }
-[data-testid="stBaseButton-primary"], [data-testid="stBaseButton-primary"]:hover { color: %s; }
+[data-testid="stBaseButton-primary"], [data-testid="stBaseButton-primary"]:hover { color: var(--dpm-ground); }
 %s
 </style>
 """
@@ -54,17 +61,19 @@ _run = threading.local()  # Streamlit runs a page in a thread of its own
 
 
 def run(navigation: Any) -> None:
-    """Run the page that ``st.navigation`` chose. Only app.py calls this."""
+    """Run the page that ``st.navigation`` chose, then say which page follows it. Only app.py calls this."""
     _run.by_app = True
     try:
-        navigation.run()
+        with suppress(StopException):  # a page that ends early still leads on
+            navigation.run()
+        frame.close(course.lesson(navigation.url_path or "start"))
     finally:
         _run.by_app = False
 
 
 @cache
 def _spare_the_collector(modules: int) -> None:
-    """Leave the objects of imported modules out of every garbage collection from now on; once per number of modules.
+    """Exclude the objects of imported modules from every later garbage collection; once per number of modules.
 
     Streamlit collects after each run of a page or fragment. With torch imported that is half a million objects:
     215 ms each time, in which nothing else runs, no training step either.
@@ -72,8 +81,13 @@ def _spare_the_collector(modules: int) -> None:
     gc.freeze()
 
 
-def open_page(title: str, sentence: str) -> None:
-    """Title, one plain sentence, and the styles that the link asks for. The first call of every page.
+def open_page(name: str, subtitle: str = "", computes: bool = True) -> None:
+    """Title, subtitle and suggestions of the page ``name`` (see lecture/course.toml), and the styles that the link asks for.
+
+    A page without an entry in that file is titled by its name and has the ``subtitle`` given here. ``computes`` is False for pages
+    of text alone, which need no torch.
+
+    The first call of every page; imports that load torch come after it, so that the heading does not wait for them.
 
     When the first visit to a fresh server is to /forward, Streamlit 1.67 runs pages/forward.py by itself, as app.py has not
     named the pages yet. The page then hands over to app.py, which runs it again in its place.
@@ -81,64 +95,36 @@ def open_page(title: str, sentence: str) -> None:
     if not getattr(_run, "by_app", False):
         runpy.run_path(str(APP))
         st.stop()
-    _spare_the_collector(len(sys.modules))
-    # work in the plane is too small to share: a second thread gains a tenth on an idle machine and
-    # loses twentyfold when the browser wants its core
-    torch.set_num_threads(1)
-    rules = [f".st-key-{name} {{ display: none; }}" for name in session.hidden_controls()]
+    lesson, tour_place = course.lesson(name, subtitle), tour_bar.place()
+    rules = [frame.STYLE, *(f".st-key-{control} {{ display: none; }}" for control in session.hidden_controls())]
     if session.presenting():
         rules.append(_PRESENT)
+    if tour_place is not None:
+        rules.append(tour_bar.STYLE)
     ground = GROUND.dark if st.context.theme.type == "dark" else GROUND.light
     st.html(_STYLE % (ground, "\n".join(rules)))
-    st.title(title, anchor=False)
-    st.html(f'<p class="dpm-sentence">{sentence}</p>')
+    if tour_place is not None:
+        tour_bar.show(tour_place, name)
+    frame.open_lesson(lesson)
+    if computes:
+        _use_one_thread()
+    _spare_the_collector(len(sys.modules))
+
+
+def _use_one_thread() -> None:
+    """One thread for the work in the plane, which is too small to share: a second thread gains a tenth on an idle machine and loses
+    twentyfold when the browser wants its core. The number holds for the thread that sets it, and every run of a page is a new one.
+    """
+    import torch
+
+    torch.set_num_threads(1)
 
 
 @contextmanager
-def working(label: str) -> Iterator[None]:
-    """Show that something is computed, at the foot of the sidebar, where it moves nothing; then the device in use."""
-    slot = st.sidebar.empty()
-    with slot, st.spinner(label, show_time=True):
+def stop_on_error(*expected: type[Exception]) -> Iterator[None]:
+    """Show an expected error as one sentence and end the page."""
+    try:
         yield
-    slot.caption(f"Device: {device()}")
-
-
-def device() -> str:
-    """The device in use, in words: work in the plane is too small for a GPU, so it stays on the processor."""
-    idle = torch.cuda.is_available() or torch.backends.mps.is_available()
-    return f"CPU · {torch.get_num_threads()} thread" + (" (the GPU rests: this is too little work for it)" if idle else "")
-
-
-def take_along(
-    name: str,
-    python: str,
-    arrays: Mapping[str, np.ndarray] | None = None,
-    table: Mapping[str, Sequence[float]] | None = None,
-    gif: Callable[[], bytes] | None = None,
-) -> None:
-    """Downloads of what the page shows, made when asked for, and the Python that made it."""
-    with st.container(horizontal=True, vertical_alignment="center", key="take"):
-        st.markdown("Take it with you", width="content")
-        if gif:
-            st.download_button("GIF", gif, f"{name}.gif", "image/gif", on_click="ignore", type="tertiary")
-        if table:
-            st.download_button("CSV", lambda: _csv(table), f"{name}.csv", "text/csv", on_click="ignore", type="tertiary")
-        if arrays:
-            st.download_button("NPZ", lambda: _npz(arrays), f"{name}.npz", on_click="ignore", type="tertiary")
-        with st.popover("Python", type="tertiary"):
-            st.caption("Runs as it stands beside the `dpm_core` folder.")
-            st.code(python, language="python")
-
-
-def _csv(table: Mapping[str, Sequence[float]]) -> bytes:
-    out = StringIO()
-    writer = csv.writer(out)
-    writer.writerow(table)
-    writer.writerows(zip(*table.values()))
-    return out.getvalue().encode()
-
-
-def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
-    out = BytesIO()
-    np.savez_compressed(out, **arrays)
-    return out.getvalue()
+    except expected as error:
+        st.error(str(error).splitlines()[0])
+        st.stop()

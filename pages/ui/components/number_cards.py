@@ -1,4 +1,4 @@
-"""Numbers in cards, each with what it is measured against."""
+"""Cards that each show one number with its reference value."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import streamlit as st
 
 _CARDS = """<style>
-.dpm-cards { display: grid; gap: 0.7rem; grid-template-columns: repeat(auto-fill, minmax(10.5rem, 1fr));
+.dpm-cards { display: grid; gap: 0.7rem; grid-template-columns: repeat(auto-fit, minmax(10.5rem, 1fr));
   font-variant-numeric: tabular-nums; }
 .dpm-cards > div { border: 1px solid color-mix(in srgb, currentColor 14%%, transparent); border-radius: 12px;
   padding: 0.6rem 0.9rem 0.65rem; }
@@ -20,10 +20,15 @@ _CARDS = """<style>
 
 
 def show(rows: Iterable[tuple[str, str, str]]) -> None:
-    """A card for each (title, value, note), notes as HTML."""
+    """Show a card for each (title, value, note). All three are HTML written in this code base, never a user's text."""
     st.html(_CARDS % "".join(f"<div><h4>{title}</h4><b>{value}</b><small>{note}</small></div>" for title, value, note in rows))
 
 
 def number(value: float, digits: int = 2) -> str:
-    """Digits after the point, and a true minus."""
+    """Return the number with this many decimals and a minus sign (U+2212)."""
     return f"{value:.{digits}f}".replace("-", "−")
+
+
+def count(n: int) -> str:
+    """A number of parameters, millions with two digits."""
+    return f"{n / 1e6:.2g} million" if n >= 1e6 else f"{n:,}"

@@ -1,4 +1,4 @@
-"""The paper's tables beside what ships here, as benchmarks.paper_tables measured it."""
+"""The paper's tables compared with the shipped models, as measured by benchmarks.paper_tables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MEASURED = Path(__file__).resolve().parents[3] / "benchmarks" / "paper_tables.js
 
 @st.cache_data(max_entries=1, show_spinner=False)
 def measured() -> dict:
-    """The tables with the command and date that made them; empty where the file is not beside the app."""
+    """Return the tables with the command and date that made them; empty where the file does not exist."""
     try:
         return json.loads(MEASURED.read_text())
     except (OSError, ValueError):
@@ -20,11 +20,11 @@ def measured() -> dict:
 
 
 def show(title: str, names: list[str], words: str) -> None:
-    """Some of the tables under one title, with a sentence on what they can and cannot be compared to."""
+    """Show the named tables under one title, with a sentence on what they can be compared with."""
     st.markdown(f"**{title}**")
     found = measured()
     if not found:
-        st.caption("The measured values are not here; `python -m benchmarks.paper_tables` makes them.")
+        st.caption("The measured values are not available: run `python -m benchmarks.paper_tables` to compute them.")
         return
     for name in [name for name in names if name in found["tables"]]:
         columns, rows = found["tables"][name]["columns"], found["tables"][name]["rows"]

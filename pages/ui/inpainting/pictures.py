@@ -1,20 +1,23 @@
-"""The Inpaint page's pictures: samples that are at hand, one's own, or one that is drawn."""
+"""The Inpaint page's pictures: samples, an upload, or a drawing."""
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import skimage
 import streamlit as st
+from skimage.data import data_dir
 
-from dpm_core.data import bits, images, textures, uploads
-from dpm_core.data.toy2d import DataError
-from pages.ui import cache, session
+from dpm_core.data import bits, images, uploads
+from dpm_core.data.errors import DataError
+from dpm_core.data.images import textures
+from pages.ui import session
 from pages.ui.components.painter import paint
 from pages.ui.controls import widgets
-from pages.ui.kinds.images.image_controls import ImageSource
+from pages.ui.controls.file_upload import upload
+from pages.ui.kinds.images.source import ImageSource, dataset
 
 PHOTOS = {
     "coffee": "Coffee",
@@ -27,14 +30,14 @@ PHOTOS = {
 TEXTURES = {"brick": "Brick", "grass": "Grass", "gravel": "Gravel"}
 DIGITS = {"digits": "A digit, 8 × 8", "mnist": "A digit, 28 × 28 (MNIST)"}
 DIGITS |= {"binary_digits": "A black and white digit, 8 × 8", "binary_mnist": "A black and white digit, 28 × 28 (MNIST)"}
-OWN = {"own": "Your own picture", "drawn": "Draw a digit", "bits": "A sequence of bits"}
+OWN = {"own": "Upload a picture", "drawn": "Draw a digit", "bits": "A sequence of bits"}
 LONGEST = 1024  # pixels of a picture's longer side
 SIDE = 28  # of a drawing, as MNIST has it
-SAMPLE_SIDE = 384  # of a sample's: quick to fill, and still a picture
+SAMPLE_SIDE = 384  # of a sample: small enough to fill quickly
 
 
 class Picture(NamedTuple):
-    """What is painted on: uint8 ``[H, W]`` or ``[H, W, 3]``, and its name. Its pixels are the truth that a hole hides."""
+    """What is painted on: uint8 ``[H, W]`` or ``[H, W, 3]``, and its name. Completions are compared with its pixels."""
 
     pixels: np.ndarray
     key: str
@@ -42,7 +45,7 @@ class Picture(NamedTuple):
 
 
 def choose() -> Picture | str:
-    """The picture, from controls; where it is made on the stage, "drawn" (see :func:`drawn`) or "bits". A bad file keeps the last."""
+    """The picture, from controls; "drawn" (see :func:`drawn`) or "bits" where it is made on the page. A bad file keeps the last one."""
     photos = {name: title for name, title in PHOTOS.items() if _photo_path(name)}
     digits = {name: title for name, title in DIGITS.items() if not images.available(bits.FROM_IMAGES.get(name, name))}
     name = widgets.choose("Picture", photos | TEXTURES | digits | OWN, "picture_name", "brick")
@@ -51,8 +54,8 @@ def choose() -> Picture | str:
     if name in TEXTURES:
         return Picture(_texture(name), name, TEXTURES[name])
     if name in digits:
-        number = widgets.whole("Which one", 0, 999, 3, f"which_{name}")
-        pool = cache.images(ImageSource(bits.FROM_IMAGES.get(name, name))).held_out
+        number = widgets.whole_number("Image number", 0, 999, 3, f"which_{name}")
+        pool = dataset(ImageSource(bits.FROM_IMAGES.get(name, name))).held_out
         pixels = pool[number % len(pool), 0].numpy()
         pixels = np.where(pixels > bits.HALF_GREY, 255, 0).astype(np.uint8) if name in bits.FROM_IMAGES else pixels
         return Picture(pixels, f"{name}_{number}", f"{digits[name]}, number {number}")
@@ -63,15 +66,15 @@ def choose() -> Picture | str:
 
 @st.cache_data(max_entries=8, show_spinner=False)
 def photo(name: str) -> np.ndarray:
-    """A photograph from scikit-image's own folder, no larger than a sample is."""
+    """A photograph from scikit-image's own folder, reduced to at most SAMPLE_SIDE pixels."""
     path = _photo_path(name)
     if path is None:
-        raise DataError(f"{name} did not come with this scikit-image.")
+        raise DataError(f"The installed scikit-image does not contain the picture {name!r}; choose another one.")
     return uploads.read_image(path.read_bytes(), SAMPLE_SIDE)
 
 
 def _photo_path(name: str) -> Path | None:
-    paths = (Path(skimage.data_dir) / f"{name}.{end}" for end in ("png", "jpg"))
+    paths = (Path(data_dir) / f"{name}.{end}" for end in ("png", "jpg"))
     return next((path for path in paths if path.is_file()), None)
 
 
@@ -81,35 +84,33 @@ def _texture(name: str) -> np.ndarray:
 
 
 def _own() -> Picture:
-    file = st.file_uploader("A picture", type=["png", "jpg", "jpeg", "webp"], key="inpaint_file")
-    if file is not None and st.session_state.get("inpaint_read", ("",))[0] != file.file_id:
-        problem = ""
-        try:
-            pixels = uploads.read_image(file.getvalue(), LONGEST)
-            st.session_state["inpaint_own"] = Picture(pixels, f"own_{file.file_id}", file.name)
-        except DataError as error:
-            problem = f"{file.name}: {error}"
-        st.session_state["inpaint_read"] = (file.file_id, problem)
-    if file is not None and (problem := st.session_state["inpaint_read"][1]):
-        session.complain(problem)
-    if (kept := st.session_state.get("inpaint_own")) is None:
-        st.caption("Until then a cup of coffee is shown (by Rachel Michetti, CC0).")
+    picture = upload("Upload a picture", ["png", "jpg", "jpeg", "webp"], "inpaint_file", _read)
+    if picture is None:
+        st.caption("No picture has been uploaded yet, so a sample is shown (a cup of coffee, by Rachel Michetti, CC0).")
         return Picture(photo("coffee"), "coffee", PHOTOS["coffee"])
-    st.caption(f"Showing {kept.title}, {kept.pixels.shape[1]} × {kept.pixels.shape[0]} pixels.")
-    return kept
+    st.caption(f"Showing {picture.title}, {picture.pixels.shape[1]} × {picture.pixels.shape[0]} pixels.")
+    return picture
+
+
+def _read(name: str, raw: bytes) -> Picture:
+    pixels = uploads.read_image(raw, LONGEST)
+    return Picture(pixels, f"own_{zlib.crc32(pixels.tobytes())}_{name}", name)
 
 
 def drawn() -> Picture:
     """The person's drawing; its canvas is the page until it is ready to be painted over."""
-    drawing = st.session_state.setdefault("inpaint_drawing", np.zeros((SIDE, SIDE), np.uint8))
-    step = st.segmented_control("First draw, then hide a part of it", ["Draw", "Hide"], default="Draw", key="drawing_step", required=True)
+    drawing = session.DIGIT_DRAWING.get()
+    drawing = np.zeros((SIDE, SIDE), np.uint8) if drawing is None else drawing
+    step = st.segmented_control(
+        "First draw a digit, then mark the part to fill", ["Draw", "Mark"], default="Draw", key="drawing_step", required=True
+    )
     if step == "Draw" or not drawing.any():
         painted = paint(drawing, None, key="drawing_canvas", mode="draw")
         if painted.problem:
             st.error(painted.problem)
         if painted.drawing is not None:
-            st.session_state["inpaint_drawing"] = painted.drawing
-        if step == "Hide":
-            st.caption("There is nothing to hide yet: draw a digit first.")
+            session.DIGIT_DRAWING.set(painted.drawing)
+        if step == "Mark":
+            st.caption("The drawing is empty: draw a digit first.")
         st.stop()
-    return Picture(drawing, f"drawn_{hash(drawing.tobytes())}", "Your drawing")
+    return Picture(drawing, f"drawn_{zlib.crc32(drawing.tobytes())}", "Your drawing")

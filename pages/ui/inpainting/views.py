@@ -1,4 +1,4 @@
-"""What the Inpaint page shows: ready-made masks, what is being filled, the completions and their scores."""
+"""What the Inpaint page shows: the painter with its buttons, masks, progress, and the completions with their scores."""
 
 from __future__ import annotations
 
@@ -6,46 +6,94 @@ import json
 import math
 import zipfile
 from io import BytesIO
+from typing import TypedDict
 
 import numpy as np
 import streamlit as st
 
 from dpm_core.figures.rasters import png
 from pages.ui import session
-from pages.ui.components.painter import masks
+from pages.ui.components.data_uri import data_uri
+from pages.ui.components.painter import masks, paint
+from pages.ui.controls.save_checkpoint import save_form
+from pages.ui.inpainting import controls
 from pages.ui.inpainting.controls import PRESETS, preset
 from pages.ui.inpainting.filling import Filling, FillTask, Score, score
-from pages.ui.inpainting.picture_network import Learning
+from pages.ui.inpainting.picture_network import PictureNetwork
 from pages.ui.inpainting.pictures import Picture
-from pages.ui.training import panel
 
-IN_THE_HOLE = {"guess": "What it believes, x̂⁽⁰⁾", "state": "The chain, x⁽ᵗ⁾"}
+IN_THE_HOLE = {"guess": "Estimate x̂⁽⁰⁾", "state": "State x⁽ᵗ⁾"}
+POLL = 0.4  # seconds between two updates while a hole is being filled
 COLUMNS = 4
 
 
-def shown(filling: Filling) -> dict[str, np.ndarray]:
-    """The completion that the painter shows in the hole: the one being made, as the person wants to see it, then the first."""
+def stage(picture: Picture, base: np.ndarray, how: tuple[str, int, int, dict], polled: bool) -> None:
+    """The painter, its buttons and, while a hole is being filled, the progress."""
+    name, n, seed, options = how
+    filling = session.FILLING.get(Filling)
+    shown = InTheHole() if filling is None else in_the_hole(filling)
+    painted = paint(base, session.MASK.get(), key="inpaint_canvas", before=picture.pixels, **shown)
+    session.MASK.set(painted.mask)
+    running = filling is not None and filling.running
+
+    def fill() -> None:
+        controls.begin(base, session.MASK.get(), name, n, seed, options)  # the mask as it is when the button is pressed
+
+    with st.container(horizontal=True, vertical_alignment="center", key="inpaint_buttons"):
+        st.button("Fill", on_click=fill, type="primary", key="fill", disabled=running, width=84)
+        st.button("Stop", on_click=None if filling is None else filling.stop, key="stop_filling", disabled=not running, width=84)
+        mask_menu(base.shape[:2], seed)
+        if running:
+            st.segmented_control(
+                "In the hole",
+                list(IN_THE_HOLE),
+                default="guess",
+                format_func=lambda name: IN_THE_HOLE.get(name, ""),
+                key="in_the_hole",
+                label_visibility="collapsed",
+            )
+        if session.PICTURE_BASE.get() is not None:
+            st.button("Back to the original", on_click=start_anew, key="anew", type="tertiary")
+    for problem in (painted.problem, session.INPAINT_ERROR.get(), filling and filling.problem):
+        if problem:
+            st.error(problem)
+    if filling is not None and not filling.problem:
+        result(filling, picture)
+    if (filling is not None and filling.busy) != polled:
+        st.rerun()
+
+
+class InTheHole(TypedDict, total=False):
+    """Arguments of the painter: a completion, and the mask for which it was made; none before the first."""
+
+    result: np.ndarray
+    filled: np.ndarray
+
+
+def in_the_hole(filling: Filling) -> InTheHole:
+    """What the painter shows in the hole: the estimate or the state of the completion in progress, then the first completion."""
     latest = filling.latest
     if latest is not None:
-        pictures = latest.state if st.session_state.get("in_the_hole") == "state" else latest.guess
+        pictures = latest.state if session.widget_value("in_the_hole", "guess") == "state" else latest.guess
         return {"result": pictures[0], "filled": filling.task.missing}
     return {"result": filling.done[0], "filled": filling.task.missing} if filling.done else {}
 
 
 def paint_on(filling: Filling, i: int) -> None:
-    """Go on with a completion as the picture, nothing painted yet."""
-    session = st.session_state
-    session["inpaint_base"], session["inpaint_mask"] = filling.done[i], np.zeros_like(filling.task.missing)
-    session["inpaint_filling"] = None
+    """Make a completion the picture that is painted on, with an empty mask."""
+    session.PICTURE_BASE.set(filling.done[i])
+    session.MASK.set(np.zeros_like(filling.task.missing))
+    session.FILLING.set(None)
 
 
 def start_anew() -> None:
-    """The picture as it was brought; the mask stays."""
-    st.session_state["inpaint_base"], st.session_state["inpaint_filling"] = None, None
+    """Return to the original picture; the mask stays."""
+    session.PICTURE_BASE.set(None)
+    session.FILLING.set(None)
 
 
 def _put_mask(shape: tuple[int, ...], name: str, seed: int) -> None:
-    st.session_state["inpaint_mask"] = preset(shape, name, seed)
+    session.MASK.set(preset(shape, name, seed))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -54,70 +102,70 @@ def _scored(truth: np.ndarray, found: np.ndarray, missing: np.ndarray) -> Score:
 
 
 def mask_menu(shape: tuple[int, ...], seed: int) -> None:
-    """Masks that are ready-made, and the mask as a file: down, and up again."""
+    """Predefined masks, and the mask as a file to download or upload."""
     with st.popover("Mask", key="mask_menu"):
         with st.container(horizontal=True):
             for name, title in PRESETS.items():
                 st.button(title, on_click=_put_mask, args=(shape, name, seed), key=f"preset_{name}")
-        png = masks.to_png(st.session_state["inpaint_mask"])
-        st.download_button("Download the mask", png, "mask.png", "image/png", on_click="ignore", type="tertiary")
+        png = masks.to_png(session.MASK.get())
+        st.download_button("Download mask", png, "mask.png", "image/png", on_click="ignore", type="tertiary")
         _upload(shape)
 
 
 def _upload(shape: tuple[int, ...]) -> None:
-    file = st.file_uploader("Upload a mask, white where missing", type=["png"], key="mask_file")
-    if file is not None and st.session_state.get("mask_read") != file.file_id:
-        st.session_state["mask_read"] = file.file_id
+    file = st.file_uploader("Upload mask (white = missing)", type=["png"], key="mask_file")
+    if file is not None and session.MASK_FILE.get() != file.file_id:
+        session.MASK_FILE.set(file.file_id)
         try:
-            st.session_state["inpaint_mask"] = masks.read_png(file.getvalue(), shape)
-            st.session_state["inpaint_problem"] = ""
+            session.MASK.set(masks.read_png(file.getvalue(), shape))
+            session.INPAINT_ERROR.set("")
         except ValueError as error:
-            st.session_state["inpaint_problem"] = f"{file.name}: {error}"
+            session.INPAINT_ERROR.set(f"{file.name}: {error}")
         st.rerun()
 
 
 def result(filling: Filling, picture: Picture) -> None:
-    """How far it is, the completions side by side, and what can be taken along."""
-    if filling.learning and filling.task.learning is not None:
-        _learning(filling.task.learning, filling.running)
+    """Progress, the completions side by side, and what can be downloaded."""
+    if filling.training and filling.task.network is not None:
+        _network_progress(filling.task.network, filling.running)
         return
     if filling.running:
-        words = f"Filling, {filling.calls} calls of the kernel so far"
+        words = f"Filling: {filling.calls} kernel evaluations so far"
     else:
-        ended = "Filled" if len(filling.done) == filling.task.n else f"Stopped; {len(filling.done)} of {filling.task.n} finished"
-        words = f"{ended}, {filling.calls} calls of the kernel"
+        ended = "Filled" if len(filling.done) == filling.task.n else f"Stopped with {len(filling.done)} of {filling.task.n} completions"
+        words = f"{ended}: {filling.calls} kernel evaluations"
     st.progress(filling.share, words)
     _completions(filling, picture.pixels)
     if filling.done and not filling.busy:
         with st.container(horizontal=True, vertical_alignment="center"):
             data = archive(filling, picture.title, model_words(filling.task))
             st.download_button("Download all (.zip)", data, "dpm-inpaint.zip", "application/zip", on_click="ignore", type="tertiary")
-            if filling.task.learning is not None:
-                with st.popover("Keep the network", type="tertiary"):
-                    panel.keep(filling.task.learning.job)
+            if filling.task.network is not None:
+                with st.popover("Save network", type="tertiary"):
+                    save_form(filling.task.network.job)
 
 
 def model_words(task: FillTask) -> str:
-    """What filled it."""
-    if task.learning is not None:
-        steps = f"a network of this picture after {task.learning.job.step:,} steps"
-        return f"own patches and {steps}" if task.patches else steps
-    return "own patches" if task.model is None else task.model.name
+    """The model that filled the hole, in words."""
+    if task.network is not None:
+        steps = f"network trained on this picture for {task.network.job.step:,} steps"
+        return f"patches of this picture and {steps}" if task.patches else steps
+    return "patches of this picture" if task.model is None else task.model.name
 
 
-def _learning(learning: Learning, running: bool) -> None:
-    """How far the network is that is waited for, and what it draws by now."""
-    steps = f"{learning.job.step:,} steps"
-    left = max(0.0, learning.seconds - learning.spent)
-    words = learning.job.message or f"Learning this picture: {steps}, {left:.0f} s left"
-    if learning.job.status == "queued":
-        words = "Waiting until another run has trained; it starts by itself."
+def _network_progress(network: PictureNetwork, running: bool) -> None:
+    """The progress of the network in training, and its samples."""
+    steps = f"{network.job.step:,} steps"
+    left = max(0.0, network.seconds - network.spent)
+    words = network.job.message or f"Training on this picture: {steps}, {left:.0f} s left"
+    if network.job.status == "queued":
+        words = "Queued behind another run; training starts automatically."
     if not running:
-        words = f"Stopped learning after {steps}; filling again goes on."
-    st.progress(min(1.0, learning.spent / learning.seconds), words)
-    if (drawn := learning.drawn()) is not None:
-        st.html(_image(drawn, "Cuts that the network draws by now"))
-        st.caption("What it draws by now, from noise alone: cuts as it saw them.")
+        words = f"Training stopped after {steps}. Fill continues it."
+    st.progress(min(1.0, network.spent / network.seconds), words)
+    if (samples := network.samples()) is not None:
+        st.html(_image(samples, "Samples of the network"))
+        st.caption("Samples of the network, generated from noise: crops like those it is trained on.")
 
 
 def _completions(filling: Filling, truth: np.ndarray) -> None:
@@ -125,19 +173,19 @@ def _completions(filling: Filling, truth: np.ndarray) -> None:
     latest = filling.latest
     if latest is not None and len(shown) < filling.task.n:
         shown += list(latest.guess)[: filling.task.n - len(shown)]
-    cells = [(f"Completion {i + 1}", one, i) for i, one in enumerate(shown)]
+    cells: list[tuple[str, np.ndarray, int | None]] = [(f"Completion {i + 1}", one, i) for i, one in enumerate(shown)]
     if filling.baseline is not None:
-        cells.append(("Biharmonic, to compare", filling.baseline, None))
+        cells.append(("Biharmonic (baseline)", filling.baseline, None))
     for start in range(0, len(cells), COLUMNS):
         for column, (title, one, i) in zip(st.columns(COLUMNS), cells[start : start + COLUMNS]):
             with column:
                 st.html(_image(one, title))
                 if i is not None and i >= len(filling.done):
-                    st.caption(f"{title}, in the making")
+                    st.caption(f"{title}, in progress")
                     continue
                 st.caption(f"{title}: {_words(truth, one, filling.task.missing)}")
                 if i is not None:
-                    st.button("Paint on this", on_click=paint_on, args=(filling, i), key=f"use_{i}", type="tertiary")
+                    st.button("Edit this completion", on_click=paint_on, args=(filling, i), key=f"use_{i}", type="tertiary")
 
 
 def _words(truth: np.ndarray, found: np.ndarray, missing: np.ndarray) -> str:
@@ -148,7 +196,7 @@ def _words(truth: np.ndarray, found: np.ndarray, missing: np.ndarray) -> str:
 
 def _image(picture: np.ndarray, title: str) -> str:
     crisp = "image-rendering:pixelated;" if min(picture.shape[:2]) <= 64 else ""
-    return f'<img src="{session.data_uri(png(picture))}" alt="{title}" style="width:100%;border-radius:12px;display:block;{crisp}">'
+    return f'<img src="{data_uri(png(picture))}" alt="{title}" style="width:100%;border-radius:12px;display:block;{crisp}">'
 
 
 def archive(filling: Filling, title: str, model: str) -> bytes:

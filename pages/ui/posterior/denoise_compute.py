@@ -1,4 +1,4 @@
-"""What the Denoise page computes: a noisy image, samples of what it was, and two classical filters beside them."""
+"""What the Denoise page computes: a noisy image, posterior samples, and two classical filters."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from dpm_core.data import sources
 from dpm_core.data.images import ImageDataset, ImageSpec
 from dpm_core.posterior.denoising import corrupt, denoise
 from pages.ui import cache
-from pages.ui.kinds.images import image_stages
+from pages.ui.kinds.images import stages
+from pages.ui.kinds.images.source import spec_of_checkpoint
 
 TRUTH_SEED, NOISE_SEED = 500, 900
 
 
 @dataclass(frozen=True)
 class DenoiseConfig:
-    """How: which held-out image, its SNR, the rule, samples, steps, seed. ``seen``: bytes of a noisy picture of one's own."""
+    """Which held-out image, its SNR, the rule, samples, steps, seed. ``seen``: bytes of an uploaded noisy picture."""
 
     number: int = 0
     snr: float = 1.0
@@ -34,7 +35,7 @@ class DenoiseConfig:
     seed: int = 7
     seen: bytes = b""
     shape: tuple[int, ...] = ()
-    sigma_levels: float = 0.0  # of the person's picture, in grey levels
+    sigma_levels: float = 0.0  # noise of the uploaded picture, in grey levels
 
 
 class Result(NamedTuple):
@@ -52,42 +53,39 @@ class Result(NamedTuple):
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def dataset(ref: cache.ModelRef) -> ImageDataset:
-    """The images a model learned from. Raises DataError where their files are missing."""
+    """The images that a model was trained on. Raises DataError where their files are missing."""
     loaded = cache.model(ref)
-    found = sources.of_checkpoint(loaded.dataset, loaded.config.data)
-    assert isinstance(found, ImageDataset)
+    found: ImageDataset = sources.of_checkpoint(loaded.dataset, loaded.config.data)
     return found
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def result(ref: cache.ModelRef, how: DenoiseConfig) -> Result:
-    """All that the page shows. Raises DataError."""
+    """Everything that the page shows. Raises DataError."""
     loaded = cache.model(ref)
-    spec = loaded.dataset
+    spec = spec_of_checkpoint(loaded)
     if how.seen:
         pixels = np.frombuffer(how.seen, np.uint8).reshape(how.shape)
         truth, y = None, spec.standardise(torch.from_numpy(pixels.reshape(*how.shape[:2], -1).copy()).permute(2, 0, 1)[None])[0]
         sigma = how.sigma_levels / _level(spec) / spec.scale
     else:
         x0 = dataset(ref).sample_held_out(1, torch.Generator().manual_seed(TRUTH_SEED + how.number))[0]
-        truth = image_stages.seen(spec, x0)
+        truth = stages.grey_levels(spec, x0)
         y, sigma = corrupt(x0, how.snr, torch.Generator().manual_seed(NOISE_SEED + how.seed))
     steps = denoise(loaded.model, y, sigma, how.n, rule=how.rule, steps=how.steps, generator=torch.Generator().manual_seed(how.seed))
     x = deque(steps, maxlen=1).pop().x
     grey = _grey(spec, y)
     colour = -1 if spec.shape[0] == 3 else None
     level = spec.scale * _level(spec)
-    filters = [
-        denoise_tv_chambolle(grey, weight=0.7 * sigma * level, channel_axis=colour),
-        denoise_nl_means(grey, patch_size=3, patch_distance=5, h=0.8 * sigma * level, sigma=sigma * level, channel_axis=colour),
-    ]
+    variation = denoise_tv_chambolle(grey, weight=0.7 * sigma * level, channel_axis=colour)
+    means = denoise_nl_means(grey, patch_size=3, patch_distance=5, h=0.8 * sigma * level, sigma=sigma * level, channel_axis=colour)
     spread = (x.std(0) if how.n > 1 else torch.zeros_like(y)).mean(0).numpy() * level
-    plain = [image_stages.seen(spec, v) for v in (y, x, x.mean(0))]
-    return Result(truth, plain[0], plain[1], plain[2], spread, *(_bytes(f) for f in filters), sigma * level)
+    plain = [stages.grey_levels(spec, v) for v in (y, x, x.mean(0))]
+    return Result(truth, plain[0], plain[1], plain[2], spread, _bytes(variation), _bytes(means), sigma * level)
 
 
-def guess_sigma(pixels: np.ndarray) -> float:
-    """The noise of a picture in grey levels: the robust spread of a mask that no ramp and no straight edge answers (Immerkær 1996)."""
+def estimate_sigma(pixels: np.ndarray) -> float:
+    """The noise of a picture in grey levels, from a difference operator that ramps and straight edges leave at 0 (Immerkær 1996)."""
     grey = pixels.astype(float).reshape(*pixels.shape[:2], -1)
     across = grey[:, :-2] - 2 * grey[:, 1:-1] + grey[:, 2:]
     both = across[:-2] - 2 * across[1:-1] + across[2:]  # of white noise: 36 times its variance

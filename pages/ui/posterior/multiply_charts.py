@@ -1,4 +1,4 @@
-"""The Multiply page's pictures: p × r = p̃ as plates, distances as bars, and the one coordinate that is left to know."""
+"""The Multiply page's pictures: p × r = p̃ as three plates, distances as bars, and the distribution of the free coordinate."""
 
 from __future__ import annotations
 
@@ -13,27 +13,28 @@ from dpm_core.figures.charts import QUIET, Layered
 from dpm_core.figures.palette import DATA, EXACT, MODEL, Role
 from dpm_core.figures.rasters import PLANE
 from dpm_core.posterior.products import ExactProduct
-from pages.ui import cache, session
+from pages.ui.components.data_uri import data_uri
+from pages.ui.kinds.points import cached
 from pages.ui.posterior.multiply_compute import Draw, Question, Run
 
 PLATE = 180  # pixels of a plate's side
 
 
 def role(rule: str) -> str:
-    """The palette's word for a rule: only one of them is exact."""
+    """The colour role of a rule."""
     return "exact" if rule == "exact" else "model"
 
 
 def plates(question: Question, truth: ExactProduct, dark: bool) -> str:
     """p(x) × r(x) = p̃(x) as three captioned pictures in one line."""
     axis = torch.from_numpy(rasters.grid(PLATE).reshape(PLATE, PLATE, 2)[0, :, 0].copy())
-    p = cache.exact(question.source, question.schedule).marginal_on_grid(axis, 0).numpy()
+    p = cached.exact(question.source, question.schedule).marginal_on_grid(axis, 0).numpy()
     if question.r.is_delta:
         r, product = _line(question), _profile(question, truth)
     else:
         r = question.r.factor().log_prob(torch.from_numpy(rasters.grid(PLATE))).exp().numpy().reshape(PLATE, PLATE)
         product = p * r
-    shown = ((p, DATA, "p(x), the data"), (r, QUIET, "r(x)"), (product, EXACT, "p̃(x) = p r / Z"))
+    shown = ((p, DATA, "p(x), data"), (r, QUIET, "r(x)"), (product, EXACT, "p̃(x) = p r / Z"))
     figures = [
         f'<figure style="margin:0;flex:1 1 0;min-width:0;max-width:10.5rem"><img src="{_shade(values, look, dark)}" alt="{words}" style="'
         'width:100%;display:block;border:1px solid rgba(128,128,128,.28);border-radius:12px">'
@@ -46,11 +47,11 @@ def plates(question: Question, truth: ExactProduct, dark: bool) -> str:
 
 
 def _shade(values: np.ndarray, look: Role, dark: bool) -> str:
-    """A density ``[m, m]``, rows from below, as shades of a colour; the square root lets faint parts be seen."""
+    """A density ``[m, m]``, rows from below, as shades of a colour; the square root makes low values visible."""
     image = np.empty((*values.shape, 4), np.uint8)
     image[..., :3] = rasters.rgb(look.dark if dark else look.light)
     image[..., 3] = 255 * np.sqrt(np.clip(values / max(np.quantile(values, 0.995), values.max() / 5, 1e-300), 0, 1))
-    return session.data_uri(rasters.png(image[::-1]))
+    return data_uri(rasters.png(image[::-1]))
 
 
 def _line(question: Question) -> np.ndarray:
@@ -70,21 +71,22 @@ def _profile(question: Question, truth: ExactProduct) -> np.ndarray:
 
 
 def bars(question: Question, truth: ExactProduct, draw: Draw, runs: dict[str, Run], dark: bool) -> Layered:
-    """Total variation at t = 0 under every rule, with the floor marked."""
+    """Total variation at t = 0 under every rule, with the Monte Carlo floor."""
     mean, spread = truth.monte_carlo_floor(draw.n)
-    rows = [{"rule": question.rules[rule], "tv": run.total_variation[-1], "role": role(rule)} for rule, run in runs.items()]
-    far = max(mean, *(row["tv"] for row in rows))
+    ends = {rule: run.total_variation[-1] for rule, run in runs.items()}
+    rows = [{"rule": question.rules[rule], "tv": end, "role": role(rule)} for rule, end in ends.items()]
+    far = max(mean, *ends.values())
     scale = alt.Scale(domain=[0, 1.18 * far], nice=False)
-    across = alt.X("tv:Q", title="total variation to p̃", scale=scale, axis=alt.Axis(tickCount=4, grid=False))
+    across = alt.X("tv:Q", title="total variation to the exact product p̃", scale=scale, axis=alt.Axis(tickCount=4, grid=False))
     up = alt.Y("rule:N", sort=None, title=None, axis=alt.Axis(labelLimit=160, ticks=False, domain=False))
     colours = alt.Scale(domain=["model", "exact"], range=[look.dark if dark else look.light for look in (MODEL, EXACT)])
     base = alt.Chart(alt.Data(values=rows)).encode(across, up)
     bar = base.mark_bar(height=14, cornerRadiusEnd=3).encode(color=alt.Color("role:N", scale=colours, legend=None))
-    # right of the floor's line too, which a bar that reaches it would otherwise write over
-    beside = [row | {"at": max(row["tv"], mean + 2 * spread)} for row in rows]
+    # to the right of the floor line too, so that a bar that reaches it is not covered
+    beside = [row | {"at": max(end, mean + 2 * spread)} for row, end in zip(rows, ends.values())]
     text = alt.Chart(alt.Data(values=beside)).mark_text(align="left", dx=6)
     value = text.encode(alt.X("at:Q", scale=scale), up, text=alt.Text("tv:Q", format=".3f"), color=_quiet(dark))
-    marked = alt.Chart(alt.Data(values=[{"low": mean - 2 * spread, "mean": mean, "high": mean + 2 * spread, "label": "floor"}]))
+    marked = alt.Chart(alt.Data(values=[{"low": mean - 2 * spread, "mean": mean, "high": mean + 2 * spread, "label": "Monte Carlo floor"}]))
     band = marked.mark_rect(opacity=0.3).encode(alt.X("low:Q", scale=scale), alt.X2("high:Q"), color=_quiet(dark))
     line = marked.mark_rule(strokeDash=[4, 3], strokeWidth=1.5).encode(alt.X("mean:Q", scale=scale), color=_quiet(dark))
     label = marked.mark_text(baseline="bottom", dy=-3, fontSize=11).encode(
@@ -94,11 +96,11 @@ def bars(question: Question, truth: ExactProduct, draw: Draw, runs: dict[str, Ru
 
 
 def coordinate_chart(truth: ExactProduct, run: Run, rule: str, dark: bool) -> Layered:
-    """Where one coordinate is known: the samples' other one as an area, over the exact probability of every bin as a line."""
+    """With a known coordinate: the samples of the other one as an area, and the exact probability of every bin as a line."""
     counts = truth.counts(run.x) / len(run.x)
     rows = [{"at": float(low), "samples": float(n), "exact": float(p)} for low, n, p in zip(truth.edges, counts, truth.bin_probabilities)]
     look = EXACT if rule == "exact" else MODEL
-    title = f"x{'₁₂'[truth.coordinates[0]]}, the coordinate that is free"
+    title = f"free coordinate x{'₁₂'[truth.coordinates[0]]}"
     across = alt.X("at:Q", title=title, axis=alt.Axis(tickCount=6, grid=False), scale=alt.Scale(domain=[-PLANE, PLANE], nice=False))
     tallest = max(max(row["samples"], row["exact"]) for row in rows)
     scale = alt.Scale(domain=[0, 1.05 * tallest], nice=False)
@@ -106,7 +108,9 @@ def coordinate_chart(truth: ExactProduct, run: Run, rule: str, dark: bool) -> La
     tip = [alt.Tooltip("samples:Q", format=".3f"), alt.Tooltip("exact:Q", format=".3f")]
     base = alt.Chart(alt.Data(values=rows)).encode(across)
     filled = base.mark_area(interpolate="step-after", opacity=0.55, clip=True).encode(
-        alt.Y("samples:Q", title="share per bin", scale=scale, axis=axis), tooltip=tip, color=alt.value(look.dark if dark else look.light)
+        alt.Y("samples:Q", title="probability per bin", scale=scale, axis=axis),
+        tooltip=tip,
+        color=alt.value(look.dark if dark else look.light),
     )
     line = base.mark_line(interpolate="step-after", strokeWidth=1.5, clip=True).encode(alt.Y("exact:Q", scale=scale), color=_quiet(dark))
     return alt.layer(filled, line).properties(height=190)

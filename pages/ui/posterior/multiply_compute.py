@@ -1,4 +1,4 @@
-"""The Multiply page's work, done once: the exact product, its kernel, and a run under every rule for r(x⁽ᵗ⁾)."""
+"""What the Multiply page computes: the exact product, its kernel, and a run under every rule for r(x⁽ᵗ⁾)."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from dpm_core.posterior import Annealed, Factor, FactorError, products, repaint
 from dpm_core.process import Step
 from dpm_core.reverse import EmpiricalReverse
 from dpm_core.samplers import Recording, ancestral, timesteps
-from pages.ui import cache
-from pages.ui.controls.widgets import PlaneSource
-from pages.ui.kinds.points import stages
+from pages.ui import cache, session
+from pages.ui.kinds.points import cached, stages
+from pages.ui.kinds.points.source import PointSource
 from pages.ui.posterior.multiply_controls import FactorConfig
 
-MOST_STEPS = 100  # of a sampler: more change nothing that can be seen, and RePaint takes each many times
-RULES = {"constant": "r held constant", "annealed": "annealed r", "exact": "exact rₜ"}
-DELTA_RULES = {"clean": "clean clamp", "noised": "noised clamp", "repaint": "RePaint", "exact": "exact rₜ"}
+MAX_STEPS = 100  # of a sampler: more change nothing visible, and RePaint repeats each of them
+RULES = {"constant": "r constant in t (paper)", "annealed": "r annealed", "exact": "exact rₜ"}
+DELTA_RULES = {"clean": "noise-free clamp", "noised": "noised clamp", "repaint": "RePaint", "exact": "exact rₜ"}
 
 
 @dataclass(frozen=True)
 class Question:
     """p, by its data and schedule, and r."""
 
-    source: PlaneSource
+    source: PointSource
     schedule: ScheduleConfig
     r: FactorConfig
 
     @property
     def steps(self) -> int:
         """Steps of the sampler down from T."""
-        return min(self.schedule.T, MOST_STEPS)
+        return min(self.schedule.T, MAX_STEPS)
 
     @property
     def rules(self) -> dict[str, str]:
@@ -57,7 +57,7 @@ class Draw:
 
 
 class Run(NamedTuple):
-    """What a rule made: the path of the particles shown, total variation to the truth per frame, kernel calls, the last samples."""
+    """The result of a rule: the particles shown, total variation to the exact product per frame, kernel evaluations, final samples."""
 
     path: Recording
     total_variation: list[float]
@@ -77,18 +77,18 @@ def _product_kernel(question: Question) -> EmpiricalReverse:
 
 
 def _kernel(question: Question) -> EmpiricalReverse:
-    return cache.exact(question.source, question.schedule)
+    return cached.exact(question.source, question.schedule)
 
 
 def runs(question: Question, draw: Draw) -> dict[str, Run]:
     """Every rule from the same noise, by name."""
-    plain = Draw(draw.n, draw.seed)  # only RePaint is made again when its own numbers change
+    plain = Draw(draw.n, draw.seed)  # only RePaint is computed again when its own numbers change
     return {rule: _run(question, rule, draw if rule == "repaint" else plain) for rule in question.rules}
 
 
 @st.cache_resource(max_entries=48, show_spinner=False)
 def _run(question: Question, rule: str, draw: Draw) -> Run:
-    """One rule. A run that loses its footing, where r is too steep for its steps, ends in missing samples."""
+    """One rule. Where r is too steep for the steps, the run breaks down and the remaining samples are missing."""
     truth = product(question)
     visited = timesteps(question.schedule.T, question.steps)
     times = [visited[i] for i in frame_numbers(len(visited), stages.MAX_FRAMES)]
@@ -97,10 +97,10 @@ def _run(question: Question, rule: str, draw: Draw) -> Run:
     with suppress(FactorError):
         for t, x in _steps(question, rule, draw):
             calls, before = calls + (t < before), t
-            if t in times:  # RePaint comes by more than once: its last pass counts
+            if t in times:  # RePaint visits a time more than once: its last visit is shown
                 kept[t] = x.numpy()
-    gone = np.full((draw.n, 2), np.nan, np.float32)
-    frames = [kept.get(t, gone) for t in times]
+    missing = np.full((draw.n, 2), np.nan, np.float32)
+    frames = [kept.get(t, missing) for t in times]
     few = stages.shown(draw.n, len(times), len(question.rules))
     path = Recording(np.array(times), np.stack([x[:few] for x in frames]))
     return Run(path, [truth.total_variation(x) for x in frames], calls, frames[-1])
@@ -124,19 +124,20 @@ def _steps(question: Question, rule: str, draw: Draw) -> Iterator[Step]:
 
 
 def usable(question: Question) -> tuple[Question, str]:
-    """The question when it has an answer, else the last one that had, with the sentence that says why.
+    """The question when it can be answered, else the last one that could, with a sentence on what is wrong.
 
     Raises DataError or ScheduleError.
     """
     complaint = ""
-    half = FactorConfig()  # of standardised data always has some
-    for r in (question.r, st.session_state.get("r_last", half), half):
+    half = FactorConfig()  # standardised data always have points in this half-plane
+    last = session.LAST_GOOD.get()
+    for r in (question.r, last.get("factor", half), half):
         asked = Question(question.source, question.schedule, r)
         try:
             product(asked)
         except FactorError as error:
             complaint = complaint or str(error)
             continue
-        st.session_state["r_last"] = r
+        last["factor"] = r
         return asked, complaint
     raise FactorError(complaint)

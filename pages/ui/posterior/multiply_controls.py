@@ -1,4 +1,4 @@
-"""What a person multiplies p by: the widgets of r(x) into one frozen config."""
+"""The factor r(x) by which p is multiplied: its controls, and one frozen config."""
 
 from __future__ import annotations
 
@@ -11,19 +11,22 @@ import streamlit as st
 import torch
 
 from dpm_core.figures.rasters import PLANE
-from dpm_core.posterior import Factor, GaussianObservation, Inpaint, Potential, products
+from dpm_core.posterior import Factor, GaussianObservation, Inpaint, Potential, plane_factors
 from dpm_core.process import GaussianDiffusion
+from pages.ui import session
 from pages.ui.components import sketch_pad
+from pages.ui.components.sketch_pad import strokes_on_pad
 from pages.ui.controls import widgets
 
-KINDS = {
+FACTORS = {
     "half_plane": "Half-plane",
     "ring": "Ring",
     "observation": "Noisy observation",
-    "known": "One coordinate known",
-    "painted": "Paint your own",
+    "known": "Known coordinate",
+    "painted": "Painted",
 }
-AXES = {"x1": "x₁, across", "x2": "x₂, up"}
+AXES = {"x1": "x₁ (horizontal)", "x2": "x₂ (vertical)"}
+_SHAPES: dict[str, Callable[..., Potential]] = {"half_plane": plane_factors.half_plane, "ring": plane_factors.ring}
 FIRST_PAINTING = [[48, 150, 60, 185, 90, 212, 128, 222, 166, 214, 196, 188]]
 
 
@@ -53,7 +56,7 @@ class FactorConfig:
             return Inpaint(free, torch.where(free, 0.0, self.values[1]), diffusion)
         if self.kind == "painted":
             return _brush(self)
-        return {"half_plane": products.half_plane, "ring": products.ring}[self.kind](*self.values)
+        return _SHAPES[self.kind](*self.values)
 
     def lines(self) -> list[np.ndarray]:
         """The strokes in the plane, each ``[k, 2]``."""
@@ -74,31 +77,31 @@ class FactorConfig:
 
 @lru_cache(maxsize=8)
 def _brush(r: FactorConfig) -> Potential:
-    """Kept, as the distances to all strokes take a while."""
-    return products.painted(r.lines(), *r.values)
+    """Cached, as the distances to all strokes take some time."""
+    return plane_factors.painted(r.lines(), *r.values)
 
 
 def factor_config() -> FactorConfig:
     """r(x), chosen in the sidebar."""
-    kind = widgets.choose("Multiply by r(x)", KINDS, "r")
+    kind = widgets.choose("Factor r(x)", FACTORS, "r")
     return _WIDGETS[kind]()
 
 
 def repaint() -> tuple[int, int]:
     """RePaint's jump j and number of resamplings r."""
-    help_jump = "So many steps RePaint goes back up before it comes down again."
-    help_again = "So many times it walks over each stretch; each one costs kernel calls."
-    jump = widgets.whole("RePaint: jump j", 1, 20, 1, "jump", help=help_jump)
-    return jump, widgets.whole("RePaint: resamplings r", 1, 20, 10, "resamplings", help=help_again)
+    help_jump = "Number of steps that RePaint goes back up the chain before it comes down again."
+    help_again = "Number of passes over each part of the chain; each pass costs kernel evaluations."
+    jump = widgets.whole_number("RePaint: jump j", 1, 20, 1, "jump", help=help_jump)
+    return jump, widgets.whole_number("RePaint: resamplings r", 1, 20, 10, "resamplings", help=help_again)
 
 
 def samples() -> int:
     """How many samples each rule draws."""
-    return int(widgets.linked(st.select_slider, "Samples", [1000, 2000, 4000, 10_000], 4000, key="samples"))
+    return int(session.bind(st.select_slider, "Samples", [1000, 2000, 4000, 10_000], 4000, key="samples"))
 
 
 def _slider(label: str, low: float, high: float, default: float, key: str, step: float = 0.05, help: str | None = None) -> float:
-    return round(float(widgets.linked(st.slider, label, low, high, default, step, key=key, help=help)), 4)
+    return round(float(session.bind(st.slider, label, low, high, default, step, key=key, help=help)), 4)
 
 
 def _half_plane() -> FactorConfig:
@@ -114,23 +117,23 @@ def _ring() -> FactorConfig:
 
 
 def _observation() -> FactorConfig:
-    y = _slider("Seen: y₁", -3.0, 3.0, 0.5, "r_y1"), _slider("Seen: y₂", -3.0, 3.0, 0.5, "r_y2")
-    return FactorConfig("observation", (*y, _slider("Its noise σ", 0.05, 2.0, 0.5, "r_sigma")))
+    y = _slider("Observation y₁", -3.0, 3.0, 0.5, "r_y1"), _slider("Observation y₂", -3.0, 3.0, 0.5, "r_y2")
+    return FactorConfig("observation", (*y, _slider("Noise σ", 0.05, 2.0, 0.5, "r_sigma")))
 
 
 def _known() -> FactorConfig:
     axis = widgets.choose("Known coordinate", AXES, "r_axis")
-    return FactorConfig("known", (list(AXES).index(axis), _slider("Its value c", -3.0, 3.0, 0.5, "r_c")))
+    return FactorConfig("known", (list(AXES).index(axis), _slider("Known value c", -3.0, 3.0, 0.5, "r_c")))
 
 
 def _painted() -> FactorConfig:
-    strokes = widgets.strokes_on_pad("r_strokes", FIRST_PAINTING, "r_pad")
+    strokes, last = strokes_on_pad(session.FACTOR_STROKES, FIRST_PAINTING, "r_pad"), session.LAST_GOOD.get()
     if strokes:
-        st.session_state["r_painting"] = strokes
+        last["r_painting"] = strokes
     else:
-        st.info("Paint where r should be large; until then the last painting is used.")
+        st.info("The pad is empty, so the last painting is used. Paint where r(x) should be large.")
     width = _slider("Width of the brush", 0.1, 1.0, 0.25, "r_brush")
-    return FactorConfig("painted", (width,), sketch_pad.encode(st.session_state.get("r_painting", FIRST_PAINTING)))
+    return FactorConfig("painted", (width,), sketch_pad.encode(last.get("r_painting", FIRST_PAINTING)))
 
 
 _WIDGETS: dict[str, Callable[[], FactorConfig]] = {

@@ -1,88 +1,89 @@
-"""A schedule that learns, on the Schedule and Train pages: its curve as it moves, and its K beside that of every fixed one."""
+"""Learning the schedule, on the Schedule and Train pages: its curve during the ascent, and its K beside that of every fixed one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import altair as alt
 import numpy as np
 import streamlit as st
 import torch
+from streamlit.delta_generator import DeltaGenerator
 
 from dpm_core.config import ScheduleConfig
-from dpm_core.data.toy2d import DataError
-from dpm_core.figures.charts import QUIET
+from dpm_core.data.errors import DataError
+from dpm_core.figures.charts import QUIET, Layered
 from dpm_core.figures.palette import MODEL, NOISE, Role
 from dpm_core.measure.budget import budget
 from dpm_core.process import GaussianDiffusion
 from dpm_core.schedules import Schedule, make_schedule
 from dpm_core.training.learned_schedule import Learned, learn
-from pages.ui import cache, session
-from pages.ui.controls import widgets
-from pages.ui.controls.widgets import PlaneSource
+from pages.ui import kinds, session
+from pages.ui.controls.schedule import MAX_POINTS, SCHEDULE_TITLES, check_points, set_control_points
 
 LENGTHS = (5, 10, 20, 40)
-STEPS, SHOWN = 160, 8  # of the ascent; every so many of them are drawn
-POINTS, JUDGED = 128, 2000  # it learns on some, and is judged on others
-KNOTS = 12  # of a custom schedule
+STEPS, SHOWN_EVERY = 160, 8  # of the ascent; the chart is drawn again after so many
+POINTS, TEST_POINTS = 128, 2000  # that it is learned on, and that it is tested on
 FIXED = ("paper", "log_snr", "linear", "cosine", "quadratic", "sigmoid", "constant")
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def fixed(source: PlaneSource, T: int) -> dict[str, float]:
-    """K of the best Gaussian chain under every fixed schedule, in bits."""
+def fixed(source: Any, T: int) -> dict[str, float]:
+    """K of the exact kernel under every fixed schedule, in bits."""
     found = {}
     for name in FIXED:
         params = {"beta_1": 1e-3} if name == "paper" else {}  # as in the paper, whose first step is fixed too
-        found[name] = judged(source, make_schedule(name, T, **params))
+        found[name] = held_out_bits(source, make_schedule(name, T, **params))
     return found
 
 
-def judged(source: PlaneSource, schedule: Schedule) -> float:
-    """K of the best Gaussian chain on points that no schedule has learned from, in bits."""
-    process, dataset = GaussianDiffusion(schedule), cache.dataset(source)
-    x0 = dataset.sample(JUDGED, torch.Generator().manual_seed(9))
+def held_out_bits(source: Any, schedule: Schedule) -> float:
+    """K of the exact kernel on test points that no schedule was learned on, in bits."""
+    process, dataset = GaussianDiffusion(schedule), kinds.of(source).dataset(source)
+    x0 = dataset.sample(TEST_POINTS, torch.Generator().manual_seed(9))
     return budget(None, dataset.exact_reverse(process), process, x0, torch.Generator().manual_seed(3)).best_bits
 
 
-def ascent(source: PlaneSource, T: int, seed: int) -> Iterator[Learned]:
-    """The learning, from the straight line in log-SNR."""
-    dataset = cache.dataset(source)
-    kernel = dataset.exact_reverse(cache.diffusion(ScheduleConfig("log_snr", T)))
+def ascent(source: Any, T: int, seed: int) -> Iterator[Learned]:
+    """The ascent, from the straight line in log-SNR."""
+    kind = kinds.of(source)
+    dataset, kernel = kind.dataset(source), kind.exact(source, ScheduleConfig("log_snr", T))
+    assert kernel is not None, "only kinds with an exact kernel learn schedules"
     x0 = dataset.sample(POINTS, torch.Generator().manual_seed(seed))
     return learn(kernel, x0, STEPS, torch.Generator().manual_seed(seed + 1))
 
 
 def as_points(schedule: Schedule) -> list[list[float]]:
-    """Its β as control points of a custom schedule: straight lines in log β through at most KNOTS of its steps."""
+    """Its β as control points of a custom schedule: straight lines in log β through at most MAX_POINTS of its steps."""
     T = schedule.T
-    at = np.unique(np.linspace(0, T - 1, min(KNOTS, T)).round().astype(int))
+    at = np.unique(np.linspace(0, T - 1, min(MAX_POINTS, T)).round().astype(int))
     beta = schedule.betas.numpy().clip(1e-5, 1.0)
-    return session.check_points([[i / (T - 1), float(beta[i])] for i in at])
+    return check_points([[i / (T - 1), float(beta[i])] for i in at])
 
 
-def section(source: PlaneSource, seed: int, taken: Callable[[Schedule], None], offer: str) -> None:
-    """Everything of it. ``taken``: what the button named ``offer`` does with the schedule, once it is the custom one."""
-    st.markdown("**A schedule that learns** (section 2.4.1): gradient ascent on K with frozen noise, β₁ fixed")
+def section(source: Any, seed: int, on_use: Callable[[Schedule], None], label: str) -> None:
+    """The whole section. ``on_use``: what the button ``label`` does besides making the schedule the custom one."""
+    st.markdown("**Learned schedule** (section 2.4.1): gradient ascent on K with frozen noise; β₁ is fixed")
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        T = widgets.linked(st.segmented_control, "With so many steps", LENGTHS, default=10, key="learned_T", required=True)
+        T = session.bind(st.segmented_control, "Steps T of the learned schedule", LENGTHS, default=10, key="learned_T", required=True)
         start = st.button("Learn a schedule", key="learn_schedule")
     left, right = st.columns([0.6, 0.4], gap="large")
     curve, bars = left.empty(), right.empty()
     dark, key = st.context.theme.type == "dark", (source, T, seed)
-    kept: dict = st.session_state.setdefault("learned_schedules", {})
+    learned = session.LEARNED_SCHEDULES.get()
     try:
         if start:
-            kept[key] = _learn(source, T, seed, curve, dark)
-        if (found := kept.get(key)) is None:
+            learned[key] = _learn(source, T, seed, curve, dark)
+        if (found := learned.get(key)) is None:
             curve.caption(
-                "With few steps their placing is everything. Whatever network comes later, K of the best Gaussian chain at this T is a "
-                "function of the schedule alone, and it has a slope."
+                "With few steps, the choice of βₜ matters most. For Gaussian reverse steps with exact moments, K depends only on the "
+                "schedule, so it can be maximised by gradient ascent before any network is trained."
             )
             return
         schedule, first = found
         curve.altair_chart(_curve(first, schedule, dark), key="learned_curve")
-        bits = {"learned": judged(source, schedule)} | fixed(source, T)
+        bits = {"learned": held_out_bits(source, schedule)} | fixed(source, T)
     except DataError as error:
         st.error(str(error))
         return
@@ -90,21 +91,21 @@ def section(source: PlaneSource, seed: int, taken: Callable[[Schedule], None], o
     best = max((name for name in bits if name != "learned"), key=bits.__getitem__)
     gain = bits["learned"] - bits[best]
     left.markdown(
-        f"At T = {T} it knows {gain:.2f} bits more per point than the best fixed one, {widgets.SCHEDULE_TITLES[best]}, judged on points "
-        "it never saw."
+        f"At T = {T} the learned schedule has a K that is {gain:.2f} bits per point higher than that of the best fixed schedule, "
+        f"{SCHEDULE_TITLES[best]}, measured on test points."
         if gain > 0
-        else f"At T = {T} it is no better than {widgets.SCHEDULE_TITLES[best]}; another seed may be."
+        else f"At T = {T} the learned schedule is not better than {SCHEDULE_TITLES[best]}. Try another seed."
     )
-    if left.button(offer, on_click=_keep, args=(schedule, taken), key="keep_schedule"):
-        st.rerun()  # the whole page: this part of it runs by itself
+    if left.button(label, on_click=_use, args=(schedule, on_use), key="keep_schedule"):
+        st.rerun()  # the whole page, because this section is a fragment
 
 
-def _learn(source: PlaneSource, T: int, seed: int, place, dark: bool) -> tuple[Schedule, Schedule]:
-    """Ascend while the curve is drawn; the learned schedule and the one it began with."""
+def _learn(source: Any, T: int, seed: int, place: DeltaGenerator, dark: bool) -> tuple[Schedule, Schedule]:
+    """Ascend while the curve is drawn; the learned schedule and the one that it started from."""
     first = None
     for found in ascent(source, T, seed):
         first = first or found.schedule
-        if found.step % SHOWN == 0 or found.step == STEPS:
+        if found.step % SHOWN_EVERY == 0 or found.step == STEPS:
             with place.container():
                 st.altair_chart(_curve(first, found.schedule, dark))
                 st.progress(found.step / STEPS, f"Step {found.step} of {STEPS}, K = {found.bound_bits:.2f} bits".replace("-", "−"))
@@ -112,22 +113,20 @@ def _learn(source: PlaneSource, T: int, seed: int, place, dark: bool) -> tuple[S
     return found.schedule, first
 
 
-def overlay(schedule: Schedule) -> None:
-    """Lay the custom schedule over the others on the Schedule page."""
-    st.session_state["schedules"] = list(dict.fromkeys([*st.session_state.get("schedules", []), "custom"]))
+def add_custom(schedule: Schedule) -> None:
+    """Compare the custom schedule with the others on the Schedule page."""
+    session.set_widget("schedules", list(dict.fromkeys([*session.widget_value("schedules", []), "custom"])))
 
 
 def train_with(schedule: Schedule) -> None:
-    """Choose the custom schedule, and its T, for the next run of points."""
-    st.session_state["schedule"], st.session_state["T"] = "custom", schedule.T
+    """Choose the custom schedule and its T for the next run of points."""
+    session.set_widget("schedule", "custom")
+    session.set_widget("T", schedule.T)
 
 
-def _keep(schedule: Schedule, taken: Callable[[Schedule], None]) -> None:
-    points = as_points(schedule)
-    st.session_state["points"] = points
-    st.session_state["points_rev"] = st.session_state.get("points_rev", 0) + 1
-    session.put_in_link("points", session.encode_points(points))
-    taken(schedule)
+def _use(schedule: Schedule, on_use: Callable[[Schedule], None]) -> None:
+    set_control_points(as_points(schedule))
+    on_use(schedule)
 
 
 def _curve(first: Schedule, now: Schedule, dark: bool) -> alt.Chart:
@@ -149,11 +148,11 @@ def _curve(first: Schedule, now: Schedule, dark: bool) -> alt.Chart:
     )
 
 
-def _bars(bits: dict[str, float], dark: bool) -> alt.LayerChart:
-    titles = widgets.SCHEDULE_TITLES | {"learned": "Learned"}
+def _bars(bits: dict[str, float], dark: bool) -> Layered:
+    titles = SCHEDULE_TITLES | {"learned": "Learned"}
     rows = [{"schedule": titles[name], "bits": value, "learned": name == "learned"} for name, value in bits.items()]
     low = min(bits.values())
-    across = alt.X("bits:Q", title="K of the best chain, bits per point", scale=alt.Scale(domain=[1.05 * low, 0.0], nice=False))
+    across = alt.X("bits:Q", title="best K with Gaussian steps, bits per point", scale=alt.Scale(domain=[1.05 * low, 0.0], nice=False))
     up = alt.Y("schedule:N", sort="-x", title=None, axis=alt.Axis(labelLimit=150, ticks=False, domain=False))
     colour = alt.condition("datum.learned", alt.value(_ink(MODEL, dark)), alt.value(_ink(NOISE, dark)))
     base = alt.Chart(alt.Data(values=rows))

@@ -1,115 +1,96 @@
-"""The buttons and numbers beside the stage of a run."""
+"""The buttons, the state and the numbers beside the stage of a run."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from dpm_core import checkpoints, jobs
-from pages.ui.checkpoints import files
+from dpm_core import jobs
+from pages.ui import session
+from pages.ui.controls.save_checkpoint import save_form
+from pages.ui.kinds import runs
+from pages.ui.kinds.records import ReferenceValues
+from pages.ui.kinds.runs import ALIVE, Setup
 from pages.ui.training import session_runs, views
-from pages.ui.training.reference_values import Yardstick
-from pages.ui.training.run_setup import BATCHES, DEVICE_TITLES, Setup, cost_in_words
-from pages.ui.training.session_runs import ALIVE, attempt
-
-WIDE, NARROW = 84, 62  # pixels of a button
+from pages.ui.training.run_setup import BATCHES, DEVICE_TITLES, cost_in_words
+from pages.ui.training.session_runs import attempt
 
 
-def panel(setup: Setup, yard: Yardstick, polled: float | None) -> None:
-    """The buttons, a sentence on what goes on, and the numbers. Reruns the page when a run begins or ends."""
+def panel(setup: Setup, reference: ReferenceValues, polled: float | None) -> None:
+    """The buttons, the state of the run in one sentence, and the numbers. Reruns the page when a run starts or ends."""
     job, made = session_runs.current(setup)
     _buttons(setup, job)
-    if error := st.session_state.get("train_error"):
+    if error := session.TRAINING_ERROR.get():
         st.error(error)
     if job is None:
         _others()
-        st.caption(f"Before it starts: {cost_in_words(setup)}.")
+        st.caption(f"Cost: {cost_in_words(setup)}.")
     else:
         _sentence(setup, made, job)
-        views.cards(job, yard)
-    if st.session_state.pop("train_changed", False) or session_runs.pace(job) != polled:
+        views.cards(job, reference)
+    if session.TRAINING_CHANGED.pop() or runs.pace(job) != polled:
         st.rerun()
 
 
 def _others() -> None:
-    """A run that goes on while this page, opened afresh, does not look at it."""
-    for other in session_runs.known():
+    """Runs in progress that this page does not show."""
+    for other in runs.known():
         if other.status in ALIVE:
             st.caption(f"{other.config.name} is {other.status}, at step {other.step:,}.")
             st.button(f"Watch {other.config.name}", on_click=session_runs.watch, args=(other,), key=f"watch_{other.id}")
 
 
 def _buttons(setup: Setup, job: jobs.Job | None) -> None:
-    """Every button has its own place at all times, so that none comes to stand where another was about to be pressed."""
+    """Every button keeps its place at all times, so that no click can reach another button than intended."""
     status = job.status if job else "none"
     with st.container(key="train_buttons", horizontal=True, gap="small"):
         if job is not None and status == "running":
-            st.button("Pause", on_click=attempt, args=(job.pause,), key="pause", type="primary", width=WIDE)
+            st.button("Pause", on_click=attempt, args=(job.pause,), key="pause", type="primary", width="stretch")
         elif job is not None and status in ("paused", "queued"):
             queued = status == "queued"
-            st.button("Resume", on_click=attempt, args=(job.resume,), key="resume", type="primary", width=WIDE, disabled=queued)
+            st.button("Resume", on_click=attempt, args=(job.resume,), key="resume", type="primary", width="stretch", disabled=queued)
         else:
-            st.button("Start", on_click=session_runs.start, args=(setup,), key="start", type="primary", width=WIDE)
+            st.button("Start", on_click=session_runs.start, args=(setup,), key="start", type="primary", width="stretch")
         if job is not None and status in ALIVE:
-            once = "One step, and all that went into it."
-            st.button("Step", on_click=attempt, args=(job.step_once,), key="step", help=once, width=NARROW)
+            once = "Do one training step, and show its details."
+            st.button("Step", on_click=attempt, args=(job.step_once,), key="step", help=once, width="stretch")
         else:
-            slowly = "Start with a single step, and see all that goes into it."
-            st.button("Step", on_click=session_runs.start_by_step, args=(setup,), key="first_step", help=slowly, width=NARROW)
-        kept = job is not None and job.step > 0
-        with st.popover("Keep", key="keep", disabled=not kept, width=WIDE):
-            if kept:
-                keep(job)
+            slowly = "Start with one training step, and show its details."
+            st.button("Step", on_click=session_runs.start_by_step, args=(setup,), key="first_step", help=slowly, width="stretch")
+        to_save = job if job is not None and job.step > 0 else None
+        with st.popover("Save", key="keep", disabled=to_save is None, width="stretch"):
+            if to_save is not None:
+                save_form(to_save)
         if job is not None and status == "stopped":
-            st.button("Go on", on_click=session_runs.go_on, args=(job,), key="go_on_here", width=WIDE)
+            st.button("Resume", on_click=session_runs.resume_stopped, args=(job,), key="go_on_here", width="stretch")
         else:
-            st.button("Stop", on_click=attempt, args=(job and job.stop,), key="stop", disabled=status not in ALIVE, width=WIDE)
+            st.button("Stop", on_click=attempt, args=(job and job.stop,), key="stop", disabled=status not in ALIVE, width="stretch")
 
 
 def _sentence(setup: Setup, made: Setup, job: jobs.Job) -> None:
-    """What the run is doing, in one sentence, and what to do about it."""
+    """The state of the run in one sentence, and what can be done."""
     step, status = f"{job.step:,}", job.status
     if status == "failed":
         st.error(job.message)
         if job.suggested_batch:
             fits = max(size for size in BATCHES if size <= job.suggested_batch)
-            st.button(f"Use batch {fits}", on_click=_use_batch, args=(made, fits), key="fits")
+            st.button(f"Use a batch of {fits}", on_click=_use_batch, args=(made, fits), key="fits")
         return
     place = job.queue_position
     words = {
-        "queued": f"Waiting: {_ordinal(place or 1)} in line. It starts by itself.",
-        "running": f"{job.config.name} trains on the {DEVICE_TITLES[job.config.device].lower()}.",
-        "paused": f"Paused at step {step}. Nothing is lost.",
+        "queued": f"Queued: {_ordinal(place or 1)} in the queue. It starts automatically.",
+        "running": f"{job.config.name} is training on the {DEVICE_TITLES[job.config.device]}.",
+        "paused": f"Paused at step {step}.",
         "finished": f"Finished at step {step}.",
-        "stopped": f"Stopped at step {step}: go on, or keep it.",
+        "stopped": f"Stopped at step {step}. You can resume or save it.",
     }[status]
     if status in ALIVE and not setup.same(made):
-        words += " The controls have changed since; they count from the next start."
+        words += " The controls have changed since it started; they apply to the next run."
     st.caption(job.message or words)
 
 
 def _use_batch(made: Setup, batch: int) -> None:
-    st.session_state["batch" if made.kind == "plane" else f"batch_{made.kind}"] = batch
-    st.session_state["train_changed"] = True
-
-
-def keep(job: jobs.Job) -> None:
-    """Save the averaged weights under a name; then they can be taken along as a file."""
-    name = st.text_input("Name", job.config.name, max_chars=64, key=f"keep_name_{job.id}")
-    if st.button("Keep as a checkpoint", key="keep_now", type="primary"):
-        try:
-            if name in checkpoints.list_checkpoints():
-                raise checkpoints.CheckpointError(f"There is a checkpoint named {name!r} already; choose another name.")
-            # the bytes at once: a file that is made when it is asked for may be gone again before the browser has fetched it
-            st.session_state["kept"] = (job.id, name, files.zipped(job.save(name)))
-            st.session_state.pop("keep_error", None)
-        except (ValueError, OSError) as error:
-            st.session_state["keep_error"] = (job.id, name, str(error))
-    if (problem := st.session_state.get("keep_error")) and problem[:2] == (job.id, name):
-        st.error(problem[2])  # until the name is another: the page is drawn anew twice a second
-    id, kept, archive = st.session_state.get("kept", (None, "", b""))
-    if id == job.id:
-        st.caption(f"Kept as {kept}: among the [checkpoints](/checkpoints), and on the Reverse page.")
-        st.download_button("Download (.zip)", archive, f"{kept}.zip", "application/zip", on_click="ignore", type="tertiary", key="keep_zip")
+    session.set_widget(f"batch{made.kind.key_suffix}", batch)
+    session.TRAINING_CHANGED.set(True)
 
 
 def _ordinal(n: int) -> str:

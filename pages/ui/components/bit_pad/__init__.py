@@ -1,40 +1,42 @@
-"""Rows of bits to click on: patterns of one's own, or the bits of a sequence that are known."""
+"""Rows of bits to set by clicking: the user's own patterns, or the known bits of a sequence."""
+
+from __future__ import annotations
 
 import contextlib
-from pathlib import Path
 from typing import Any
 
-import streamlit as st
+from pages.ui import session
+from pages.ui.components.common import register
 
 __all__ = ["bit_pad", "check"]
 
-_HERE = Path(__file__).parent
-_COMPONENT = st.components.v2.component(
-    "dpm_bit_pad",
-    css=(_HERE / "component.css").read_text(encoding="utf-8"),
-    js="\n".join((_HERE / name).read_text(encoding="utf-8") for name in ("../elements.js", "component.js")),
-    isolate_styles=True,
-)
+SCRIPTS = ("common/elements.js", "common/theme.js", "common/lifecycle.js", "component.js")
+
+_component = register("dpm_bit_pad", "bit_pad", SCRIPTS)
 
 
 def bit_pad(store: str, cells: str, columns: int, key: str, free: bool = False, label: str = "Bits") -> None:
-    """Show cells row by row: "0", "1" and, where ``free``, "." for a bit that may be either.
+    """Show cells row by row: "0", "1" and, where ``free``, "." for an unknown bit.
 
-    What is clicked stands in the session under ``store`` from the beginning of the run that follows, once it has passed
-    :func:`check`; nonsense from the browser leaves what was there. Other cells under the same key replace what is shown.
+    store: session key that holds the cells after a click, from the start of the next run, if they pass `check`; cells
+        that are not valid are ignored.
+    cells: the cells shown now; other cells under the same key replace them.
+    columns: cells per row.
+    key: widget key, unique on the page.
+    label: name for screen readers.
     """
 
-    def keep() -> None:
+    def save() -> None:
         with contextlib.suppress(ValueError):
-            st.session_state[store] = check(st.session_state[key].cells, len(cells), free)
+            session.set_widget(store, check(session.component_state(key, "cells"), len(cells), free))
 
     data = {"cells": cells, "columns": columns, "free": free, "label": label}
-    _COMPONENT(key=key, data=data, default={"cells": None}, on_cells_change=keep)
+    _component(key=key, data=data, default={"cells": None}, on_cells_change=save)
 
 
 def check(cells: Any, count: int, free: bool = False) -> str:
-    """Cells from outside as they are; ValueError unless a string of ``count`` cells."""
+    """Return cells that came from outside; ValueError unless they are a string of ``count`` cells."""
     allowed = set("01." if free else "01")
     if not isinstance(cells, str) or len(cells) != count or not set(cells) <= allowed:
-        raise ValueError(f"These must be {count} cells of {' and '.join(sorted(allowed))}.")
+        raise ValueError(f"The pattern must be a text of {count} characters out of {', '.join(sorted(allowed))}.")
     return cells

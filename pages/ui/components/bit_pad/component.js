@@ -1,92 +1,94 @@
-// ---- A grid of bits: click or drag to set them, arrows and space by keyboard -----------------------
+// ---- Grid of bits: set by click, drag or keyboard ------------------------------------
 
-const pads = new WeakMap()
 const NEXT = { two: { 0: "1", 1: "0" }, three: { ".": "1", 1: "0", 0: "." } }
-const SAID = { ".": "free", 0: "0", 1: "1" }
+const VALUE_TEXT = { ".": "unknown", 0: "0", 1: "1" }
 
-function make(parent) {
-  const p = { root: el("div", { class: "pad", role: "grid" }), cells: [], nodes: [], brush: null }
-  p.root.addEventListener("pointerdown", (event) => begin(p, event))
-  p.root.addEventListener("pointermove", (event) => p.brush !== null && paint(p, under(p, event)))
-  for (const end of ["pointerup", "pointercancel"]) p.root.addEventListener(end, () => finish(p))
-  p.root.addEventListener("keydown", (event) => key(p, event))
+function createPad(parent) {
+  const p = { root: el("div", { class: "pad", role: "grid" }), cells: [], nodes: [], brush: null, sent: new SentValues() }
+  p.root.addEventListener("pointerdown", (event) => startPainting(p, event))
+  p.root.addEventListener("pointermove", (event) => p.brush !== null && paint(p, cellAt(p, event)))
+  for (const end of ["pointerup", "pointercancel"]) p.root.addEventListener(end, () => stopPainting(p))
+  p.root.addEventListener("keydown", (event) => onKey(p, event))
   parent.append(p.root)
   return p
 }
 
-// By place, as a captured pointer reports the pad, not the cell.
-function under(p, event) {
+// By position, because a captured pointer reports the pad, not the cell.
+function cellAt(p, event) {
   return p.nodes.findIndex((node) => {
     const box = node.getBoundingClientRect()
     return event.clientX >= box.left && event.clientX < box.right && event.clientY >= box.top && event.clientY < box.bottom
   })
 }
 
-function begin(p, event) {
-  const at = under(p, event)
-  if (at < 0 || event.button > 0) return
+const nextValue = (p, i) => NEXT[p.data.free ? "three" : "two"][p.cells[i]]
+
+function startPainting(p, event) {
+  const i = cellAt(p, event)
+  if (i < 0 || event.button > 0) return
   p.root.setPointerCapture(event.pointerId)
-  p.brush = NEXT[p.data.free ? "three" : "two"][p.cells[at]]
-  paint(p, at)
-  focus(p, at)
+  p.brush = nextValue(p, i)
+  paint(p, i)
+  focusCell(p, i)
   event.preventDefault()
 }
 
-function paint(p, at) {
-  if (at < 0 || p.cells[at] === p.brush) return
-  p.cells[at] = p.brush
-  show(p, at)
+function paint(p, i) {
+  if (i < 0 || p.cells[i] === p.brush) return
+  p.cells[i] = p.brush
+  showCell(p, i)
 }
 
-function finish(p) {
+function stopPainting(p) {
   if (p.brush === null) return
   p.brush = null
-  tell(p)
+  send(p)
 }
 
-function tell(p) {
-  p.sent = p.cells.join("")
-  p.setStateValue("cells", p.sent)
+function send(p) {
+  const cells = p.cells.join("")
+  p.sent.add(cells)
+  p.setStateValue("cells", cells)
 }
 
-function focus(p, at) {
-  p.nodes.forEach((node, i) => node.setAttribute("tabindex", i === at ? 0 : -1))
-  p.nodes[at].focus({ preventScroll: true })
+function focusCell(p, i) {
+  p.nodes.forEach((node, j) => node.setAttribute("tabindex", j === i ? 0 : -1))
+  p.nodes[i].focus({ preventScroll: true })
 }
 
-function key(p, event) {
-  const at = p.nodes.indexOf(event.target)
-  if (at < 0) return
-  const by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -p.data.columns, ArrowDown: p.data.columns }[event.key]
-  if (by) {
-    if (p.nodes[at + by]) focus(p, at + by)
+function onKey(p, event) {
+  const i = p.nodes.indexOf(event.target)
+  if (i < 0) return
+  const move = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -p.data.columns, ArrowDown: p.data.columns }[event.key]
+  if (move) {
+    if (p.nodes[i + move]) focusCell(p, i + move)
   } else if (event.key === " " || event.key === "Enter") {
-    p.cells[at] = NEXT[p.data.free ? "three" : "two"][p.cells[at]]
-    show(p, at)
-    tell(p)
+    p.cells[i] = nextValue(p, i)
+    showCell(p, i)
+    send(p)
   } else return
   event.preventDefault()
   event.stopPropagation()
 }
 
-function show(p, at) {
+function showCell(p, i) {
   const { columns } = p.data
-  const value = p.cells[at]
-  p.nodes[at].dataset.bit = value
-  const row = p.cells.length > columns ? `Row ${Math.floor(at / columns) + 1}, place` : "Place"
-  p.nodes[at].setAttribute("aria-label", `${row} ${(at % columns) + 1}: ${SAID[value]}`)
+  p.nodes[i].dataset.bit = p.cells[i]
+  const place = p.cells.length > columns ? `Row ${Math.floor(i / columns) + 1}, position` : "Position"
+  p.nodes[i].setAttribute("aria-label", `${place} ${(i % columns) + 1}: ${VALUE_TEXT[p.cells[i]]}`)
 }
 
 export default function ({ data, parentElement, setStateValue }) {
-  const p = pads.get(parentElement) || make(parentElement)
-  pads.set(parentElement, p)
+  const p = instanceFor(parentElement, createPad)
   p.setStateValue = setStateValue
+  applyTheme(p.root)
   const before = p.data
   p.data = data
-  // what was just sent comes back: it must not undo clicks made since
-  if (before && data.cells === p.sent && before.columns === data.columns && before.free === data.free) return
+  const sameGrid = before?.columns === data.columns && before.free === data.free && before.cells.length === data.cells.length
+  // Cells that were sent from here, or the same data again: neither must undo later clicks.
+  if (sameGrid && (p.sent.returned(data.cells) || data.cells === before.cells)) return
   if (p.brush !== null) return
-  p.sent = null
+  p.sent.clear()
   p.cells = [...data.cells]
   p.root.style.setProperty("--columns", data.columns)
   p.root.style.setProperty("--half", Math.ceil(data.columns / 2))
@@ -94,5 +96,5 @@ export default function ({ data, parentElement, setStateValue }) {
   p.root.setAttribute("aria-label", data.label)
   p.nodes = p.cells.map((_, i) => el("div", { class: "bit", role: "gridcell", tabindex: i ? -1 : 0 }))
   p.root.replaceChildren(...p.nodes)
-  p.nodes.forEach((_, i) => show(p, i))
+  p.nodes.forEach((_, i) => showCell(p, i))
 }

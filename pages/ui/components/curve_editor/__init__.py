@@ -1,47 +1,40 @@
-"""Log-SNR and β_t of several noise schedules, with one of them editable by hand."""
+"""Log SNR and β_t of several noise schedules, of which one can be edited by its control points."""
+
+from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
-import streamlit as st
+from pages.ui.components.common import ignore_change, register
 
-_HERE = Path(__file__).parent
+__all__ = ["curve_editor"]
 
-_COMPONENT = st.components.v2.component(
-    "dpm_curve",
-    html='<div class="dpm-curve"></div>\n',
-    css=(_HERE / "component.css").read_text(encoding="utf-8"),
-    js=(_HERE / "component.js").read_text(encoding="utf-8"),
-    isolate_styles=True,
-)
+SCRIPTS = (
+    "common/elements.js", "common/numbers.js", "common/theme.js", "common/lifecycle.js", "common/pointer.js",
+    "schedule.js", "plot.js", "legend.js", "control_points.js", "component.js",
+)  # fmt: skip
 
-
-def _numbers(values: Iterable[float | None]) -> list[float | None]:
-    """Six significant digits are finer than a pixel and halve the payload; JSON has no infinity."""
-    return [float(f"{value:.6g}") if value is not None and math.isfinite(value) else None for value in values]
+_component = register("dpm_curve", "curve_editor", SCRIPTS)
 
 
-def curve_editor(
-    spec: dict[str, Any],
-    key: str,
-    on_points_change: Callable[[], None] | None = None,
-) -> Any:
-    """Draw every schedule in two plots; drag the handles of the one named "custom".
+def curve_editor(spec: dict[str, Any], key: str, on_points_change: Callable[[], None] | None = None) -> Any:
+    """Draw every schedule in two plots, with control points for the one named "custom", and return the component's state.
 
     spec
         ``T``       int, the number of steps
-        ``curves``  list of ``{"name", "label", "beta": [T], "log_snr": [T]}``; infinite log-SNR
-                    may be ``None`` or ``inf``.  An optional ``slot`` (0 to 7) fixes colour and
-                    dash; otherwise a schedule keeps the first free one for as long as it is shown.
-        ``points``  ``[[u, beta], ...]`` with step t = 1 + u (T − 1), or ``None`` for no handles.
-                    "custom" is then drawn from the points, linear in log10 β between them.
-        ``rev``     optional int; a new value makes the handles return to ``points`` even when
-                    ``points`` is what it was before the person moved them.
+        ``curves``  list of ``{"name", "label", "beta": [T], "log_snr": [T]}``; an infinite log SNR may be ``None`` or
+                    ``inf``. An optional ``slot`` (0 to 7) fixes colour and dash; otherwise a schedule has the first
+                    free one for as long as it is shown.
+        ``points``  ``[[u, beta], ...]`` with step t = 1 + u (T − 1), or ``None`` for no control points. "custom" is
+                    then drawn from the points, linear in log10 β between them.
+        ``rev``     optional int; a new value resets the control points to ``points`` even if ``points`` has not
+                    changed since the user moved them.
+    key: widget key, unique on the page.
+    on_points_change: called without arguments before the rerun that follows an edit.
 
-    Returns the component's state: ``result.points`` is ``[[u, beta], ...]`` sorted by u after the
-    first edit and ``None`` before.  It comes from the browser: check it before use.
+    ``result.points`` is ``[[u, beta], ...]`` sorted by u after the first edit and ``None`` before. It comes from the
+    browser: check it before use.
     """
     points = spec.get("points")
     data = {
@@ -59,9 +52,9 @@ def curve_editor(
             for curve in spec["curves"]
         ],
     }
-    return _COMPONENT(
-        key=key,
-        data=data,
-        default={"points": None},
-        on_points_change=on_points_change or (lambda: None),
-    )
+    return _component(key=key, data=data, default={"points": None}, on_points_change=on_points_change or ignore_change)
+
+
+def _numbers(values: Iterable[float | None]) -> list[float | None]:
+    """Six significant digits are finer than a pixel and halve the payload; JSON has no infinity."""
+    return [float(f"{value:.6g}") if value is not None and math.isfinite(value) else None for value in values]

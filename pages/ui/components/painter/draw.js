@@ -20,13 +20,7 @@ function touch(p, rect = WHOLE) {
   schedule(p)
 }
 
-function schedule(p) {
-  if (p.request) return
-  p.request = requestAnimationFrame(() => {
-    p.request = 0
-    render(p)
-  })
-}
+const schedule = (p) => p.frame.request()
 
 function refreshLayers(p) {
   if (!p.dirty) return
@@ -50,7 +44,7 @@ function refreshLayers(p) {
   if (!draws) p.outline = outlineOf(p.plane, p.width, p.height)
 }
 
-// What the picture is compared with: the truth, else the picture before it was completed.
+// What the picture is compared with: the original if there is one, else the picture before it was completed.
 const referenceOf = (p) => p.before || (p.result ? p.image : null)
 
 function fillReference(p) {
@@ -87,7 +81,7 @@ function render(p) {
     drawCursor(ctx, p, view, unit)
   }
   p.draws += 1
-  // In css px, for whoever wants to know where a pixel is on the screen.
+  // In css px: where the picture is on the screen, for tests.
   Object.assign(p.root.dataset, { draws: p.draws, scale: view.scale / ratio, left: view.x / ratio, top: view.y / ratio })
 }
 

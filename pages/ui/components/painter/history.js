@@ -1,7 +1,7 @@
-// ---- History: undo over everything that changes the plane ---------------------------
+// ---- History: undo for everything that changes the plane ---------------------------
 // A snapshot is what is sent to the server: the run lengths of masks.encode or masks.encode_drawing.
 
-const MOST_NUMBERS = 4_000_000 // in all snapshots together; a plain mask has a few hundred
+const MAX_NUMBERS = 4_000_000 // in all snapshots together; a plain mask has a few hundred
 
 function snapshotOf(p) {
   const { plane, mode } = p
@@ -25,36 +25,36 @@ function restore(p, snapshot) {
   touch(p)
 }
 
-// The plane has changed: remember what was, and tell the server unless it is the server's own change.
+// The plane has changed: store the former one for undo, and tell the server unless it made the change.
 function commit(p, tellServer = true) {
   const next = snapshotOf(p)
-  if (same(next, p.now)) return false
+  if (sameValues(next, p.now)) return false
   p.undo.push(p.now)
   p.redo = []
   p.now = next
-  for (let sum = p.undo.reduce((n, s) => n + s.length, 0); sum > MOST_NUMBERS; ) sum -= p.undo.shift().length
-  if (tellServer) tell(p)
+  for (let sum = p.undo.reduce((n, s) => n + s.length, 0); sum > MAX_NUMBERS; ) sum -= p.undo.shift().length
+  if (tellServer) send(p)
   showState(p)
   return true
 }
 
-function tell(p) {
+function send(p) {
   p.number += 1
   const have = [p.image, p.before].flatMap((picture) => picture?.checksum ?? [])
   p.setStateValue("painting", { sender: p.sender, number: p.number, revision: p.revision, have, runs: Array.from(p.now) })
 }
 
-// to and fro: the two stacks, in the order of undo or of redo.
-function travel(p, from, to) {
+// One step from one stack to the other, for undo or redo.
+function moveInHistory(p, from, to) {
   if (p.gesture || !from.length) return
   to.push(p.now)
   p.now = from.pop()
   restore(p, p.now)
-  tell(p)
+  send(p)
   showState(p)
 }
-const undo = (p) => travel(p, p.undo, p.redo)
-const redo = (p) => travel(p, p.redo, p.undo)
+const undo = (p) => moveInHistory(p, p.undo, p.redo)
+const redo = (p) => moveInHistory(p, p.redo, p.undo)
 
 // How far one press of grow or shrink goes: a pixel on small pictures, the same share of larger ones.
 const reachOf = (p) => Math.max(1, Math.round(Math.max(p.width, p.height) / 128))
@@ -73,7 +73,7 @@ function operate(p, name) {
   commit(p)
 }
 
-// Take over the server's plane. While a gesture lasts it waits, so that no stroke is lost; undo leads back to it.
+// Show the server's plane. During a gesture it waits, so that no stroke is lost; undo restores the former plane.
 function adopt(p, plane, revision) {
   p.revision = revision
   p.plane = plane

@@ -1,14 +1,14 @@
 // ---- Keyboard -----------------------------------------------------------------------
-// Keys count while the painter has the focus or the pointer is over its canvas; a field that is being typed in, and
-// any other component with the focus, keep theirs.
+// Keys act while the painter has the focus or the pointer is over its canvas. A field with the focus, and any other
+// component with the focus, receive their own keys.
 
 const TYPED = "textarea,select,[contenteditable]:not([contenteditable=false]),[role=combobox],[role=listbox]," +
   "[role=dialog],[role=grid],[role=menu],input:not([type=radio],[type=checkbox],[type=range],[type=button])"
 
-function keysAreMine(p, event) {
+function keysAreForPainter(p, event) {
   const target = event.composedPath()[0]
   if (!(target instanceof Element) || target === document.body) return p.over
-  // Keys that press or move whatever has the focus are left to it, other than the canvas.
+  // Keys that press or move the element with the focus are left to it, unless it is the canvas.
   const used = target !== p.canvas && (event.key === " " || event.key === "Enter" || isMove(event))
   if (p.root.contains(target)) return !used || (event.key === " " && !target.matches("button"))
   if (!p.over || target.getRootNode() !== document || target.closest(TYPED)) return false
@@ -25,7 +25,7 @@ function keyAction(p, event) {
   if (event.ctrlKey || event.metaKey) {
     return { z: () => (event.shiftKey ? redo(p) : undo(p)), y: () => redo(p) }[key]
   }
-  // Tab compares only for a person at the pointer: otherwise it goes on to the next button as always.
+  // Tab compares only where the pointer was used last: otherwise it moves the focus as usual.
   if (key === "Tab") return p.over && p.pointed > p.typed && !event.shiftKey && referenceOf(p) ? () => setComparing(p, true) : null
   const tool = Object.keys(TOOLS).find((name) => TOOLS[name][1][0].toLowerCase() === key)
   if (tool) return p.mode === "draw" && !"be".includes(key) ? null : () => setTool(p, tool)
@@ -65,9 +65,9 @@ function holdSpace(p, on) {
   schedule(p)
 }
 
-// Listened to before the page, which has keys of its own: R would run the app anew.
+// Handled before the page, which has its own keys: R would rerun the app.
 function onKeyDown(p, event) {
-  const act = p.plane && keysAreMine(p, event) ? keyAction(p, event) : null
+  const act = p.plane && keysAreForPainter(p, event) ? keyAction(p, event) : null
   if (!act) {
     p.typed = event.timeStamp
     if (event.key === "Tab") p.root.classList.remove("pointed")

@@ -1,9 +1,9 @@
 // ---- Outline: the edge of a mask as a path in image pixels --------------------------
 
-// Beyond this many pieces the edge is finer than a line and the veil alone is shown.
-const MOST_PIECES = 20000
+// With more pieces than this the edge is finer than a line, and only the veil is shown.
+const MAX_PIECES = 20000
 
-// Straight pieces between pixels of which one is marked and the other is not, as long as they go; null if too many.
+// Straight pieces between pixels of which one is marked and the other is not, as long as possible; null if there are too many.
 function outlineOf(plane, width, height) {
   const path = new Path2D()
   const starts = new Int32Array(width + 1).fill(-1) // of the upright piece that is open at each x
@@ -32,12 +32,12 @@ function outlineOf(plane, width, height) {
         pieces++
       }
     }
-    if (pieces > MOST_PIECES) return null
+    if (pieces > MAX_PIECES) return null
   }
   return path
 }
 
-// A dark line under a light one is seen on any picture.
+// A dark line under a light one is visible on any picture.
 function strokeTwice(ctx, path, width, unit) {
   for (const [colour, line] of [["rgba(0,0,0,0.6)", width + 2], ["#fff", width]]) {
     ctx.strokeStyle = colour

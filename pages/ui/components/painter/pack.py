@@ -1,9 +1,9 @@
-"""Everything the canvas shows, as one ``bytes``: b"DPP1", uint32 length of a JSON header, the header, uint8 blocks.
+"""Everything that the canvas shows, as one ``bytes``: b"DPP1", uint32 length of a JSON header, the header, uint8 blocks.
 
-Blocks in order: ``image`` and ``before`` [H, W, C] row by row; ``mask`` and ``filled`` eight pixels per byte, the
-first in the highest bit; ``result`` only the pixels inside ``filled``, so that a completion which changes several
-times a second stays small. A picture that the browser says it has, by its checksum, is not sent again: its block
-is empty. In mode "draw" the image is the drawing and there is nothing else.
+``image`` and ``before`` are [H, W, C] row by row; ``mask`` and ``filled`` eight pixels per byte, the first in the
+highest bit; ``result`` holds only the pixels inside ``filled``, so that a completion which changes several times a
+second stays small. A picture that the browser reports to have, by its checksum, is not sent again: its block is empty.
+In mode "draw" the image is the drawing and there is no other block.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Collection
 import numpy as np
 
 MODES = ("mask", "draw")
-SMALL = 64  # pixels: up to this side a picture is shown as squares of whole pixels
+SMALL = 64  # pixels: a picture up to this size is magnified by whole numbers
 MAX_BYTES = 12 << 20
 
 
@@ -32,9 +32,10 @@ def pack(
     height: int | None = None,
     known: Collection[int] = (),
 ) -> bytes:
-    """See ``paint`` for the arguments; ``known``: checksums of pictures that the browser has.
+    """Return the message for the canvas.
 
-    Raises ValueError, in one sentence, on a mistake of the page.
+    revision: of the mask or drawing, see `PlaneSync`. known: checksums of the pictures that the browser has. The other
+    arguments are those of `paint`. Raises ValueError, with one sentence, when an argument is not valid.
     """
     if mode not in MODES:
         raise ValueError(f"The mode must be one of {', '.join(MODES)}, not {mode!r}.")
@@ -55,7 +56,7 @@ def pack(
         blocks.append(("before", _channels(before), _raw(before)))
     total = sum(len(raw) for _, _, raw in blocks)
     if total > MAX_BYTES:
-        raise ValueError(f"The pictures take {total / 2**20:.1f} MB and the limit is {MAX_BYTES >> 20} MB: make them smaller.")
+        raise ValueError(f"The pictures take {total / 2**20:.1f} MB and the limit is {MAX_BYTES >> 20} MB: use smaller pictures.")
     described, sent = [], []
     for name, channels, raw in blocks:
         checksum = zlib.crc32(raw) if name in ("image", "before") else None
@@ -70,7 +71,7 @@ def pack(
 
 
 def check_picture(name: str, picture: np.ndarray, size: tuple[int, ...] | None = None) -> None:
-    """uint8 [H, W] or [H, W, 3], of this size where one is given."""
+    """Require uint8 [H, W] or [H, W, 3], of this size where one is given. Raises ValueError."""
     if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8:
         raise ValueError(f"The {name} must be a uint8 array, not {getattr(picture, 'dtype', type(picture).__name__)}.")
     if picture.ndim not in (2, 3) or (picture.ndim == 3 and picture.shape[2] != 3) or 0 in picture.shape:
@@ -80,7 +81,7 @@ def check_picture(name: str, picture: np.ndarray, size: tuple[int, ...] | None =
 
 
 def check_mask(name: str, mask: np.ndarray | None, size: tuple[int, ...]) -> None:
-    """bool [H, W] of this size."""
+    """Require bool [H, W] of this size. Raises ValueError."""
     if not isinstance(mask, np.ndarray) or mask.dtype != bool or mask.shape != size:
         seen = f"{mask.dtype} {list(mask.shape)}" if isinstance(mask, np.ndarray) else type(mask).__name__
         raise ValueError(f"The {name} must be a bool array of the image's size {list(size)}, not {seen}.")

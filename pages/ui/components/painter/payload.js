@@ -1,53 +1,36 @@
 // ---- Payload: bytes -> checked pictures ---------------------------------------------
-// The layout is described in pack.py. Every size is checked before an array is made, so a
-// damaged message shows a sentence, not a crash.
+// The layout is described in pack.py.
 
-const clamp = (x, low, high) => Math.min(high, Math.max(low, x))
-
-// A loop: typed arrays of a megabyte are compared, where `every` would call a function a million times.
-function same(a, b) {
-  if (!a || !b || a.length !== b.length) return false
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
-  return true
-}
-
-function need(condition, sentence) {
-  if (!condition) throw new Error(sentence)
-}
-
-// Pictures by checksum: what the server knows to be here it does not send again. They outlive one canvas, which may
-// be built anew at any time.
+// Pictures by checksum: the server does not send again what it knows to be here. They are stored for the page, because
+// a canvas may be built anew at any time.
 const pictures = (window.__dpmPictures ??= new Map())
-const MOST_PICTURES = 6
+const MAX_PICTURES = 6
 class MissingPicture extends Error {}
 
 function remember(picture) {
   pictures.delete(picture.checksum)
   pictures.set(picture.checksum, picture)
-  if (pictures.size > MOST_PICTURES) pictures.delete(pictures.keys().next().value)
+  if (pictures.size > MAX_PICTURES) pictures.delete(pictures.keys().next().value)
 }
 
-const BROKEN = "The picture could not be read: its parts do not fit together."
+const BROKEN = "The picture could not be read: its header and its data do not agree."
 
 // {mode, width, height, small, tall, revision, image, plane, result, before}. A picture is {pixels, channels}; a
 // result also has `filled`, 0 or 1 per pixel, and covers the whole picture with 0 elsewhere. `plane` is what
 // is painted on: 0 or 1 per pixel of a mask, 0 to 255 of a drawing.
 function parsePayload(bytes) {
-  need(bytes instanceof Uint8Array && bytes.length >= 8 && String.fromCharCode(...bytes.subarray(0, 4)) === "DPP1",
-    "The picture could not be read: no data arrived.")
-  const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(4, true)
-  need(8 + length <= bytes.length, BROKEN)
-  const head = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length)))
+  const { head, start } = readMessage(bytes, "DPP1", "The picture")
   const count = head.width * head.height
   need(Number.isInteger(count) && count > 0, BROKEN)
   const blocks = {}
-  let from = 8 + length
+  let from = start
   for (const { name, channels, bytes: size, checksum } of head.blocks) {
     need(from + size <= bytes.length, BROKEN)
-    // A copy: what arrived belongs to Streamlit. The same picture is the same object, and what was made of it is kept.
+    // A copy, because the message belongs to Streamlit. The same picture stays the same object, so that what was made
+    // from it can be used again.
     const known = checksum === null ? null : pictures.get(checksum)
-    const kept = known?.channels === channels && known.pixels.length === count * channels ? known : null
-    blocks[name] = kept || { pixels: bytes.slice(from, from + size), channels, checksum }
+    const stored = known?.channels === channels && known.pixels.length === count * channels ? known : null
+    blocks[name] = stored || { pixels: bytes.slice(from, from + size), channels, checksum }
     from += size
   }
   const { image, mask, result, filled, before } = blocks

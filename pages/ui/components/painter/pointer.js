@@ -36,9 +36,7 @@ function onMove(p, event) {
   if (event.pointerType !== "touch" || gesture) p.cursor = imagePoint(p, devicePoint(p, event))
   schedule(p)
   if (gesture?.pointer !== event.pointerId) return
-  // Everything the pointer went through since the last frame, or fast strokes would be polygons.
-  const events = event.getCoalescedEvents?.() ?? []
-  for (const each of events.length ? events : [event]) {
+  for (const each of coalesced(event)) {
     const at = imagePoint(p, devicePoint(p, each))
     gesture.kind === "stroke" ? dab(p, at) : gesture.points.push(at)
   }
@@ -72,7 +70,7 @@ function onUp(p, event) {
   if (gesture.kind === "shape") {
     const { points, erase } = gesture
     const fill = filler(p, erase, {})
-    // A click alone is one pixel, which is a slip where pixels are too small to aim at.
+    // A click without a drag is one pixel; where pixels are too small to aim at, it is taken as a mistake.
     if (gesture.tool === "rectangle" && (points.length > 1 || p.small)) sweepBox(points[0], points.at(-1), p.width, p.height, fill)
     else if (gesture.tool === "lasso") sweepLasso(points, p.width, p.height, fill)
     touch(p)
@@ -82,7 +80,7 @@ function onUp(p, event) {
   settle(p)
 }
 
-// The gesture is taken back, as if it had never begun.
+// The gesture is undone, as if it had not started.
 function cancelGesture(p) {
   const { gesture } = p
   p.gesture = null
@@ -95,7 +93,7 @@ function onCancel(p, event) {
   if (p.gesture?.pointer === event.pointerId || (p.gesture?.pinch && p.touches.size < 2)) cancelGesture(p)
 }
 
-// What the server sent while the gesture lasted.
+// Data that arrived during the gesture.
 function settle(p) {
   const { waiting } = p
   p.waiting = null
@@ -103,7 +101,7 @@ function settle(p) {
   schedule(p)
 }
 
-// Two fingers: whatever the first one had begun to paint is taken back.
+// Two fingers: what the first one started to paint is undone.
 function startPinch(p) {
   if (p.gesture) cancelGesture(p)
   p.cursor = null
@@ -139,7 +137,7 @@ function onWheel(p, event) {
     event.preventDefault()
     return stepSize(p, turn < 0)
   }
-  // At its smallest the picture lets the page scroll on.
+  // At the smallest scale the wheel scrolls the page.
   if (turn > 0 && !p.view && !event.ctrlKey) return
   event.preventDefault()
   const device = devicePoint(p, event)

@@ -1,5 +1,5 @@
-// ---- Document: buttons, slider, lines of text ---------------------------------------
-// Everything is built once; `showState` brings it up to date.
+// ---- Buttons, slider, lines of text --------------------------------------------------
+// Everything is built once; `showState` updates it.
 
 const ICONS = {
   brush: '<path d="M19.5 4.500c-4.500 2-8 5.500-9.300 8.300l1.500 1.500c2.800-1.300 6.300-4.800 8.300-9.300zM9.300 14c-2.300 0-3.300 1.500-3.300 3 0 1.300-.8 2.200-2 2.500 3 1 7 .3 7-3.300"/>',
@@ -17,32 +17,24 @@ const ICONS = {
   help: '<path d="M9.2 9.200a2.9 2.9 0 1 1 4.300 2.600c-.9.5-1.500 1.200-1.500 2.200M12 17.300v.2"/>',
 }
 const TOOLS = {
-  brush: ["Brush", "B"], eraser: ["Eraser", "E, or drag with the right button"],
+  brush: ["Brush", "B"], eraser: ["Eraser", "E, or drag with the right mouse button"],
   rectangle: ["Rectangle", "R"], lasso: ["Lasso", "L"],
 }
 const KEYS = [
-  ["B", "brush"], ["E", "eraser, or right button"], ["R", "rectangle", "mask"], ["L", "lasso", "mask"], ["[ ]", "size, or Alt and wheel"],
-  ["Wheel", "zoom"], ["Space", "and drag: move"], ["Esc", "whole picture"], ["Tab", "hold to compare", "mask"],
-  ["Ctrl Z", "undo; with Shift redo"], ["?", "this line"],
+  ["B", "brush"], ["E", "eraser (or right mouse button)"], ["R", "rectangle", "mask"], ["L", "lasso", "mask"],
+  ["[ ]", "brush size (or Alt + wheel)"], ["Wheel", "zoom"], ["Space", "hold and drag to pan"], ["Esc", "fit picture to the view"],
+  ["Tab", "hold to compare", "mask"], ["Ctrl Z", "undo (Shift: redo)"], ["?", "show or hide these shortcuts"],
 ]
-
-function icon(name) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg")
-  svg.setAttribute("viewBox", "0 0 24 24")
-  svg.setAttribute("aria-hidden", "true")
-  svg.innerHTML = ICONS[name] // constants from this file
-  return svg
-}
 
 function button(name, label, act, keys = "") {
   return el("button", {
     class: "tool", type: "button", "data-act": name, "aria-label": label, title: keys ? `${label} (${keys})` : label, onclick: act,
-  }, icon(name))
+  }, svgIcon(ICONS[name]))
 }
 
 const group = (label, ...children) => el("div", { class: "group", role: "group", "aria-label": label }, ...children)
 
-// The slider runs evenly through factors, not pixels, so that small brushes can be set too.
+// The slider is logarithmic, so that small brushes can be set exactly.
 const largestBrush = (p) => Math.min(200, Math.max(p.width, p.height, 8))
 const sliderOf = (p) => (100 * Math.log(p.size)) / Math.log(largestBrush(p))
 const sizeOf = (p, at) => Math.round(largestBrush(p) ** (at / 100))
@@ -50,29 +42,29 @@ const sizeOf = (p, at) => Math.round(largestBrush(p) ** (at / 100))
 function buildToolbar(p) {
   const tools = Object.entries(TOOLS).map(([name, [label, keys]]) => button(name, label, () => setTool(p, name), keys))
   p.slider = el("input", {
-    type: "range", min: 0, max: 100, step: 0.1, "aria-label": "Brush size", title: "Brush size ([ and ], or Alt and wheel)",
+    type: "range", min: 0, max: 100, step: 0.1, "aria-label": "Brush size", title: "Brush size ([ and ], or Alt + wheel)",
     oninput: () => setSize(p, sizeOf(p, Number(p.slider.value))),
   })
   p.sizeText = el("output", { class: "size" })
-  const compare = button("compare", "Compare", () => {}, "hold, or hold Tab")
+  const compare = button("compare", "Compare", () => {}, "press and hold, or hold Tab")
   holdToCompare(p, compare)
   p.buttons = {
     undo: button("undo", "Undo", () => undo(p), "Ctrl Z"), redo: button("redo", "Redo", () => redo(p), "Ctrl Shift Z"),
     clear: button("clear", "Clear", () => operate(p, "clear")), invert: button("invert", "Invert", () => operate(p, "invert")),
     grow: button("grow", "Grow", () => operate(p, "grow")), shrink: button("shrink", "Shrink", () => operate(p, "shrink")),
-    fit: button("fit", "Whole picture", () => resetView(p), "Esc"), compare,
-    help: button("help", "Keys", () => toggleHelp(p), "?"),
+    fit: button("fit", "Fit picture to the view", () => resetView(p), "Esc"), compare,
+    help: button("help", "Keyboard shortcuts", () => toggleHelp(p), "?"),
   }
   p.buttons.help.setAttribute("aria-expanded", false)
   for (const one of tools) p.buttons[one.dataset.act] = one
   const b = p.buttons
-  return el("div", { class: "bar", role: "toolbar", "aria-label": "Painting" },
+  return el("div", { class: "bar", role: "toolbar", "aria-label": "Painting tools" },
     group("Tools", ...tools), el("div", { class: "group sizes" }, p.slider, p.sizeText),
-    group("History", b.undo, b.redo), group("Whole mask", b.invert, b.grow, b.shrink, b.clear),
+    group("History", b.undo, b.redo), group("Mask", b.invert, b.grow, b.shrink, b.clear),
     group("View", b.compare, b.fit, b.help))
 }
 
-// Pressed as long as a pointer, or Space or Enter, holds it down.
+// Active while a pointer, Space or Enter holds the button down.
 function holdToCompare(p, node) {
   const on = () => setComparing(p, true)
   const off = () => setComparing(p, false)

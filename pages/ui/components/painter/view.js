@@ -4,7 +4,7 @@
 // their pixels stay even squares; `wanted` keeps the fraction, or a slow wheel would never move them.
 
 const MARGIN = 12 // css px around the whole picture
-const LARGEST = 48 // css px per image pixel
+const MAX_SCALE = 48 // css px per image pixel
 
 const ratioOf = () => Math.min(window.devicePixelRatio || 1, 4)
 
@@ -27,8 +27,8 @@ function viewOf(p) {
 
 // Device pixels of the canvas from an event, and image pixels from those.
 function devicePoint(p, event) {
-  const box = p.canvas.getBoundingClientRect()
-  return [((event.clientX - box.left) / box.width) * p.canvas.width, ((event.clientY - box.top) / box.height) * p.canvas.height]
+  const [x, y] = sharesIn(p.canvas, event)
+  return [x * p.canvas.width, y * p.canvas.height]
 }
 function imagePoint(p, [x, y]) {
   const view = viewOf(p)
@@ -39,28 +39,28 @@ function imagePoint(p, [x, y]) {
 function zoomAt(p, factor, [px, py]) {
   const old = viewOf(p)
   const fit = fitScale(p)
-  const wanted = clamp((p.view?.wanted ?? old.scale) * factor, fit, Math.max(fit, LARGEST * ratioOf()))
+  const wanted = clamp((p.view?.wanted ?? old.scale) * factor, fit, Math.max(fit, MAX_SCALE * ratioOf()))
   const scale = scaleFor(p, wanted)
   if (wanted <= fit) p.view = null
   else {
-    // From the corner that is not rounded yet: an error of half a pixel would grow with every step.
+    // From the unrounded corner: an error of half a pixel would grow with every step.
     const { x, y } = p.view || old
     const share = scale / old.scale
     p.view = { wanted, x: px - (px - x) * share, y: py - (py - y) * share }
   }
-  keepInSight(p)
+  keepVisible(p)
   schedule(p)
 }
 
 function panBy(p, dx, dy) {
   const { scale, x, y } = viewOf(p)
   p.view = { wanted: p.view?.wanted ?? scale, x: (p.view?.x ?? x) + dx, y: (p.view?.y ?? y) + dy }
-  keepInSight(p)
+  keepVisible(p)
   schedule(p)
 }
 
-// Some of the picture stays on the canvas.
-function keepInSight(p) {
+// A part of the picture always stays on the canvas.
+function keepVisible(p) {
   if (!p.view) return
   const { scale } = viewOf(p)
   const stay = 48 * ratioOf()
@@ -84,5 +84,5 @@ function resize(p, width, height) {
   Object.assign(canvas, { width: w, height: h })
   // A canvas that is a fraction of a pixel larger than its box would be blurred.
   Object.assign(canvas.style, { width: `${w / ratio}px`, height: `${h / ratio}px` })
-  if (p.width) keepInSight(p)
+  if (p.width) keepVisible(p)
 }

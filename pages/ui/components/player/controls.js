@@ -1,6 +1,6 @@
-// ---- Document: small builders -------------------------------------------------------
-// Builders make elements once and return them with an `update` where something changes
-// while playing. Texts from the payload enter through textContent only.
+// ---- Buttons, timeline, cards, help ---------------------------------------------------
+// Each function builds its elements once and returns them with an `update` where something changes while playing.
+// Texts from the payload are set as text, never as markup.
 
 const ICONS = {
   play: '<path d="M8 5.2v13.6a.6.6 0 0 0 .92.5l10.4-6.8a.6.6 0 0 0 0-1L8.92 4.7A.6.6 0 0 0 8 5.2z" fill="currentColor" stroke="none"/>',
@@ -20,23 +20,14 @@ const ICONS = {
   help: '<path d="M9.2 9.200a2.9 2.9 0 1 1 4.3 2.600c-.9.5-1.5 1.2-1.5 2.200M12 17.300v.2"/>',
   close: '<path d="M6.5 6.500l11 11M17.5 6.500l-11 11"/>',
 }
-const SVG = "http://www.w3.org/2000/svg"
-function icon(name) {
-  const svg = document.createElementNS(SVG, "svg")
-  svg.setAttribute("viewBox", "0 0 24 24")
-  svg.setAttribute("aria-hidden", "true")
-  svg.innerHTML = ICONS[name] // constants from this file
-  return svg
-}
-
-// A button that shows one icon; `show(icon, label, pressed)` changes it when needed.
+// A button with an icon; `show(icon, label, pressed)` changes it if something is different.
 function iconButton(name, label, act, kind = "tool") {
   const button = el("button", { class: kind, type: "button", onclick: act })
   let shown = ""
   button.show = (nextIcon, nextLabel, pressed = null) => {
     if (shown === nextIcon + nextLabel + pressed) return
     shown = nextIcon + nextLabel + pressed
-    button.replaceChildren(icon(nextIcon))
+    button.replaceChildren(svgIcon(ICONS[nextIcon]))
     button.setAttribute("aria-label", nextLabel)
     button.title = nextLabel
     if (pressed !== null) button.setAttribute("aria-pressed", pressed)
@@ -45,7 +36,7 @@ function iconButton(name, label, act, kind = "tool") {
   return button
 }
 
-// Text in which <sub>, <sup> and [word](layer-id) are understood and all else is text.
+// Text in which <sub>, <sup> and [word](layer-id) are markup; everything else is plain text.
 const MARKS = /<(\/?)(sub|sup)>|\[([^\]]+)\]\(([A-Za-z0-9_-]+)\)/g
 function richText(text, toggle = null) {
   const top = document.createDocumentFragment()
@@ -69,8 +60,9 @@ function richText(text, toggle = null) {
 
 const SPEEDS = [0.25, 0.5, 1, 2, 4]
 const SPEED_TEXT = { 0.25: "0.25×", 0.5: "0.5×", 1: "1.0×", 2: "2.0×", 4: "4.0×" }
-const DIRECTION_TEXT = { forward: "Plays forward", backward: "Plays backward", pingpong: "Plays to and fro" }
-const COLOUR_TEXT = { role: "Colour: one for each panel", position: "Colour: where a particle starts", density: "Colour: how crowded it is" }
+const DIRECTION_TEXT = { forward: "Direction: forward", backward: "Direction: backward", pingpong: "Direction: forward, then backward" }
+const COLOUR_TEXT = { role: "Colour: one per panel", position: "Colour: by position in the first frame", density: "Colour: by local density" }
+const LOOP_TEXT = (on) => `Loop: ${on ? "on" : "off"}`
 const after = (list, value) => list[(list.indexOf(value) + 1) % list.length]
 
 function buildBar(label) {
@@ -81,36 +73,32 @@ function buildBar(label) {
   return { bar, track }
 }
 
-// actions: {toggle, step(n), scrub(share, phase), speed(value), loop, turn}.
+// actions: {toggle, step(n), scrub(share, phase), speed(value), loop, direction}.
 function buildTimeline(actions) {
   const play = iconButton("play", "Play", actions.toggle, "play")
   const label = el("output", { class: "when", "aria-live": "off" })
-  const back = iconButton("back", "One step back (←)", () => actions.step(-1), "tool step")
-  const ahead = iconButton("ahead", "One step ahead (→)", () => actions.step(1), "tool step")
+  const back = iconButton("back", "Previous step (←)", () => actions.step(-1), "tool step")
+  const ahead = iconButton("ahead", "Next step (→)", () => actions.step(1), "tool step")
   const { bar, track } = buildBar("Time")
   const speed = el("select", { class: "speed", "aria-label": "Speed", title: "Speed ([ slower, ] faster)" },
     ...SPEEDS.map((s) => el("option", { value: s }, SPEED_TEXT[s])))
   speed.addEventListener("change", () => actions.speed(Number(speed.value)))
   const loop = iconButton("loop", "Loop", actions.loop)
-  const turn = iconButton("forward", "Direction", actions.turn)
+  const direction = iconButton("forward", "Direction", actions.direction)
   scrubbing(bar, track, actions.scrub)
-  const root = el("div", { class: "row" }, play, label, back, ahead, bar, speed, loop, turn)
-  return { root, play, label, bar, speed, loop, turn, back, ahead }
+  const root = el("div", { class: "row" }, play, label, back, ahead, bar, speed, loop, direction)
+  return { root, play, label, bar, speed, loop, direction, back, ahead }
 }
 
-// Pointer capture keeps a drag alive outside the bar, by mouse, pen or finger.
+// A captured pointer continues a drag outside the bar, by mouse, pen or finger.
 function scrubbing(bar, track, act) {
-  const shareOf = (event) => {
-    const box = track.getBoundingClientRect()
-    return clamp((event.clientX - box.left) / Math.max(1, box.width), 0, 1)
-  }
   bar.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return
     bar.setPointerCapture(event.pointerId)
-    act(shareOf(event), "start")
+    act(shareAlong(track, event), "start")
   })
   bar.addEventListener("pointermove", (event) => {
-    if (bar.hasPointerCapture(event.pointerId)) act(shareOf(event), "move")
+    if (bar.hasPointerCapture(event.pointerId)) act(shareAlong(track, event), "move")
   })
   bar.addEventListener("lostpointercapture", () => act(null, "end"))
 }
@@ -141,19 +129,14 @@ function numberCard(card, seek) {
   return { root, update }
 }
 
-// The number over all frames; a dotted line marks where we are. The drawing is a
-// pointer shortcut only, the timeline does the same from the keyboard.
+// The number over all frames; a dotted line marks the frame shown. The drawing can be dragged by a pointer only; from
+// the keyboard the timeline does the same.
 function sparkline(card, seek) {
-  const svg = document.createElementNS(SVG, "svg")
-  svg.setAttribute("viewBox", "0 0 100 40")
-  svg.setAttribute("preserveAspectRatio", "none")
-  svg.innerHTML = '<path class="curve" vector-effect="non-scaling-stroke"/>'
+  const curve = svgElement("path", { class: "curve", "vector-effect": "non-scaling-stroke" })
+  const svg = svgElement("svg", { viewBox: "0 0 100 40", preserveAspectRatio: "none" }, curve)
   const mark = el("i", { class: "mark" })
   const root = el("div", { class: `spark ${card.role}`, "aria-hidden": "true" }, svg, mark)
-  const go = (event) => {
-    const box = root.getBoundingClientRect()
-    seek(clamp((event.clientX - box.left) / Math.max(1, box.width), 0, 1))
-  }
+  const go = (event) => seek(shareAlong(root, event))
   root.addEventListener("pointerdown", (event) => {
     root.setPointerCapture(event.pointerId)
     go(event)
@@ -166,7 +149,7 @@ function sparkline(card, seek) {
   const update = (data, share) => {
     if (drawn !== data.now) {
       drawn = data.now
-      svg.firstChild.setAttribute("d", sparkPath(drawn, data.values.flat()))
+      curve.setAttribute("d", sparkPath(drawn, data.values.flat()))
     }
     if (share !== last) mark.style.left = `${(last = share) * 100}%`
   }
@@ -208,12 +191,12 @@ function formulaCard(card) {
   return { root, update }
 }
 
-// ---- Tools, help, fall-back field ---------------------------------------------------
+// ---- Tools and help -----------------------------------------------------------------
 
 const KEYS = [
-  ["Space", "play or pause"], ["← →", "one step; with Shift ten"], ["Home End", "first, last"], ["↑ ↓", ""],
-  ["[ ]", "slower, faster"], ["L", "loop"], ["F", "full screen"],
-  ["Esc", "remove the marker"], ["?", "this help"],
+  ["Space", "play or pause"], ["← →", "previous or next step (Shift: 10)"], ["Home End", "first or last frame"],
+  ["↑ ↓", ""], ["[ ]", "slower or faster"], ["L", "loop on or off"], ["F", "full screen"],
+  ["Esc", "clear the selection"], ["?", "show or hide this help"],
 ]
 function buildHelp(close) {
   const rows = KEYS.map(([keys, what]) => [
@@ -222,18 +205,18 @@ function buildHelp(close) {
   const list = el("dl", {}, ...rows.flat())
   const hint = el("p")
   const button = iconButton("close", "Close help", close)
-  const root = el("div", { class: "help", role: "dialog", "aria-label": "Help" },
-    el("div", { class: "sheet" }, el("header", {}, el("h3", {}, "Keys"), button), list, hint))
+  const root = el("div", { class: "help", role: "dialog", "aria-label": "Keyboard shortcuts" },
+    el("div", { class: "sheet" }, el("header", {}, el("h3", {}, "Keyboard shortcuts"), button), list, hint))
   root.addEventListener("click", (event) => event.target === root && close())
   root.hidden = true
   root.describe = (stage) => {
     const [keys, what] = rows[KEYS.findIndex(([name]) => name === "↑ ↓")]
     keys.hidden = what.hidden = !stage.versions.length
-    what.textContent = `next, previous ${stage.versions_label}; with Shift five`
+    what.textContent = `next or previous ${stage.versions_label} (Shift: 5)`
     const kinds = new Set(stage.panels.map((panel) => panel.kind))
-    hint.textContent = [kinds.has("particles") && "Point at a particle to see its path.",
-      kinds.has("images") && "Point at an image to read its pixels.",
-      "Click to leave a marker. Underlined words switch layers on and off."].filter(Boolean).join(" ")
+    hint.textContent = [kinds.has("particles") && "Point at a particle to see its trajectory.",
+      kinds.has("images") && "Point at an image to read its pixel values.",
+      "Click to select a point. Underlined words show or hide layers."].filter(Boolean).join(" ")
   }
   root.focusClose = () => button.focus({ preventScroll: true })
   return root
@@ -242,27 +225,27 @@ function buildHelp(close) {
 function buildTools(actions) {
   const trails = iconButton("trails", "Trails", actions.trails)
   const colour = iconButton("colour", COLOUR_TEXT.role, actions.colour)
-  const image = iconButton("image", "Save as PNG", actions.image)
-  const link = iconButton("link", "Copy a link to this moment", actions.link)
+  const image = iconButton("image", "Download PNG", actions.image)
+  const link = iconButton("link", "Copy link to this frame", actions.link)
   const full = iconButton("full", "Full screen (F)", actions.full)
-  const help = iconButton("help", "Help (?)", actions.help)
-  const said = el("span", { class: "said", role: "status" })
+  const help = iconButton("help", "Keyboard shortcuts (?)", actions.help)
+  const status = el("span", { class: "said", role: "status" })
   const root = el("div", { class: "tools", role: "toolbar", "aria-label": "View" },
-    said, trails, colour, image, link, full, help)
+    status, trails, colour, image, link, full, help)
   let timer = 0
-  const say = (text) => {
-    said.replaceChildren(text)
+  const announce = (text) => {
+    status.replaceChildren(text)
     clearTimeout(timer)
-    timer = setTimeout(() => said.replaceChildren(), 1800)
+    timer = setTimeout(() => status.replaceChildren(), 1800)
   }
-  // Where the clipboard is closed to us the visitor copies by hand.
-  const offer = (text) => {
+  // Without access to the clipboard, the user copies the link from a field.
+  const showLink = (text) => {
     clearTimeout(timer)
     const field = el("input", { class: "field", readonly: "", "aria-label": "Link", value: text })
-    field.addEventListener("blur", () => said.replaceChildren())
-    said.replaceChildren(field)
+    field.addEventListener("blur", () => status.replaceChildren())
+    status.replaceChildren(field)
     field.focus()
     field.select()
   }
-  return { root, trails, colour, full, say, offer }
+  return { root, trails, colour, full, announce, showLink }
 }

@@ -2,8 +2,8 @@
 
 const HISTOGRAM = { width: 100, height: 40 } // of its drawing, which is stretched to the card
 
-// A scale that leaves most frames room. Where all mass is in a few bars, as in data
-// before noise is added, a scale for the highest bar would flatten everything else.
+// The median over frames of the highest bar sets the scale. Where all mass is in a few bars, as in data before noise
+// is added, a scale for the highest bar of all would flatten everything else.
 function histogramTop({ counts, curve, edges }) {
   const bars = edges.length - 1
   const highest = []
@@ -34,9 +34,7 @@ function curvePath(values, top) {
 
 function histogramCard(card) {
   const { width, height } = HISTOGRAM
-  const svg = document.createElementNS(SVG, "svg")
-  svg.setAttribute("viewBox", `0 0 ${width} ${height}`)
-  svg.setAttribute("preserveAspectRatio", "none")
+  const svg = svgElement("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none" })
   svg.innerHTML = '<path class="bars"/><path class="halo" vector-effect="non-scaling-stroke"/><path class="curve" vector-effect="non-scaling-stroke"/>'
   const [bars, ...lines] = svg.children
   const ends = [el("span"), el("span")]
@@ -59,7 +57,7 @@ function histogramCard(card) {
     bars.setAttribute("d", histogramPath(part(data.now), data.top))
     const line = data.curve && (data.curve.length === count ? data.curve : part(data.curve))
     for (const path of lines) path.setAttribute("d", line ? curvePath(line, data.top) : "")
-    ;[data.edges[0], data.edges.at(-1)].forEach((edge, i) => { ends[i].textContent = String(edge).replace("-", "−") })
+    ;[data.edges[0], data.edges.at(-1)].forEach((edge, i) => { ends[i].textContent = withMinus(edge) })
   }
   return { root, update }
 }

@@ -1,5 +1,5 @@
 // ---- Images -------------------------------------------------------------------------
-// The images of one time lie below each other in the payload, which makes them one tall
+// The images of one time lie below each other in the payload, so together they are one tall
 // picture: the atlas. It is filled when the time changes; the canvas then gets each image
 // from it by drawImage, which scales. Noise does not interpolate, so the nearest frame is
 // shown as it is. All lengths below are device pixels, so that edges are sharp.

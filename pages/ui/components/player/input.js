@@ -1,10 +1,9 @@
 // ---- Pointer ------------------------------------------------------------------------
 
+const REACH = 14 // css px within which a particle counts as pointed at
+
 function pointing(p, view, canvas) {
-  const place = (event) => {
-    const box = canvas.getBoundingClientRect()
-    return [event.clientX - box.left, event.clientY - box.top]
-  }
+  const place = (event) => pointIn(canvas, event)
   const point = (event) => {
     const [x, y] = place(event)
     setHover(p, view, findUnder(p, view, x, y))
@@ -34,7 +33,7 @@ function pointing(p, view, canvas) {
     if (event.pointerType === "mouse") setHover(p, view, null)
   })
   canvas.addEventListener("click", (event) => {
-    if (held && event.pointerType !== "mouse") return // a long press only looks
+    if (held && event.pointerType !== "mouse") return // a long press shows values, it does not select
     if (event.pointerType !== "mouse") point(event)
     pick(p, view, ...place(event))
   })
@@ -66,7 +65,7 @@ function setHover(p, view, found) {
 
 const signed = (value) => formatNumber(value, 3)
 
-// Place in css px and lines of the tip, or null where there is nothing to say.
+// Place in css px and lines of the tooltip, or null where there is nothing to show.
 function particleTip(p, view) {
   const code = locate(view.panel, p.stage.times.length, p.position, p.hover.index)
   if (!code) return null
@@ -91,7 +90,7 @@ function imageTip(p, view) {
     x: (left + ((p.hover.x + 1) / panel.width) * grid.w) / ratio,
     y: (top + ((p.hover.y + 1) / panel.height) * grid.h) / ratio,
     name: `${raster ? `Row ${p.hover.y + 1}` : `Image ${p.hover.index + 1}`}${caption ? ` · ${caption}` : ""}`,
-    value: (raster ? `Place ${p.hover.x + 1}: ` : `Pixel (${p.hover.x}, ${p.hover.y}): `) +
+    value: (raster ? `Position ${p.hover.x + 1}: ` : `Pixel (${p.hover.x}, ${p.hover.y}): `) +
       (values.length > 1 ? values.map((v, i) => `${"RGB"[i]} ${v}`).join(" ") : values[0]),
   }
 }
@@ -100,12 +99,12 @@ const TIPS = { particles: particleTip, images: imageTip }
 
 function showTip(p) {
   for (const view of p.panels) {
-    const said = p.hover?.panel === view.index ? TIPS[view.panel.kind](p, view) : null
-    view.tip.hidden = !said
-    if (!said) continue
-    const { x, y } = said
+    const content = p.hover?.panel === view.index ? TIPS[view.panel.kind](p, view) : null
+    view.tip.hidden = !content
+    if (!content) continue
+    const { x, y } = content
     view.tip.replaceChildren(
-      el("b", {}, said.name), el("span", {}, `t = ${p.stage.times[p.frame]}`), el("span", {}, said.value))
+      el("b", {}, content.name), el("span", {}, `t = ${p.stage.times[p.frame]}`), el("span", {}, content.value))
     // Beside the place, on the side where there is room.
     const right = x > view.width - 170
     const up = y > view.height - 90
@@ -114,12 +113,12 @@ function showTip(p) {
   }
 }
 
-// A click in the plane counts anywhere, a click beside the images nowhere.
+// A click in the plane counts everywhere; a click beside the images does not count.
 function pick(p, view, x, y) {
   const { panel } = view
   const found = findUnder(p, view, x, y)
   if (panel.kind === "images") {
-    if (found) leaveMarker(p, panel, found, { image: found.index, x: found.x, y: found.y })
+    if (found) setMarker(p, panel, found, { image: found.index, x: found.x, y: found.y })
     return
   }
   const camera = cameraFor(p.stage, view.width, view.height)
@@ -127,23 +126,22 @@ function pick(p, view, x, y) {
   const place = code
     ? { x: valueOf(p.stage, code[0]), y: valueOf(p.stage, code[1]) }
     : { x: p.stage.low + (x - camera.left) / camera.scale, y: p.stage.low + (camera.bottom - y) / camera.scale }
-  leaveMarker(p, panel, place, { ...place, particle: found ? found.index : null })
+  setMarker(p, panel, place, { ...place, particle: found ? found.index : null })
 }
 
-function leaveMarker(p, panel, place, news) {
+function setMarker(p, panel, place, details) {
   const frame = Math.round(p.position)
   p.marker = { panel: panel.id, kind: panel.kind, ...place }
   invalidate(p)
   p.trigger("pick", {
-    t: p.stage.times[frame], frame, version: p.stage.versions.length ? p.version : null, panel: panel.id, ...news,
+    t: p.stage.times[frame], frame, version: p.stage.versions.length ? p.version : null, panel: panel.id, ...details,
   })
 }
 
 // ---- Keyboard -----------------------------------------------------------------------
 
-// One player answers: the one that was used last or has the focus, else the first one
-// that can be seen.
-function answering() {
+// The player that receives the keys: the one with the focus or used last, else the first one that is visible.
+function keyReceiver() {
   const all = [...page.all].filter((p) => p.root.isConnected)
   const focused = all.find((p) => p.root.getRootNode().activeElement && p.root.matches(":focus-within"))
   if (focused) return focused
@@ -152,8 +150,8 @@ function answering() {
   return all.filter((p) => p.visible).sort(inOrder)[0] || null
 }
 
-// Fields, sliders, menus and other components keep their keys.
-const OCCUPIED = "input,textarea,select,[contenteditable]:not([contenteditable=false]),[role=slider]," +
+// Fields, sliders, menus and other components use their own keys.
+const USES_KEYS = "input,textarea,select,[contenteditable]:not([contenteditable=false]),[role=slider]," +
   "[role=combobox],[role=listbox],[role=option],[role=menu],[role=tab],[role=radio],[role=dialog],[role=grid]"
 function keysAreFree(p, event) {
   const target = event.composedPath()[0]
@@ -162,7 +160,7 @@ function keysAreFree(p, event) {
     if (target.matches("input,select")) return false
     return !(target.matches("button") && (event.key === " " || event.key === "Enter"))
   }
-  if (target.getRootNode() !== document || target.closest(OCCUPIED)) return false
+  if (target.getRootNode() !== document || target.closest(USES_KEYS)) return false
   return !(target.closest("button,a,summary,[role=button]") && event.key === " ")
 }
 
@@ -187,20 +185,20 @@ function keyAction(p, event) {
   }[event.key.length === 1 ? event.key.toLowerCase() : event.key]
 }
 
-// Up and down always move the version; on its own slider all keys of a slider do.
+// Up and down always change the version; on the slider of versions all slider keys do.
 function versionKeys(p, event) {
   if (!p.stage.versions.length) return {}
   const many = event.shiftKey ? 5 : 1
   const [back, ahead] = [() => stepVersion(p, -many), () => stepVersion(p, many)]
   const keys = { ArrowUp: ahead, ArrowDown: back }
-  if (event.composedPath()[0] !== p.learning.bar) return keys
+  if (event.composedPath()[0] !== p.versionRow.bar) return keys
   const end = p.stage.versions.length - 1
   return { ...keys, ArrowLeft: back, ArrowRight: ahead, Home: () => stepVersion(p, -end), End: () => stepVersion(p, end) }
 }
 
 function onKey(p, event) {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || !p.stage) return
-  if (answering() !== p || !keysAreFree(p, event)) return
+  if (keyReceiver() !== p || !keysAreFree(p, event)) return
   const act = keyAction(p, event)
   if (!act || (event.repeat && " lf?".includes(event.key))) return
   if (event.key !== "Escape") event.preventDefault()

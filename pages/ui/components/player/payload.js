@@ -1,45 +1,31 @@
 // ---- Payload: bytes -> checked stage ---------------------------------------------
-// The layout is described in pack.py. Nothing in the bytes is trusted: every size is
-// checked before an array is made, so a damaged message shows a sentence, not a crash.
+// The layout is described in pack.py.
 
 const MISSING = 65535
 const STEPS = 65534
 
-function need(condition, sentence) {
-  if (!condition) throw new Error(sentence)
-}
-
-const KINDS = { u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, f4: Float32Array }
+const ARRAYS = { u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, f4: Float32Array }
 
 // Returns the header with `arrays`: block name -> typed array.
 function parsePayload(bytes) {
-  need(bytes.length >= 8 && String.fromCharCode(...bytes.subarray(0, 4)) === "DPM1",
-    "The trajectory could not be read: it does not start as a packed stage.")
-  const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(4, true)
-  need(8 + length <= bytes.length, "The trajectory could not be read: it is cut short.")
-  let stage
-  try {
-    stage = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length)))
-  } catch {
-    throw new Error("The trajectory could not be read: its header is damaged.")
-  }
+  const { head: stage, start } = readMessage(bytes, "DPM1", "The trajectory")
   // slice() makes a copy that starts at an aligned address.
-  const body = bytes.slice(8 + length).buffer
+  const body = bytes.slice(start).buffer
   stage.arrays = {}
   for (const { name, offset, shape, type } of stage.blocks || []) {
-    const Kind = Object.hasOwn(KINDS, type) ? KINDS[type] : null
+    const Type = Object.hasOwn(ARRAYS, type) ? ARRAYS[type] : null
     const count = shape.reduce((a, b) => a * b, 1)
-    need(Kind && Number.isInteger(count) && count >= 0 && offset >= 0 && offset % 4 === 0 &&
-      offset + count * Kind.BYTES_PER_ELEMENT <= body.byteLength,
-      `The trajectory could not be read: block ${name} is cut short.`)
-    stage.arrays[name] = new Kind(body, offset, count)
+    need(Type && Number.isInteger(count) && count >= 0 && offset >= 0 && offset % 4 === 0 &&
+      offset + count * Type.BYTES_PER_ELEMENT <= body.byteLength,
+      `The trajectory could not be read: block ${name} is incomplete.`)
+    stage.arrays[name] = new Type(body, offset, count)
   }
   checkStage(stage)
   return stage
 }
 
 function checkStage(stage) {
-  const broken = "The trajectory could not be read: its parts do not fit together."
+  const broken = "The trajectory could not be read: its header and its data do not agree."
   const frames = Array.isArray(stage.times) ? stage.times.length : 0
   need(frames > 0 && Array.isArray(stage.panels) && stage.panels.length > 0, broken)
   need(stage.hi > stage.lo && stage.span > 0 && stage.duration > 0, broken)
@@ -93,13 +79,7 @@ function indexLines(layer, points, lengths, lines, broken) {
   need(layer.first.at(-1) === lengths.length && layer.at.at(-1) * 2 === points.length, broken)
 }
 
-const sameBytes = (a, b) => {
-  if (!a || a.length !== b.length) return false
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
-  return true
-}
-
-// What decides the document structure; numbers and positions may change without it.
+// Everything that the elements are built from: while it stays the same, new numbers and positions need no new elements.
 const structureOf = (stage) => JSON.stringify([
   stage.height, stage.caption, stage.clock, stage.versions.length > 0, stage.versions_label,
   stage.panels.map((p) => [p.kind, p.id, p.label, p.role, p.note, p.layers.map((l) => [l.id, l.label, l.role])]),
@@ -125,28 +105,22 @@ function positionOf(stage, t, near = 0) {
     const b = stage.times[Math.min(i + 1, stage.times.length - 1)]
     const inside = a !== b && (t - a) * (t - b) <= 0
     const position = inside ? i + (t - a) / (b - a) : i
-    // Among equally good places the one nearest to where we are: a trajectory may
-    // pass the same t twice.
+    // Of several exact positions the one closest to `near`: a trajectory may pass the same t twice.
     const miss = (inside ? 0 : Math.abs(a - t)) + Math.abs(position - near) * 1e-9
     if (miss < error) [best, error] = [position, miss]
   }
   return best
 }
 
-const clamp = (value, low, high) => Math.min(high, Math.max(low, value))
-
-// Fixed decimals, so that a running number does not change its width; very small
-// numbers turn to powers of ten instead of to zero.
-const SUPER = "⁰¹²³⁴⁵⁶⁷⁸⁹"
+// Fixed decimals, so that a changing number keeps its width; very small numbers are written with powers of ten.
 function formatNumber(value, digits) {
   if (value === null || value === undefined) return "–"
   if (value !== 0 && Math.abs(value) < 0.5 * 10 ** -digits) {
     const [mantissa, exponent] = value.toExponential(1).split("e")
-    const power = String(Math.abs(Number(exponent))).replace(/\d/g, (d) => SUPER[d])
-    return `${mantissa.replace("-", "−")}×10⁻${power}`
+    return `${withMinus(mantissa)}×10${superscript(Number(exponent))}`
   }
   const text = Math.abs(value) >= 10000
     ? value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits })
     : value.toFixed(digits)
-  return text.replace("-", "−")
+  return withMinus(text)
 }

@@ -1,4 +1,4 @@
-// ---- Full screen, link, picture -----------------------------------------------------
+// ---- Full screen, link, PNG -----------------------------------------------------
 
 const isFull = (p) => p.root.getRootNode().fullscreenElement === p.root || p.root.classList.contains("filled-page")
 
@@ -34,12 +34,12 @@ function applyLink(p) {
   return true
 }
 
-function linkHere(p) {
+function linkToFrame(p) {
   const url = new URL(location.href)
   const hidden = p.stage.panels.filter((panel) => !p.on.has(panel.id)).map((panel) => `-${panel.id}`)
   const layers = new Set(p.stage.panels.flatMap((panel) => panel.layers.map((l) => l.id)).filter((id) => p.on.has(id)))
   url.searchParams.set("t", p.stage.times[Math.round(p.position)])
-  // Without one the link opens at the last version, whichever that will be.
+  // Without a version the link opens at the last one at that time.
   if (p.version < p.stage.versions.length - 1) url.searchParams.set("version", p.stage.versions[p.version])
   else url.searchParams.delete("version")
   url.searchParams.set("layers", [...layers, ...hidden].join(","))
@@ -48,17 +48,17 @@ function linkHere(p) {
 }
 
 async function copyLink(p) {
-  const link = linkHere(p)
+  const link = linkToFrame(p)
   try {
     await navigator.clipboard.writeText(link)
-    p.tools.say("Copied")
+    p.tools.announce("Link copied")
   } catch {
-    p.tools.offer(link)
+    p.tools.showLink(link)
   }
 }
 
 // All panels side by side with their legends, at twice the screen's density or more.
-function saveImage(p) {
+function downloadImage(p) {
   const ratio = Math.max(2, window.devicePixelRatio || 1)
   const [gap, foot] = [14, 40]
   const views = p.panels.filter((view) => view.width > 0)
@@ -91,7 +91,7 @@ function saveImage(p) {
     const link = el("a", { href: URL.createObjectURL(blob), download: `${p.stage.name}-t${t}${version}.png` })
     link.click()
     setTimeout(() => URL.revokeObjectURL(link.href), 10000)
-    p.tools.say("Saved")
+    p.tools.announce("PNG downloaded")
   }, "image/png")
 }
 

@@ -1,6 +1,6 @@
 // ---- Versions: a second axis beside time --------------------------------------------
-// All versions of all panels are in the payload. Choosing one points the panels, layers
-// and cards at their part of it; the drawing code knows of one version only.
+// The payload holds all versions of all panels. Choosing one sets the arrays of panels, layers and cards to its part;
+// the drawing code uses one version only.
 
 const REPLAY = 4 // seconds for all versions at speed 1.0
 
@@ -25,9 +25,8 @@ function chooseVersion(stage, version) {
   }
 }
 
-// Where a visitor at `version` of the old stage is in the new one. Who was at the last
-// version follows the newest; who went back stays at the same label, or, where that was
-// dropped, at the same share of the way.
+// The version to show when a new stage replaces the old one: the last one if the last one was shown; otherwise the one
+// with the same label or, where that is missing, the one at the same fraction of the list.
 function versionAfter(old, version, stage) {
   const last = Math.max(0, stage.versions.length - 1)
   if (!old?.versions.length || version >= old.versions.length - 1) return last
@@ -39,10 +38,10 @@ const versionText = (p) => (p.stage.versions.length ? `${p.stage.versions_label}
 
 // actions: {replay, stepVersion(n), scrubVersion(share, phase)}.
 function buildVersions(actions) {
-  const play = iconButton("play", "Replay", actions.replay, "play small")
+  const play = iconButton("play", "Play", actions.replay, "play small")
   const label = el("output", { class: "when", "aria-live": "off" })
-  const back = iconButton("back", "One version back (↓)", () => actions.stepVersion(-1), "tool step")
-  const ahead = iconButton("ahead", "One version ahead (↑)", () => actions.stepVersion(1), "tool step")
+  const back = iconButton("back", "Previous version (↓)", () => actions.stepVersion(-1), "tool step")
+  const ahead = iconButton("ahead", "Next version (↑)", () => actions.stepVersion(1), "tool step")
   const { bar, track } = buildBar("")
   scrubbing(bar, track, actions.scrubVersion)
   const root = el("div", { class: "row versions" }, play, label, back, ahead, bar)
@@ -50,24 +49,24 @@ function buildVersions(actions) {
 }
 
 function showVersion(p) {
-  const { stage, learning } = p
-  learning.root.hidden = !stage.versions.length
+  const { stage, versionRow } = p
+  versionRow.root.hidden = !stage.versions.length
   if (!stage.versions.length) return
   const last = stage.versions.length - 1
   const text = versionText(p)
-  learning.bar.style.setProperty("--at", last ? (p.replay ?? p.version) / last : 1)
-  learning.play.show(p.replay === null ? "play" : "pause",
-    p.replay === null ? `Replay every ${stage.versions_label}` : "Pause")
-  learning.play.disabled = last === 0
+  versionRow.bar.style.setProperty("--at", last ? (p.replay ?? p.version) / last : 1)
+  versionRow.play.show(p.replay === null ? "play" : "pause",
+    p.replay === null ? `Play every ${stage.versions_label}` : "Pause")
+  versionRow.play.disabled = last === 0
   const shown = JSON.stringify([text, p.version, last])
-  if (learning.shown === shown) return
-  learning.shown = shown
-  learning.label.textContent = text
-  // room for a hundred thousand from the start: a longer label would push the bar under the pointer
+  if (versionRow.shown === shown) return
+  versionRow.shown = shown
+  versionRow.label.textContent = text
+  // room for seven characters from the start: a longer label would move the bar under the pointer
   const widest = Math.max(7, ...stage.versions.map((version) => version.length))
-  learning.label.style.minWidth = `${stage.versions_label.length + widest - 0.5}ch`
+  versionRow.label.style.minWidth = `${stage.versions_label.length + widest - 0.5}ch`
   for (const [name, value] of Object.entries({ label: stage.versions_label, valuemax: last, valuenow: p.version, valuetext: text })) {
-    learning.bar.setAttribute(`aria-${name}`, value)
+    versionRow.bar.setAttribute(`aria-${name}`, value)
   }
   p.root.dataset.version = p.version
 }
@@ -96,7 +95,7 @@ function scrubVersion(p, share, phase) {
   if (phase !== "end") setVersion(p, share * (p.stage.versions.length - 1))
 }
 
-// All versions in turn at a time that stands still.
+// Plays all versions at a fixed t.
 function toggleReplay(p) {
   if (p.replay !== null) return stepVersion(p, 0)
   const last = p.stage.versions.length - 1

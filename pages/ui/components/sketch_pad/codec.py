@@ -1,4 +1,4 @@
-"""Strokes drawn on the pad: checked, packed into a link, turned into points.
+"""Strokes drawn on the pad: checks, text for links, points in the plane.
 
 A drawing is a list of strokes; a stroke is a flat list ``[x0, y0, x1, y1, ...]`` of integers from
 0 to 255 with y pointing up.  A drawing holds at most 400 points.
@@ -15,11 +15,11 @@ SIDE = 255
 
 # 400 strokes of one point take three bytes each; base64 turns three bytes into four letters.
 _MAX_TEXT = MAX_POINTS * 4
-_BAD_LINK = "The drawing in this link cannot be read: copy the whole link again or draw a new shape."
+_BAD_LINK = "The drawing in this link cannot be read: copy the complete link again, or draw a new shape."
 
 
 def validate(strokes: Any) -> list[list[int]]:
-    """Return a checked copy of strokes that came from outside, or raise ValueError."""
+    """Return a checked copy of strokes that came from outside. Raises ValueError."""
     if not isinstance(strokes, list):
         raise ValueError("The drawing is not a list of strokes: clear the pad and draw again.")
     total = 0
@@ -36,7 +36,7 @@ def validate(strokes: Any) -> list[list[int]]:
 
 
 def encode(strokes: list[list[int]]) -> str:
-    """Strokes → base64url text without padding; the same drawing always gives the same text.
+    """Return the strokes as base64url text without padding; the same drawing always gives the same text.
 
     Each stroke is its number of points (one byte below 128, else two: low seven bits first)
     followed by one byte per coordinate.
@@ -50,7 +50,7 @@ def encode(strokes: list[list[int]]) -> str:
 
 
 def decode(text: str) -> list[list[int]]:
-    """The inverse of ``encode``; raises ValueError on anything ``encode`` cannot have made."""
+    """Return the strokes of a text: the inverse of `encode`. Raises ValueError on any text that `encode` cannot have made."""
     if not isinstance(text, str) or len(text) > _MAX_TEXT:
         raise ValueError(_BAD_LINK)
     strokes = []
@@ -74,6 +74,6 @@ def decode(text: str) -> list[list[int]]:
 
 
 def points(strokes: list[list[int]]) -> np.ndarray:
-    """Strokes → float64 [n, 2] in [-1, 1], x to the right and y up; [0, 2] for an empty pad."""
+    """Return the points of all strokes, float64 [n, 2] in [-1, 1], x to the right and y up; [0, 2] for an empty pad."""
     flat = [value for stroke in strokes for value in stroke]
     return np.asarray(flat, dtype=np.float64).reshape(-1, 2) * (2.0 / SIDE) - 1.0

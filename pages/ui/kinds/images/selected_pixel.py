@@ -1,4 +1,4 @@
-"""Under the Reverse page's player: one image on its way, and the network's Gaussian for one of its pixels."""
+"""Under the Reverse page's player: the selected image at t, and the reverse step at one of its pixels."""
 
 from __future__ import annotations
 
@@ -11,22 +11,25 @@ from dpm_core import checkpoints
 from dpm_core.figures.palette import MODEL, NOISE
 from pages.ui import cache, session
 from pages.ui.components.player import clean_pick, unpack
-from pages.ui.kinds.images import image_stages, imaging, picture_rows
+from pages.ui.kinds.images import recordings, rows, stages
+from pages.ui.kinds.images.source import spec_of_checkpoint
 
 
-def show(ref: cache.ModelRef, payload: bytes, path: imaging.Path, click: object) -> None:
-    """The image that was clicked: what it is, what the network takes it for, how sure it is, and the pixel's own Gaussian."""
-    if st.session_state.setdefault("picked_on", ref) != ref:  # a pixel of another model means nothing here
-        st.session_state["picked_on"], st.session_state["pick"] = ref, None
+def show(ref: cache.ModelRef, payload: bytes, path: recordings.Path, click: object) -> None:
+    """The selected image, the network's estimate, the standard deviation of the step, and the Gaussian of the selected pixel."""
+    if session.SELECTION_MODEL.get() not in (None, ref):  # a pixel of another model has no meaning here
+        session.SELECTION.remember(None)
+    session.SELECTION_MODEL.set(ref)
     if click is not None and (clicked := clean_pick(click, unpack(payload)[0])):
-        st.session_state["pick"] = (clicked["t"], clicked["image"], clicked["x"], clicked["y"])
+        session.SELECTION.remember((clicked["t"], clicked["image"], clicked["x"], clicked["y"]))
     loaded = cache.model(ref)
-    spec, process, (channels, height, width) = loaded.dataset, loaded.diffusion, loaded.dataset.shape
+    spec, process = spec_of_checkpoint(loaded), cache.gaussian(loaded.model)
+    channels, height, width = spec.shape
     times = path.times.tolist()
-    pick = session.linked("pick", _decode, None)
-    session.put_in_link("pick", ",".join(map(str, pick)) if pick else None)
-    t, image, column, row = pick or (times[image_stages.opening(process, times)], 0, width // 2, height // 2)
-    at = min(int(np.abs(path.times - t).argmin()), len(times) - 2)  # from t = 0 no step is left to take back
+    selected: tuple[int, int, int, int] | None = session.SELECTION.read(_decode, None)
+    session.SELECTION.show(",".join(map(str, selected)) if selected else None)
+    t, image, column, row = selected or (times[stages.opening(process, times)], 0, width // 2, height // 2)
+    at = min(int(np.abs(path.times - t).argmin()), len(times) - 2)  # at t = 0 there is no reverse step left
     t, s = times[at], times[at + 1]
     image, column, row = min(image, path.x.shape[1] - 1), min(column, width - 1), min(row, height - 1)
     x, x0 = (torch.from_numpy(part[at, image : image + 1]) for part in (path.x, path.x0))
@@ -35,19 +38,19 @@ def show(ref: cache.ModelRef, payload: bytes, path: imaging.Path, click: object)
     spread = kernel.stddev.mean(1, keepdim=True)
     low, high = float(spread.min()), float(spread.max())
     grey = ((spread - low) / max(high - low, 1e-9) * 255).to(torch.uint8).expand(-1, channels, -1, -1)
-    trio = np.concatenate([image_stages.seen(spec, x), image_stages.seen(spec, x0), _as_pixels(grey)])
+    trio = np.concatenate([stages.grey_levels(spec, x), stages.grey_levels(spec, x0), _as_pixels(grey)])
     here = slice(None), row, column
     means, deviations, now = (part[0][here].tolist() for part in (kernel.mean, kernel.stddev, x))
     pictures, chart = st.columns([3, 2], gap="large", vertical_alignment="center")
     with pictures:
-        st.markdown(f"**Image {image + 1} at t = {t}**, and the network's step from it to s = {s}")
-        labels = ["x⁽ᵗ⁾", "its guess of x⁽⁰⁾", f"√f<sub>Σ</sub>, {low:.3f} black to {high:.3f} white"]
-        picture_rows.show_row(picture_rows.row(trio, side=192), labels, "The image, the guess and the kernel's deviation", share=1.0)
+        st.markdown(f"**Image {image + 1} at t = {t}**, and the learned reverse step to s = {s}")
+        labels = ["x⁽ᵗ⁾", "estimate x̂⁽⁰⁾", f"standard deviation √f<sub>Σ</sub>: {low:.3f} (black) to {high:.3f} (white)"]
+        rows.show_row(rows.row(trio, side=192), labels, "The image, the estimate and the standard deviation", share=1.0)
     with chart:
-        st.markdown(f"**Its pixel ({column}, {row})**: where it goes, p(x⁽ˢ⁾|x⁽ᵗ⁾)")
-        st.altair_chart(_gaussians(means, deviations, now, picture_rows.dark()), height=210)
-        said = ", ".join(f"{m:.2f} ± {d:.2f}" for m, d in zip(means, deviations)).replace("-", "−")
-        st.caption(f"Mean ± deviation: {said}, in units in which the data has variance 1. Click another pixel to move here.")
+        st.markdown(f"**Reverse step at pixel ({column}, {row})**, p(x⁽ˢ⁾|x⁽ᵗ⁾)")
+        st.altair_chart(_gaussians(means, deviations, now, rows.dark()), height=210)
+        numbers = ", ".join(f"{m:.2f} ± {d:.2f}" for m, d in zip(means, deviations)).replace("-", "−")
+        st.caption(f"Mean ± standard deviation: {numbers}, in units in which the data have variance 1. Click another pixel to select it.")
 
 
 def _as_pixels(images: torch.Tensor) -> np.ndarray:
@@ -55,10 +58,10 @@ def _as_pixels(images: torch.Tensor) -> np.ndarray:
 
 
 def _decode(text: str) -> tuple[int, int, int, int]:
-    """A pixel out of the link: t, image, column, row. ValueError on nonsense."""
+    """A selected pixel from the link: t, image, column, row. Raises ValueError for anything else."""
     t, image, column, row = (int(part) for part in text.split(","))
     if not (0 <= t <= checkpoints.MAX_T and min(image, column, row) >= 0):
-        raise ValueError("This picked pixel lies outside the images.")
+        raise ValueError(f"A selected pixel needs t, image, column and row from 0 up, not {text}.")
     return t, image, column, row
 
 
@@ -75,7 +78,7 @@ def _gaussians(means: list[float], deviations: list[float], now: list[float], da
     dashes = alt.StrokeDash("channel:N", legend=alt.Legend(title=None, orient="top") if len(names) > 1 else None, sort=names)
     colour, quiet = (role.dark if dark else role.light for role in (MODEL, NOISE))
     lines = alt.Chart(alt.Data(values=curves)).mark_line(color=colour, strokeWidth=2)
-    x = alt.X("value:Q", title="value of the pixel; the rule is where it is now", scale=alt.Scale(nice=False), axis=alt.Axis(grid=False))
+    x = alt.X("value:Q", title="value of the pixel; vertical line: value at t", scale=alt.Scale(nice=False), axis=alt.Axis(grid=False))
     y = alt.Y("density:Q", title=None, axis=alt.Axis(tickCount=3))
     rules = alt.Chart(alt.Data(values=[{"value": v, "channel": name} for name, v in zip(names, now)])).mark_rule(color=quiet, strokeWidth=2)
     return lines.encode(x, y, dashes) + rules.encode(alt.X("value:Q"), dashes)

@@ -1,4 +1,4 @@
-"""Trajectories into player stages: what moves, what lies over it and the numbers beside it. No Streamlit."""
+"""Player stages of points: particles, the layers over them and the numbers beside them. Nothing here imports Streamlit."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from dpm_core.measure.distances import energy_distance, sliced_wasserstein
 from dpm_core.process import GaussianDiffusion
 from dpm_core.reverse import EmpiricalReverse, ReverseKernel
 from dpm_core.samplers import Recording, probability_flow, record
-from pages.ui.components.player.pack import Arrows, Formula, Lines, Mesh, Number, Panel, Stage
+from pages.ui.components.player import Arrows, Formula, Lines, Mesh, Number, Panel, Stage
 
-PAYLOAD_FLOATS = 1_000_000  # pairs of coordinates sent at most: 4 MB of the player's 5, the rest is for layers
+PAYLOAD_FLOATS = 1_000_000  # pairs of coordinates at most: 4 MB of the player's 5, the rest is for layers
 MAX_FRAMES = 101
 KEYFRAMES = 41  # of layers: they change slowly
 COMPARED = {"sliced": 1500, "energy": 500}  # particles in a distance, per frame
@@ -75,7 +75,7 @@ def mean_mesh(diffusion: GaussianDiffusion, times: Sequence[int], size: int = 17
 
 
 def sliced(x: Tensor, y: Tensor) -> float:
-    """Sliced W₂ of the first particles over 32 directions: enough for a number that follows the clock."""
+    """Sliced W₂ of the first particles over 32 directions: accurate enough for a number that changes with every frame."""
     n = min(COMPARED["sliced"], len(x), len(y))
     return sliced_wasserstein(x[:n], y[:n], 32)
 
@@ -127,7 +127,7 @@ def forward_stage(
     layers = (contours, mean_mesh(diffusion, times))
     previous = [max(v - 1, 0) for v in times]
     kernel = Formula(
-        "Forward kernel, now",
+        "Forward kernel at t",
         "q(x<sup>{t}</sup>|x<sup>{s}</sup>) = N(√(1−β) x<sup>{s}</sup>, β)<br>"
         "β<sub>{t}</sub> = {beta} &emsp; ᾱ<sub>{t}</sub> = {bar}"
         "<br>q(x<sup>{t}</sup>|x<sup>0</sup>) = N({root} x<sup>0</sup>, {noise})",
@@ -141,16 +141,18 @@ def forward_stage(
         },
     )
     readouts = (
-        Number("Noise so far (1 − ᾱ<sub>t</sub>)", (100 * schedule.noise(t)).tolist(), 1, "%", "100 % is pure noise", True, "noise"),
-        Number("Information left about the start", information, 2, "bits", "I(X⁽⁰⁾;X⁽ᵗ⁾), by Monte Carlo", True, "data"),
-        Number("Steps against jump (sliced W₂)", gap, 3, "", "same law: only sampling noise is left", False, "data"),
+        Number(
+            "Noise variance, 1 − ᾱ<sub>t</sub>", (100 * schedule.noise(t)).tolist(), 1, "%", "at 100 % only noise is left", True, "noise"
+        ),
+        Number("Information left about x⁽⁰⁾", information, 2, "bits", "I(X⁽⁰⁾;X⁽ᵗ⁾), by Monte Carlo", True, "data"),
+        Number("Steps against jump, sliced W₂", gap, 3, "", "same distribution: sampling error only", False, "data"),
         kernel,
     )
     caption = (
-        "Look how early the fine structure goes: the thin line blurs while the shape still stands. "
-        "The [contours](contours) are the exact density of x<sup>(t)</sup>, and both clouds follow them, "
-        "one made by t small steps, the other by a single jump. "
-        "The [mesh](mesh) shows what is left of the signal: it shrinks by √ᾱ<sub>t</sub> until nothing tells two starting points apart."
+        "Fine structure is lost first: the thin line blurs while the overall shape is still visible. "
+        "The [contours](contours) show the exact density of x<sup>(t)</sup>. Both sets of particles follow it: "
+        "the left one is made by t small steps, the right one by a single jump. "
+        "The [mesh](mesh) shows the mean of x<sup>(t)</sup>, which shrinks by √ᾱ<sub>t</sub> until it no longer depends on the start."
     )
     return Stage(
         panels=(
@@ -163,7 +165,7 @@ def forward_stage(
 
 
 def opening(diffusion: GaussianDiffusion, times: Sequence[int]) -> int:
-    """The frame at which the Reverse page opens: the shape is about to appear."""
+    """The frame at which the Reverse page opens, shortly before the shape appears."""
     return int(np.abs(diffusion.schedule.noise(torch.tensor(list(times))).numpy() - 0.13).argmin())
 
 
@@ -181,13 +183,15 @@ def reverse_stage(
     t = torch.tensor([*times[:-1], times[-2]])  # at the end: the last step taken
     role, learned = panels[0].role, panels[0].role == "model"
     (w2, w2_spread), (en, en_spread) = floors
-    beside = f"exact {end_beside:.3f} · " if learned else ""
+    beside = f"exact kernel {end_beside:.3f} · " if learned else ""
     readouts = (
-        Number("Distance to the data (sliced W₂)", numbers["sliced_w2"], 3, "", f"{beside}floor {w2:.3f} ± {w2_spread:.3f}", True, role),
-        Number("Energy distance to the data", numbers["energy_distance"], 3, "", f"floor {en:.3f} ± {en_spread:.3f}", False, role),
+        Number(
+            "Distance to the data, sliced W₂", numbers["sliced_w2"], 3, "", f"{beside}two data draws {w2:.3f} ± {w2_spread:.3f}", True, role
+        ),
+        Number("Energy distance to the data", numbers["energy_distance"], 3, "", f"two data draws {en:.3f} ± {en_spread:.3f}", False, role),
         third,
         Formula(
-            "Reverse kernel, now",
+            "Reverse kernel at t",
             "p(x<sup>{s}</sup>|x<sup>{t}</sup>) = N(f<sub>μ</sub>, f<sub>Σ</sub>)<br>√f<sub>Σ</sub> ≈ {spread}<br>"
             "β<sub>{t}</sub> = {beta} &emsp; ᾱ<sub>{t}</sub> = {bar}",
             {
@@ -200,15 +204,14 @@ def reverse_stage(
         ),
     )
     last = (
-        "Click a particle to see where it may have come from; the [exact drift](exact_drift) shows what the network should have said."
+        "Click a particle to see its exact reverse step. The [exact drift](exact_drift) is what the network should have learned."
         if learned
-        else "Click a particle to see where it may have come from: with few steps that is far from Gaussian, "
-        "and the cloud leaves the contours."
+        else "Click a particle to see its exact reverse step. With few steps it is far from Gaussian, and the particles leave the contours."
     )
     caption = (
-        "Look for the moment the parts of the shape separate: it comes when √ᾱ<sub>t</sub> times the gap between them "
-        "passes the noise √(1−ᾱ<sub>t</sub>). Before it the [drift](drift) points to the middle, after it to the nearest part; "
-        "the [contours](contours) are where the data would be. "
+        "Watch for the time at which the parts of the shape separate: √ᾱ<sub>t</sub> times the distance between them "
+        "then exceeds the noise √(1−ᾱ<sub>t</sub>). At earlier steps (larger t) the [drift](drift) points to the centre, at later ones to "
+        "the nearest part. The [contours](contours) show the density of the data at t. "
     )
     return Stage(
         panels=panels, times=list(times), T=schedule.T, lo=LO, hi=HI, readouts=readouts, caption=caption + last, on=("drift",),
@@ -216,7 +219,7 @@ def reverse_stage(
     )  # fmt: skip
 
 
-def learning_loss_bits(learned: Bound, best: Bound, times: Sequence[int]) -> list[float]:
-    """The learnable part of each KL term in bits: learned minus exact on the same draws; 0 where t < 2 (fixed)."""
+def learning_gap_bits(learned: Bound, best: Bound, times: Sequence[int]) -> list[float]:
+    """The learning gap of each KL term in bits: learned minus exact on the same draws; 0 for the fixed step t = 1."""
     gap = ((learned.kl_nats - best.kl_nats) / NATS_PER_BIT).tolist()
     return [gap[t - 2] if t >= 2 else 0.0 for t in times]

@@ -1,0 +1,37 @@
+"""Checkpoints in menus: their titles, and the data they were trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from dpm_core import checkpoints
+from dpm_core.config import RunConfig, from_dict
+from pages.ui.cache import ModelRef
+
+NETWORKS = {"mlp": "MLP", "unet": "U-Net", "multiscale": "multi-scale", "bit_mlp": "MLP", "sigmoid": "sigmoid layers"}
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _title(ref: ModelRef) -> str:
+    path = Path(ref.path)
+    try:
+        header = checkpoints.read_header(path)
+        config, data = from_dict(RunConfig, header["config"]), str(header["data"]["title"])
+    except (ValueError, KeyError, TypeError):
+        return f"{path.stem} (not readable)"
+    rbf = {"rbf": f"RBF, {dict(config.network.params).get('units', 16)} units"}
+    network = (NETWORKS | rbf).get(config.network.name, config.network.name)
+    own = "" if path.parent == checkpoints.SHIPPED else f" · {path.stem}"
+    return f"{data} · {network} · T = {config.schedule.T}{own}"
+
+
+def model_title(path: Path) -> str:
+    """A checkpoint in a menu: data, network, T; its file name when it is not readable. Raises OSError."""
+    return _title(ModelRef.of(path))
+
+
+def model_titles() -> dict[str, str]:
+    """The titles of all checkpoints by name."""
+    return {name: model_title(path) for name, path in checkpoints.list_checkpoints().items()}

@@ -1,0 +1,86 @@
+"""The runs that pages of this process have started, and how each was set up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import streamlit as st
+
+from dpm_core import jobs
+from dpm_core.config import RunConfig
+from pages.ui import kinds
+from pages.ui.kinds.base import Kind
+
+UNNAMED = "run"
+ALIVE = ("queued", "running", "paused")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """All settings of the sidebar. ``name`` is empty where the page names the run."""
+
+    source: Any
+    job: jobs.JobConfig
+    name: str = ""
+
+    @property
+    def run(self) -> RunConfig:
+        """The run's description; setups that differ only in the learning rate are the same run, as it can be changed during training."""
+        return self.job.run
+
+    def same(self, other: Setup | None) -> bool:
+        """Whether a run started from ``other`` is what these controls describe."""
+        return other is not None and (_without_rate(self), self.source) == (_without_rate(other), other.source)
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of the data."""
+        return kinds.of(self.source)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one datum."""
+        return self.kind.dataset(self.source).shape
+
+    def named(self, name: str) -> jobs.JobConfig:
+        """The job's description under a name. Raises CheckpointError for one that is no file name."""
+        return replace(self.job, name=name)
+
+
+def _without_rate(setup: Setup) -> jobs.JobConfig:
+    training = replace(setup.run.training, learning_rate=1.0)
+    return replace(setup.job, name=UNNAMED, run=replace(setup.run, training=training))
+
+
+@st.cache_resource(show_spinner=False)
+def _setups() -> dict[str, Setup]:
+    """How every run of this process was set up, by its id: a session that opens a link finds the data here."""
+    return {}
+
+
+def find(id: str | None) -> jobs.Job | None:
+    """A run of this process that a page has started."""
+    return jobs.get(id) if id in _setups() else None
+
+
+def setup_of(job: jobs.Job) -> Setup:
+    """How a run that a page has started was set up."""
+    return _setups()[job.id]
+
+
+def known() -> list[jobs.Job]:
+    """The runs of this process that a page has started, the last one first."""
+    return [job for id in reversed(_setups()) if (job := jobs.get(id))]
+
+
+def remember(job: jobs.Job, setup: Setup) -> None:
+    """Note how a run was set up when a page has started it."""
+    _setups()[job.id] = setup
+
+
+def pace(job: jobs.Job | None) -> float | None:
+    """The interval in seconds at which a page polls a run; None when nothing changes."""
+    if job is None or job.status not in ALIVE:
+        return None
+    return 3.0 if job.status == "paused" else 0.5

@@ -1,0 +1,29 @@
+"""The mode of the page that the link asks for: presenter mode and hidden controls."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.ui.session.keys import HIDDEN_CONTROLS, PRESENTING
+
+
+def presenting() -> bool:
+    """Presenter mode (?present=1): no sidebar, large type. It lasts for the session once asked for."""
+    if "present" in st.query_params:
+        PRESENTING.set(st.query_params["present"] == "1")
+    return PRESENTING.get()
+
+
+def hidden_controls() -> list[str]:
+    """Names of controls that ?hide=a,b takes off the page; they keep their values."""
+    if "hide" in st.query_params:
+        HIDDEN_CONTROLS.set([name for name in st.query_params["hide"].split(",") if name.isidentifier()])
+    return HIDDEN_CONTROLS.get()
+
+
+def complain(sentence: str) -> None:
+    """An error beside the control that caused it; in presenter mode, where no control is seen, on the page."""
+    if presenting():
+        st.toast(sentence)
+    else:
+        st.error(sentence)
