@@ -1,4 +1,5 @@
-# make run: the app;  make test: everything that must hold;  both set up what they need.
+# make run: the app;  make test: every test;  make lint: style and types;  make check: lint and the library's tests, which takes
+# a minute and a half: no pages, no browser, no installed wheel.  Each installs what it needs.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -6,17 +7,23 @@ PLANE := swiss_roll moons circles eight_gaussians pinwheel checkerboard s_curve 
 IMAGES := --seed 0 --half --threads 1
 MLP := --network mlp --schedule log_snr -T 40 --steps 12000 --lr 0.005 --seed 0
 
-.PHONY: run test lint checkpoints image-checkpoints bit-checkpoints clean
+# two workers with one thread each; tests/conftest.py says which tests stay together and in which order they are given out
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder
+
+.PHONY: run test check lint checkpoints image-checkpoints bit-checkpoints clean
 
 run: $(VENV)/.app
 	$(BIN)/streamlit run app.py
 
-test: $(VENV)/.dev
-	$(BIN)/python -m pytest -q
+test: $(VENV)/.dev $(VENV)/.browser
+	$(PYTEST)
+
+check: lint
+	$(PYTEST) $(addprefix --ignore tests/,pages browser test_package.py test_recipes.py)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
-	$(BIN)/mypy dpm_core
+	$(BIN)/mypy
 
 # every shipped checkpoint, each by the one command that its JSON records
 checkpoints: $(VENV)/.app
@@ -46,8 +53,11 @@ $(VENV)/.app: requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 
-$(VENV)/.dev: $(VENV)/.app requirements-dev.txt tests/install_browser.sh
+$(VENV)/.dev: $(VENV)/.app requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+$(VENV)/.browser: $(VENV)/.dev tests/install_browser.sh
 	sh tests/install_browser.sh $(BIN)/python
 	touch $@
 

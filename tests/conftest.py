@@ -1,6 +1,9 @@
-"""Shared by all tests: one thread, seeded noise, and the one reverse kernel that is known by hand."""
+"""Shared by all tests: one thread, seeded noise, the one reverse kernel that is known by hand, and how tests share two processors."""
 
 from __future__ import annotations
+
+import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +12,33 @@ from torch.distributions import Normal
 from dpm_core.process import GaussianDiffusion
 
 torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the servers and processes that tests start
+TESTS = Path(__file__).parent
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the tests for two workers (``make test``): files that stay together first, then all others one by one.
+
+    A file with an expensive module-scoped fixture (a server, a trained model) or a common cache (pages) runs in one worker;
+    the tests that need neither come last and leave no worker idle at the end.
+    """
+    for item in items:
+        if item.path.parent == TESTS / "pages" or _has_module_fixture(item):
+            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(TESTS).as_posix()))
+    items.sort(key=lambda item: (_turn(item.path.relative_to(TESTS).parts[0]), item.get_closest_marker("xdist_group") is None))
+
+
+def _turn(name: str) -> int:
+    """The place in the order of a folder or file of tests: what takes longest for one test goes first."""
+    if name in ("browser", "pages"):
+        return ("browser", "pages").index(name)
+    return 2 if name.endswith(".py") else 3
+
+
+def _has_module_fixture(item: pytest.Item) -> bool:
+    definitions = item._fixtureinfo.name2fixturedefs.values()
+    return any(definition.scope == "module" for found in definitions for definition in found)
 
 
 @pytest.fixture

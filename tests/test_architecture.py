@@ -18,7 +18,7 @@ ALLOWED = {
     "": set(),
     "config": set(),
     "schedules": set(),
-    "networks": set(),
+    "networks": {"config"},
     "figures": set(),
     "process": {"config", "schedules"},
     "reverse": {"config", "networks", "process", "schedules"},
@@ -26,7 +26,7 @@ ALLOWED = {
     "samplers": {"factors", "figures", "process", "reverse"},
     "posterior": {"factors", "process", "reverse", "samplers"},
     "measure": {"process", "reverse", "samplers", "schedules"},
-    "data": {"config", "process", "reverse", "schedules"},
+    "data": {"config", "figures", "process", "reverse", "schedules"},
     "training": {"config", "measure", "process", "reverse", "samplers", "schedules"},
     "checkpoints": {"", "config", "data", "process", "reverse"},
     "jobs": {"", "checkpoints", "config", "data", "measure", "networks", "process", "reverse", "schedules", "training"},
@@ -116,3 +116,85 @@ print(*[m for m in ("torch", "streamlit", "pages") if m in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.splitlines() == ["altair", "torch"]
+
+
+# ---- the pages ---------------------------------------------------------------------------------------------------------
+
+PAGES = ROOT / "pages"
+# the parts of the page layer, lowest first: each imports only parts of lower levels, and its own modules
+LEVELS = {
+    "session": 1, "cache": 1,
+    "components": 2, "controls": 2, "lecture": 2,
+    "kinds": 3, "page": 3,
+    "bound": 4, "checkpoints": 4, "inpainting": 4, "posterior": 4, "schedule": 4, "start": 4, "training": 4,
+    "pages": 5,
+}  # fmt: skip
+PAGE_FILES = sorted(PAGES.rglob("*.py"))
+
+
+def page_name(path):
+    return path.relative_to(PAGES).as_posix()
+
+
+def part(path):
+    """The part of the page layer to which a file belongs; "pages" for a page itself."""
+    pieces = path.relative_to(PAGES).with_suffix("").parts
+    return pieces[1] if pieces[0] == "ui" and len(pieces) > 1 and pieces[1] != "__init__" else "pages"
+
+
+@pytest.mark.parametrize("path", PAGE_FILES, ids=page_name)
+def test_imports_of_pages_run_one_way(path):
+    """Pages use views, views use kinds, kinds use components and controls, and all use the session: at most five levels."""
+    own = part(path)
+    assert own in LEVELS, f"place pages/ui/{own} in the levels"
+    for name in imported(path):
+        pieces = name.split(".")
+        if pieces[:2] == ["pages", "ui"] and len(pieces) > 2 and pieces[2] != own:
+            assert LEVELS[pieces[2]] < LEVELS[own], f"{own} imports {name}"
+
+
+def test_only_the_session_package_touches_the_session_state():
+    """Every key is listed in pages/ui/session/keys.py."""
+    for path in PAGE_FILES:
+        if part(path) == "session":
+            continue
+        touched = [node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)]
+        assert not {"session_state", "query_params"} & set(touched), page_name(path)
+
+
+def test_pages_modules_and_folders_stay_small():
+    """A page has fewer than 60 lines, a module at most 250, a script of a component at most 350, a folder at most 12 modules."""
+    for path in [*FILES, *PAGE_FILES]:
+        lines = len(path.read_text().splitlines())
+        assert lines <= (59 if path.parent == PAGES else 250), f"{path.relative_to(ROOT)} has {lines} lines"
+    for path in PAGES.rglob("*.js"):
+        assert len(path.read_text().splitlines()) <= 350, page_name(path)
+    for folder in {path.parent for path in [*FILES, *PAGE_FILES]} - {PAGES}:
+        modules = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
+        assert len(modules) <= 12, f"{folder.relative_to(ROOT)} has {len(modules)} modules"
+
+
+def test_the_groups_of_the_sidebar_are_in_app_py_alone_and_name_every_page():
+    """Each file directly in pages/ is in the navigation once."""
+    named = [
+        node.args[0].value
+        for node in ast.walk(ast.parse((ROOT / "app.py").read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "Page"
+    ]
+    assert sorted(named) == sorted(f"pages/{path.name}" for path in PAGES.glob("*.py"))
+
+
+def test_a_page_shows_its_heading_before_it_imports_torch():
+    """What a page imports before open_page is quick: the frame of the page, without torch, scikit-image and scikit-learn."""
+    code = """
+import sys
+from pages.ui import page
+print(*[m for m in ("torch", "skimage", "sklearn") if m in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == ""
+    for path in PAGES.glob("*.py"):
+        statements = ast.parse(path.read_text()).body
+        opened = next(i for i, node in enumerate(statements) if "open_page" in ast.dump(node) and isinstance(node, ast.Expr))
+        before = {alias.name for node in statements[:opened] if isinstance(node, ast.ImportFrom) for alias in node.names}
+        assert before <= {"page"}, f"{path.name} imports {before} before its heading"

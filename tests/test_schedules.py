@@ -204,7 +204,7 @@ def test_the_sentence_names_what_was_asked_for():
     for T in (1, 2.5):
         with pytest.raises(ScheduleError, match=f"at least 2, not {T}"):
             make_schedule("paper", T)
-    with pytest.raises(ScheduleError, match=r"papyrus.*paper, linear"):
+    with pytest.raises(ScheduleError, match=r"papyrus.*paper, log_snr"):
         make_schedule("papyrus", 5)
 
 

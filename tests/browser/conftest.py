@@ -9,32 +9,51 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 ARTEFACTS = ROOT / "artefacts"
+# true once the page has run to its end, nothing waits to be replaced, and for 300 ms no element or height has changed
+SETTLED = """async () => {
+  const sign = () => {
+    const app = document.querySelector('[data-testid="stApp"]')
+    const busy = app?.dataset.testScriptState !== 'notRunning' || document.querySelector('[data-stale="true"], [data-testid="stSkeleton"]')
+    return busy ? '' : `${document.querySelectorAll('*').length} ${document.querySelector('[data-testid="stMain"]')?.scrollHeight}`
+  }
+  const first = sign()
+  for (let i = 0; first && i < 3; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    if (sign() !== first) return false
+  }
+  return Boolean(first)
+}"""
 LAUNCH = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync"]
 
 
 class Server:
-    """``streamlit run`` of the app, or of another script, on a free port, with its own folder for the person's checkpoints."""
+    """``streamlit run`` of the app, or of another script, on a free port, with its own folders for checkpoints and runs."""
 
-    def __init__(self, folder: Path, script: Path = ROOT / "app.py"):
+    def __init__(self, folder: Path, script: Path = ROOT / "app.py", streamlit: Sequence[str] = ("-m", "streamlit")):
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             self.port = s.getsockname()[1]
         self.url = f"http://localhost:{self.port}"
-        command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.headless", "true", "--server.port", str(self.port)]
+        options = ["--server.headless", "true", "--server.port", str(self.port), "--server.fileWatcherType", "none"]
+        command = [sys.executable, *streamlit, "run", str(script), *options]
+        self.seen: Counter[str] = Counter()
         self.log = (folder / "server.log").open("w")
         self.process = subprocess.Popen(
             command,
             cwd=ROOT,
             stdout=self.log,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "DPM_CHECKPOINTS": str(folder / "own")},
+            env={**os.environ, "PYTHONPATH": str(ROOT), "DPM_CHECKPOINTS": str(folder / "own"), "DPM_RUNS": str(folder / "runs")},
         )
         for _ in range(300):
             try:
@@ -43,6 +62,14 @@ class Server:
             except OSError:
                 time.sleep(0.1)
         raise RuntimeError("The app did not start.")
+
+    def wait_for_log(self, sentence: str) -> None:
+        """Wait until the server has printed a sentence once more than when this was called last."""
+        self.seen[sentence] += 1
+        deadline = time.monotonic() + 30
+        while Path(self.log.name).read_text().count(sentence) < self.seen[sentence]:
+            assert time.monotonic() < deadline, f"The server never printed: {sentence}"
+            time.sleep(0.02)
 
     def stop(self) -> None:
         self.process.terminate()
@@ -104,6 +131,17 @@ class Visit:
         self.page.wait_for_function("e => Number(e.dataset.draws) > 0", arg=player.element_handle())
         return player
 
+    def at(self, stage, t: int) -> None:
+        """Wait until the player shows a time and has drawn it."""
+        self.page.wait_for_function("([e, t]) => Number(e.dataset.t) === t", arg=[stage.element_handle(), t])
+        self.page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+    def settle(self) -> Page:
+        """The page, once it has run to its end and its layout has come to rest."""
+        self.page.wait_for_function(SETTLED, timeout=60_000)
+        self.page.evaluate("document.fonts.ready.then(() => true)")
+        return self.page
+
     def check_fit(self, name: str = "the page") -> None:
         """No error of Streamlit's on the page, and nothing that makes it scroll sideways."""
         assert self.page.get_by_text("encountered an error").count() == 0
@@ -117,6 +155,15 @@ class Visit:
         self.context.close()
         assert not self.errors, self.errors
         assert not self.foreign, self.foreign
+
+
+def differ(shoot: Callable[[], np.ndarray], before: np.ndarray, share: float) -> np.ndarray:
+    """Pictures of one thing until more than a share of their pixels are others than before; the last of them."""
+    deadline = time.monotonic() + 20
+    while (np.abs((after := shoot()) - before).sum(2) > 60).mean() <= share:
+        assert time.monotonic() < deadline, f"Not more than {share:.1%} of the pixels changed."
+        time.sleep(0.05)
+    return after
 
 
 def visits(browser: Browser, url: str):

@@ -19,8 +19,8 @@ def test_pages_of_bits_in_both_themes_and_sizes(visit, width, height, scheme):
         "inpaint": "/inpaint?picture_name=bits",
     }.items():
         page = one.open(path)
-        page.get_by_text("Take it with you").wait_for(timeout=60_000)
-        page.wait_for_timeout(700)
+        page.get_by_text("Export", exact=True).wait_for(timeout=60_000)
+        one.settle()
         one.check_fit(name)
         one.shot(f"bits-{name}-{scheme}-{width}")
 
@@ -44,7 +44,7 @@ def test_rows_are_painted_by_mouse_and_keyboard(visit):
     page.keyboard.press("Space")
     assert cells.nth(13).get_attribute("data-bit") == "0"
     page.wait_for_url(re.compile("cells=.{12}101111111111"), timeout=15_000)
-    page.wait_for_timeout(1500)
+    one.settle()
     assert cells.nth(13).get_attribute("data-bit") == "0", "what comes back does not undo what was clicked"
     one.check_fit("painted rows")
 
@@ -72,9 +72,10 @@ def test_held_bits_are_completed(visit):
 def test_a_network_learns_heartbeats_live(visit):
     one = visit(height=1000)
     page = one.open("/train?data=Heartbeat&max_steps_bits=400&batch_bits=128")
+    page.locator(".st-key-earlier").wait_for(timeout=60_000)  # the page is whole
     page.get_by_role("button", name="Start", exact=True).click()
     page.get_by_text("Finished at step 400").wait_for(timeout=120_000)
     stage = one.stage()
     assert int(stage.get_attribute("data-version") or 0) > 0 or page.locator(".versions").is_visible()
-    assert page.get_by_text("best chain, bit by bit").count() > 0
+    assert page.get_by_text("best K with independent-bit steps").count() > 0
     one.check_fit("training on bits")

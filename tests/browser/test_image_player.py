@@ -182,7 +182,7 @@ def test_bits_arrive_as_they_were_sent(show):
     canvas.hover(position={"x": box["width"] / 2 / ratio, "y": box["height"] / 2})
     tip = player.locator(".tip").first
     tip.wait_for(state="visible")
-    found = re.search(r"Row (\d+).*Place (\d+): (\d)", tip.inner_text().replace("\n", " "))
+    found = re.search(r"Row (\d+).*Position (\d+): (\d)", tip.inner_text().replace("\n", " "))
     row, place, value = map(int, found.groups())
     assert x[row - 1, place - 1] == value
     one.check_fit("a raster")
@@ -275,11 +275,11 @@ def test_versions_move_by_keys_slider_and_replay(show):
     shown()
     page.keyboard.press("End")
     began = time.monotonic()
-    player.get_by_role("button", name="Replay every training step").click()
+    player.get_by_role("button", name="Play every training step").click()
     wait(player, "Number(d.version) > 0 && Number(d.version) < 3 && d.playing === 'false'")
     wait(player, f"d.version === '{S - 1}'")
     assert 3.5 < time.monotonic() - began < 8
-    player.get_by_role("button", name="Replay every training step").click()
+    player.get_by_role("button", name="Play every training step").click()
     wait(player, "d.version === '2'")
     page.keyboard.press("Space")
     page.wait_for_timeout(800)
@@ -355,12 +355,12 @@ def test_the_link_and_the_picture_hold_the_version(show, tmp_path):
     page.keyboard.press("Shift+ArrowDown")
     page.keyboard.press("Shift+ArrowRight")
     wait(player, "d.version === '2' && d.frame === '10'")
-    player.get_by_role("button", name="Copy a link").click()
-    page.wait_for_timeout(300)
+    player.get_by_role("button", name="Copy link").click()
+    page.wait_for_function("navigator.clipboard.readText().then((text) => text.includes('version='))")
     link = page.evaluate("navigator.clipboard.readText()")
     assert "version=100" in link and "t=0" in link
     with page.expect_download() as download:
-        player.get_by_role("button", name="Save as PNG").click()
+        player.get_by_role("button", name="Download PNG").click()
     assert download.value.suggested_filename == "dpm-t00-v2.png"
     picture = np.asarray(Image.open(download.value.path()).convert("RGB"))
     grey = int(stage("versions").panels[0].pixels[2, 10, 0, 0, 0])
@@ -375,7 +375,7 @@ def test_the_link_and_the_picture_hold_the_version(show, tmp_path):
 def test_panels_fill_their_place_at_any_size(show, width, height, scheme):
     for case in ("many", "versions"):
         one, player = show(case, width=width, height=height, scheme=scheme)
-        one.page.wait_for_timeout(500)
+        one.settle()
         one.check_fit()
         seen = canvas_pixels(player)
         opaque = seen[..., 3] > 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-import numpy as np
 import pytest
 
 from dpm_core import checkpoints
@@ -14,7 +13,7 @@ from dpm_core.process import GaussianDiffusion
 from dpm_core.reverse import build_model
 from dpm_core.schedules import make_schedule
 from dpm_core.training import train_steps
-from tests.browser.conftest import Server, visits
+from tests.browser.conftest import Server, differ, visits
 from tests.browser.test_browser import pixels
 
 MODEL = {"model": "Digits 8 × 8 · U-Net · T = 100 · tiny"}
@@ -52,11 +51,11 @@ def test_images_in_both_themes_and_sizes(visit_images, width, height, scheme):
     for name, (path, query) in opened.items():
         page = one.open(f"{path}?{urlencode(query)}")
         one.stage()
-        page.wait_for_timeout(1200)
+        one.settle()
         one.check_fit(name)
         one.shot(f"{name}-{scheme}-{width}")
         page.locator('[data-testid="stMain"]').evaluate("e => e.scrollTo(0, 1e6)")
-        page.wait_for_timeout(400)
+        one.settle()
         one.shot(f"{name}-foot-{scheme}-{width}")
 
 
@@ -66,17 +65,17 @@ def test_images_dissolve_and_a_seed_replaces_them_in_place(visit_images):
     stage = one.stage()
     canvas, box = stage.locator("canvas").first, stage.bounding_box()
     page.keyboard.press("Home")
-    page.wait_for_timeout(300)
+    one.at(stage, 0)
     clean = pixels(page, canvas)
     page.keyboard.press("End")
-    page.wait_for_timeout(300)
-    noisy = pixels(page, canvas)
-    assert (np.abs(clean - noisy).sum(2) > 60).mean() > 0.1
+    differ(lambda: pixels(page, canvas), clean, 0.1)
     page.keyboard.press("Home")
+    one.at(stage, 0)
     page.get_by_label("Seed", exact=True).fill("8")
     page.keyboard.press("Enter")
-    page.wait_for_timeout(3000)
-    assert (np.abs(pixels(page, canvas) - clean).sum(2) > 60).mean() > 0.02
+    page.wait_for_url("**seed=8**")
+    differ(lambda: pixels(page, canvas), clean, 0.02)
+    one.settle()
     assert stage.bounding_box() == box, "the stage must not move"
 
 
@@ -93,7 +92,7 @@ def test_a_click_shows_the_image_and_its_pixel(visit_images):
 
 def test_rows_of_samplers(visit_images):
     one = visit_images()
-    page = one.open(f"/reverse?{urlencode(MODEL | {'view': 'Samplers, side by side'})}")
-    page.get_by_text("The same noise, the same number of steps").wait_for(timeout=60_000)
+    page = one.open(f"/reverse?{urlencode(MODEL | {'view': 'Compare samplers'})}")
+    page.get_by_text("The same initial noise and number of steps").wait_for(timeout=60_000)
     assert page.locator("img[alt^='8 samples']").count() == 3
     one.shot("images-samplers")

@@ -21,7 +21,7 @@ def missing(page) -> int:
 def open_inpaint(one, query: str = ""):
     page = one.open(f"/inpaint{query}")
     page.locator(STAGE).get_by_text("Missing:").wait_for(timeout=30_000)
-    page.wait_for_timeout(800)
+    one.settle()
     return page
 
 
@@ -38,7 +38,7 @@ def drag(page, start: tuple[float, float], end: tuple[float, float], button: str
 
 def fill(page) -> None:
     page.locator(".st-key-fill button").click()
-    page.get_by_text("Filled,").wait_for(timeout=120_000)
+    page.get_by_text("Filled:").wait_for(timeout=120_000)
     page.get_by_role("button", name="Download all (.zip)").wait_for(timeout=60_000)
 
 
@@ -63,14 +63,14 @@ def test_paint_fill_compare_leave_and_come_back(visit):
     fill(page)
     assert page.get_by_text("PSNR").count() == 2  # one completion and the baseline
     one.shot("inpaint-filled")
-    page.get_by_role("link", name="Schedule").first.click()
+    page.get_by_role("link", name="Schedule", exact=True).first.click()
     page.get_by_role("heading", name="Schedule", level=1).wait_for()
-    page.get_by_role("link", name="Inpaint").first.click()
+    page.get_by_role("link", name="Inpaint", exact=True).first.click()
     page.get_by_role("heading", name="Inpaint", level=1).wait_for()
     page.locator(STAGE).get_by_text("Missing:").wait_for()
-    page.wait_for_timeout(1000)
+    one.settle()
     assert missing(page) == painted and page.get_by_text("PSNR").count() == 2
-    page.get_by_role("button", name="Paint on this").click()
+    page.get_by_role("button", name="Edit this completion").click()
     page.get_by_text("Missing: 0 of").wait_for(timeout=15_000)
 
 
@@ -80,14 +80,14 @@ def test_filling_goes_on_while_one_is_away(visit):
     page = open_inpaint(one, "?picture_name=brick&n_True=2")
     page.locator(".st-key-fill button").click()
     page.locator(".st-key-stop_filling button:enabled").click(timeout=30_000)
-    page.get_by_text("Stopped;").wait_for(timeout=30_000)
+    page.get_by_text("Stopped with").wait_for(timeout=30_000)
     page.locator(".st-key-fill button:enabled").click(timeout=30_000)
-    page.get_by_text("Filling,").wait_for(timeout=30_000)
-    page.get_by_role("link", name="Multiply").first.click()
+    page.get_by_text("Filling:").wait_for(timeout=30_000)
+    page.get_by_role("link", name="Multiply", exact=True).first.click()
     page.get_by_role("heading", name="Multiply", level=1).wait_for()
-    page.get_by_role("link", name="Inpaint").first.click()
+    page.get_by_role("link", name="Inpaint", exact=True).first.click()
     page.get_by_role("heading", name="Inpaint", level=1).wait_for()
-    page.get_by_text("Filled,").wait_for(timeout=120_000)
+    page.get_by_text("Filled:").wait_for(timeout=120_000)
     assert page.get_by_text("Completion 2:").count() == 1
 
 
@@ -103,12 +103,12 @@ def test_a_photograph_of_ones_own(visit):
     page.locator('[data-testid="stFileUploaderDropzoneInput"]').first.set_input_files(
         {"name": "broken.png", "mimeType": "image/png", "buffer": b"no picture"}
     )
-    page.get_by_text("broken.png: This is not a picture").first.wait_for(timeout=15_000)
+    page.get_by_text("broken.png: The file is not a picture").first.wait_for(timeout=15_000)
     page.locator('[data-testid="stFileUploaderDropzoneInput"]').first.set_input_files(
         {"name": "mine.png", "mimeType": "image/png", "buffer": png.getvalue()}
     )
     page.get_by_text("120 × 96 pixels").first.wait_for(timeout=15_000)
-    page.wait_for_timeout(1000)
+    one.settle()
     fill(page)
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Download all (.zip)").click()

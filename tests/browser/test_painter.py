@@ -377,9 +377,9 @@ def test_the_mask_survives_a_run_and_a_change_of_page(show):
     one.page.emulate_media(color_scheme="dark")
     one.until("d.theme === 'dark'")
     one.expect(wanted, "in another theme")
-    one.page.get_by_role("link", name="Elsewhere").click()
+    one.page.get_by_role("link", name="Elsewhere", exact=True).click()
     one.page.get_by_role("heading", name="Elsewhere").wait_for()
-    one.page.get_by_role("link", name="Painter").click()
+    one.page.get_by_role("link", name="Painter", exact=True).click()
     one.page.get_by_role("heading", name="Painter").wait_for()
     back = Canvas(one.visit, "photo")
     back.expect(wanted, "after a change of page")
@@ -476,7 +476,8 @@ def test_a_forged_message_is_refused(show):
     one.page.wait_for_timeout(1000)
     assert len(forged) == 2, "a message was changed"
     server = one.server()
-    assert re.fullmatch(r"The mask from the browser covers [\d,]+ pixels instead of 46,800, so the last one was kept\.", server["problem"])
+    expected = r"The mask from the browser covers [\d,]+ pixels instead of 46,800, so the previous one was restored\."
+    assert re.fullmatch(expected, server["problem"])
     one.expect(kept, "the mask before, also in the browser")
     one.drag(ZIGZAG[1:3])
     one.expect(kept | swept(ZIGZAG[1:3], 15, one.shape), "the next stroke")

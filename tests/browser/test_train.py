@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 
 import pytest
@@ -15,15 +14,9 @@ TINY = "T_images=50&batch_images=16&max_steps_images=100000"
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     """A server with its own runs and models."""
-    folder = tmp_path_factory.mktemp("lab")
-    before = os.environ.get("DPM_RUNS")
-    os.environ["DPM_RUNS"] = str(folder / "runs")
-    running = Server(folder)
+    running = Server(tmp_path_factory.mktemp("lab"))
     yield running
     running.stop()
-    os.environ.pop("DPM_RUNS")
-    if before is not None:
-        os.environ["DPM_RUNS"] = before
 
 
 @pytest.fixture
@@ -48,6 +41,7 @@ def until_steps(page, more_than: int) -> int:
 
 
 def press(page, name: str) -> None:
+    page.locator(".st-key-earlier").wait_for(timeout=60_000)  # the page is whole: a click during its first run on a fresh server is lost
     page.locator(".st-key-train_buttons").get_by_role("button", name=name, exact=True).click()
 
 
@@ -73,7 +67,7 @@ def test_start_watch_pause_step_resume_keep_and_find_it_again(visit):
     assert steps(page) == still, "paused"
 
     press(page, "Step")
-    page.get_by_text(f"Step {still + 1:,} in slow motion").wait_for(timeout=60_000)
+    page.get_by_text(f"Training step {still + 1:,} in detail").wait_for(timeout=60_000)
     assert steps(page) == still + 1
     assert page.locator(".dpm-step img").count() == 24
 
@@ -86,17 +80,17 @@ def test_start_watch_pause_step_resume_keep_and_find_it_again(visit):
     until_steps(other, still + 1)
     until_steps(page, still + 1)  # and this one sees that it goes on
 
-    press(page, "Keep")
+    press(page, "Save")
     name = page.get_by_label("Name", exact=True)
     name.fill("kept_here")
     name.press("Enter")
-    page.get_by_role("button", name="Keep as a checkpoint").click()
-    page.get_by_text("Kept as kept_here").wait_for(timeout=60_000)
+    page.get_by_role("button", name="Save checkpoint").click()
+    page.get_by_text("Saved as kept_here").wait_for(timeout=60_000)
     with page.expect_download() as download:
         page.get_by_role("button", name="Download (.zip)").click()
     assert download.value.suggested_filename.endswith(".zip")
     page.keyboard.press("Escape")
-    page.get_by_role("button", name="Keep as a checkpoint").wait_for(state="hidden")
+    page.get_by_role("button", name="Save checkpoint").wait_for(state="hidden")
     press(page, "Stop")
     appears(page, "Start")
 
@@ -105,7 +99,7 @@ def test_start_watch_pause_step_resume_keep_and_find_it_again(visit):
     card.locator("img").wait_for(timeout=60_000)
     assert "bits per pixel" in card.inner_text()
     card.get_by_role("button", name="Delete").click()
-    page.get_by_role("button", name="Delete it").click()
+    page.locator(".st-key-delete_now_kept_here button").click()
     card.wait_for(state="detached", timeout=60_000)
 
 
@@ -142,12 +136,12 @@ def test_both_pages_in_both_themes_and_sizes(visit, width, height, scheme):
         if "train" in path:
             one.stage()
             press(page, "Step")
-            page.get_by_text("in slow motion").wait_for(timeout=60_000)
+            page.get_by_text("in detail").wait_for(timeout=60_000)
             top = page.locator(".st-key-train_buttons").bounding_box()["y"]
             assert top < height, "the buttons are in sight without scrolling"
         else:
             page.locator("img[alt^='Samples of']").nth(5).wait_for(timeout=60_000)
-        page.wait_for_timeout(1500)
+        one.settle()
         one.check_fit(path)
         kind = "plane" if "Swiss" in path else "images"
         one.shot(f"{'train-' + kind if 'train' in path else 'checkpoints'}-{scheme}-{width}")
@@ -162,7 +156,7 @@ def test_the_bits_of_a_run_that_trains(visit):
     page = one.open("/train?T=12&max_steps=1000000")
     press(page, "Start")
     until_steps(page, 20)
-    page.get_by_role("link", name="Bound").first.click()
+    page.get_by_role("link", name="Bound", exact=True).first.click()
     page.get_by_role("heading", name="Bound", level=1).wait_for()
     page.locator(".st-key-bits_of input").first.click()
     page.get_by_role("option", name=re.compile("^Run: ")).first.click()

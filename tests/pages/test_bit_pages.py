@@ -19,9 +19,12 @@ from dpm_core.data.bits import make_bits
 from pages.ui import cache
 from pages.ui.components import bit_pad
 from pages.ui.components.player import pack, unpack
-from pages.ui.kinds.bits import bit_schedule, bit_stages, bit_work, completion, likelihood_bits
-from pages.ui.kinds.bits.bit_controls import COLUMNS, FIRST_CELLS, ROWS, BitSource
-from pages.ui.training import earlier_runs, session_runs
+from pages.ui.inpainting import bit_completion
+from pages.ui.kinds import runs
+from pages.ui.kinds.bits import cached, likelihood, recordings, schedule, stages
+from pages.ui.kinds.bits import source as bit_source
+from pages.ui.kinds.bits.source import COLUMNS, FIRST_CELLS, ROWS, BitSource
+from pages.ui.training import earlier_runs
 from tests.pages.test_bits import texts
 from tests.pages.test_pages import APP, check
 
@@ -41,12 +44,12 @@ def open_page(path: str, **query: str) -> AppTest:
 def test_every_set_on_every_page(page, data):
     query = {"data": data} | ({"model": "exact"} if page == "reverse" else {}) | ({"spins": "3"} if data == "ising" else {})
     app = open_page(f"{page}", **query)
-    assert not app.error and "Take it with you" in texts(app)
+    assert not app.error and "Export" in texts(app)
 
 
 def test_forward_says_what_is_left():
     """At t = 0 all of log₂ 5 bits are left, at t = T none; the raster's frames are those of the chain, packed."""
-    shown = bit_work.forward(BEAT, PAPER, 30, 7, False)
+    shown = recordings.forward(BEAT, PAPER, 30, 7, False)
     left = shown.numbers["information_bits"]
     assert left[0] == pytest.approx(np.log2(5), abs=1e-3) and left[-1] == pytest.approx(0, abs=1e-3) and left[0] >= left[50] >= left[-1]
     header, arrays = unpack(shown.payload)
@@ -61,7 +64,7 @@ def test_forward_says_what_is_left():
 def test_aligned_rows_begin_with_their_first_pulse():
     x = make_bits("heartbeat").sample(12).numpy().astype(np.uint8)
     films = np.stack([1 - x, x])
-    turned = bit_stages.aligned(films, bit_stages.first_pulses(x))
+    turned = stages.aligned(films, stages.first_pulses(x))
     assert (turned[1][:, 0] == 1).all() and np.array_equal(turned.sum(2), films.sum(2))
     assert np.array_equal(turned[0], 1 - turned[1])
 
@@ -71,7 +74,7 @@ def test_the_shipped_heartbeat_draws_heartbeats():
     header = checkpoints.read_header(checkpoints.list_checkpoints()["heartbeat_mlp"])
     assert header["bound_bits"] - 2 * header["bound_standard_error_bits"] > -2.36
     loaded = checkpoints.load("heartbeat_mlp")
-    *_, (_, x) = bit_work._run(loaded.model, (20,), 50, 10_000, 0)
+    *_, (_, x) = recordings._run(loaded.model, (20,), 50, 10_000, 0)
     valid = loaded.dataset.log_prob(x) > -np.inf
     counts = x[valid][:, :5].sum(0)
     assert float(valid.double().mean()) >= 0.995
@@ -82,20 +85,20 @@ def test_reverse_shows_a_checkpoint_beside_the_exact_kernel():
     app = open_page("reverse", model="heartbeat_mlp", align="true")
     assert not app.error
     ref = cache.ModelRef.of(checkpoints.list_checkpoints()["heartbeat_mlp"])
-    source = BitSource.of(checkpoints.load("heartbeat_mlp"))
-    assert bit_work.judged(ref, source, PAPER, 50, 7).valid > 0.99
-    shown = bit_work.reverse(ref, source, PAPER, 50, 64, 7, False)
+    source = BitSource.of_checkpoint(checkpoints.load("heartbeat_mlp"))
+    assert recordings.check_samples(ref, source, PAPER, 50, 7).valid > 0.99
+    shown = recordings.reverse(ref, source, PAPER, 50, 64, 7, False)
     header, _ = unpack(shown.payload)
-    assert [panel["role"] for panel in header["panels"]] == ["model", "exact"] and shown.numbers["undecided"][-1] == 0
+    assert [panel["role"] for panel in header["panels"]] == ["model", "exact"] and shown.numbers["to_flip"][-1] == 0
 
 
 def test_train_on_bits_step_by_step_to_a_checkpoint(own_folders):
     """A run from its first step; what it is kept as opens again with its noise, and can be taken up by name."""
-    app = open_page("train", data="heartbeat", T_bits="20", max_steps_bits="30", batch_bits="64", rho="Half of all bits")
+    app = open_page("train", data="heartbeat", T_bits="20", max_steps_bits="30", batch_bits="64", rho="One half")
     assert not app.error and "sequences" not in texts(app)
     app.button(key="first_step").click()
     check(app.run())
-    assert "in slow motion" in texts(app)
+    assert "Training step 1 in detail" in texts(app)
     (job,) = jobs.jobs()
     assert job.config.run.diffusion.rate == 0.5 and job.config.run.network.name == "bit_mlp"
     job.resume()
@@ -103,7 +106,7 @@ def test_train_on_bits_step_by_step_to_a_checkpoint(own_folders):
     while not job.done and time.monotonic() < until:
         time.sleep(0.05)
     check(app.run())
-    assert job.status == "finished" and "best chain, bit by bit" in texts(app)
+    assert job.status == "finished" and "best K with independent-bit steps" in texts(app)
     path = job.save("mine")
     loaded = checkpoints.load(path)
     assert loaded.diffusion.rate == 0.5 and loaded.dataset.listed and loaded.shape == (20,)
@@ -117,8 +120,8 @@ def test_a_persons_own_rows_keep_their_weights(own_folders):
     (own_folders / "mine.csv").write_text("0,1,1,0\n0,1,1,0\n1,0,0,1\n")
     tiny = ["-T", "10", "--steps", "3", "--batch", "8", "--network-param", "width=8"]
     assert main(["train", "--data", str(own_folders / "mine.csv"), *tiny, "--name", "twice"]) == 0
-    source = BitSource.of(checkpoints.load("twice"))
-    assert cache.bits(source).weights.tolist() == pytest.approx([2 / 3, 1 / 3])
+    source = BitSource.of_checkpoint(checkpoints.load("twice"))
+    assert bit_source.dataset(source).weights.tolist() == pytest.approx([2 / 3, 1 / 3])
     app = open_page("bound")
     check(app.selectbox(key="bits_of").set_value("twice").run())
     assert not app.error and f"{-0.918:.2f} bits".replace("-", "−") in texts(app)
@@ -130,18 +133,18 @@ def test_bound_of_a_run_with_too_many_patterns_to_sum_over(own_folders):
     app = open_page("train", data="heartbeat", period="3", jitter="1", T_bits="10", max_steps_bits="20", batch_bits="32")
     app.button(key="start").click()
     check(app.run())
-    job = session_runs.known()[0]
+    job = runs.known()[0]
     assert job.join(60)
     check(app.switch_page("pages/bound.py").run())
     check(app.selectbox(key="bits_of").set_value(f"run {job.id}").run())
-    assert "too many patterns of bits to sum over" in texts(app) and "per datum" in texts(app) and not app.error
+    assert "too many patterns of these bits to sum over" in texts(app) and "per datum" in texts(app) and not app.error
 
 
 def test_bits_that_cannot_be_had_are_said_in_a_sentence():
     for page, query in {"reverse": {"model": "exact"}, "bound": {"bits_of": "exact"}, "forward": {}}.items():
         app = open_page(page, data="heartbeat", jitter="3", **query)
         assert [error.value for error in app.error] == [
-            "Beats may come early or late by less than half a period, so that none overtakes another."
+            "The jitter is 3; choose less than half a period of 5, so that no beat overtakes another."
         ]
     app = open_page("bound", bits_of="exact", data="binary_digits")
     assert "too many patterns" in app.error[0].value
@@ -151,10 +154,10 @@ def test_a_run_of_bits_taken_up_again_is_the_controls_run(own_folders):
     app = open_page("train", data="heartbeat", T_bits="10", max_steps_bits="20", batch_bits="32")
     app.button(key="start").click()
     check(app.run())
-    (job,) = jobs.jobs() or [session_runs.known()[0]]
+    (job,) = jobs.jobs() or [runs.known()[0]]
     assert job.join(60)
     (info,) = jobs.runs()
-    setup = session_runs.set_up(job)
+    setup = runs.setup_of(job)
     assert earlier_runs.source_of(setup, info) == setup.source
 
 
@@ -169,23 +172,23 @@ def test_bound_splits_bits():
     app = open_page("bound")
     check(app.selectbox(key="bits_of").set_value("heartbeat_mlp").run())
     said = texts(app)
-    assert not app.error and "The best bit-by-bit chain" in said and "−14.44 bits" in said and "per datum" in said
+    assert not app.error and "Best K with independent-bit steps" in said and "−14.44 bits" in said and "per datum" in said
     check(app.selectbox(key="bits_of").set_value("binary_digits_unet").run())
     assert not app.error and "per pixel" in texts(app)
 
 
 def test_the_likelihood_of_bits(monkeypatch):
     """Jarzynski's estimate meets log₂ (1/5) within its error for a heartbeat; what is none is said to be none."""
-    monkeypatch.setattr(likelihood_bits, "WORK", 400_000)
+    monkeypatch.setattr(likelihood, "STATES", 400_000)
     app = open_page("likelihood", bits_at="10000" * 4)
     check(app.selectbox(key="likelihood_of").set_value("heartbeat_mlp").run())
     assert not app.error and "−2.32 bits" in texts(app)
     ref = cache.ModelRef.of(checkpoints.list_checkpoints()["heartbeat_mlp"])
-    found = likelihood_bits.estimate(ref, "10000" * 4, 7)
+    found = likelihood.estimate(ref, "10000" * 4, 7)
     assert abs(float(found.log_prob[0]) / np.log(2) + np.log2(5)) < 4 * float(found.standard_error[0]) / np.log(2) + 0.05
     app.session_state["bits_at"] = "11000" * 4
     check(app.run())
-    assert not app.error and "no pattern of the data" in texts(app)
+    assert not app.error and "not a pattern of the data" in texts(app)
 
 
 def test_completing_a_sequence():
@@ -193,13 +196,13 @@ def test_completing_a_sequence():
     app = open_page("inpaint", picture_name="bits")
     assert not app.error and "Distance to the exact posterior" in texts(app)
     ref = cache.ModelRef.of(checkpoints.list_checkpoints()["heartbeat_mlp"])
-    source = BitSource.of(checkpoints.load("heartbeat_mlp"))
+    source = BitSource.of_checkpoint(checkpoints.load("heartbeat_mlp"))
     cells = "00" + 18 * "."
-    done = completion.complete(ref, source, PAPER, cells, "clean", 20, 7)
-    exact = {row["pattern"]: row["percent"] for row in done.rows if row["whose"] == "exact"}
+    done = bit_completion.complete(ref, source, PAPER, cells, "clean", 20, 7)
+    exact = {row["pattern"]: row["percent"] for row in done.rows if row["curve"] == "exact"}
     assert len(exact) == 3 and sum(exact.values()) == pytest.approx(100) and all(p.startswith("00") for p in exact)
     assert done.floor < min(done.distances.values()) < 0.5
-    *_, (_, x) = completion._run(cache.model(ref).model, cells, "noised", 20, 50, 1)
+    *_, (_, x) = bit_completion._run(cache.model(ref).model, cells, "noised", 20, 50, 1)
     assert float(x[:, :2].sum()) == 0
     app.session_state["held"] = "11" + 18 * "."
     check(app.run())
@@ -233,27 +236,29 @@ def test_links_with_nonsense_are_ignored():
     assert not app.error and len(app.session_state["bits_at"]) == 20
     assert len(FIRST_CELLS) == ROWS * COLUMNS
     for cells, free in (("0.", False), ("012", True), (None, True), ("0" * 5, True)):
-        with pytest.raises(ValueError, match="cells"):
+        with pytest.raises(ValueError, match="pattern must be a text of 3 characters"):
             bit_pad.check(cells, 3, free)
 
 
 def test_flips_and_information_over_t():
     """Of data as active as the noise step t flips 2ρ(1−ρ)β_t of the bits; the bits destroyed add up to H."""
-    process = cache.flips(BEAT, PAPER)
+    process = cached.diffusion(BEAT, PAPER)
     wanted = 100 * 2 * 0.2 * 0.8 * process.schedule.betas.numpy()
-    np.testing.assert_allclose(bit_schedule.flipping(process, 0.2), wanted, rtol=1e-9)
+    np.testing.assert_allclose(schedule.flipping(process, 0.2), wanted, rtol=1e-9)
     x = torch.zeros(1, 1, dtype=torch.float64)
-    half = bit_schedule.flipping(cache.flips(BitSource("heartbeat", rate=0.5), PAPER), 0.0)
-    np.testing.assert_allclose(half[0], 100 * float(cache.flips(BitSource("heartbeat", rate=0.5), PAPER).q_step(x, 1).probs), rtol=1e-9)
-    assert bit_schedule.destroyed(BEAT, PAPER).sum() == pytest.approx(np.log2(5), rel=0.06)
+    half = schedule.flipping(cached.diffusion(BitSource("heartbeat", rate=0.5), PAPER), 0.0)
+    np.testing.assert_allclose(
+        half[0], 100 * float(cached.diffusion(BitSource("heartbeat", rate=0.5), PAPER).q_step(x, 1).probs), rtol=1e-9
+    )
+    assert schedule.destroyed(BEAT, PAPER).sum() == pytest.approx(np.log2(5), rel=0.06)
     short = ScheduleConfig("constant", 2, (("beta", 0.3),))
-    assert bit_schedule.left_bits(BEAT, PAPER) == 0 and bit_schedule.left_bits(BEAT, short) > 0.1
+    assert schedule.prior_mismatch(BEAT, PAPER)[0] == 0 and schedule.prior_mismatch(BEAT, short)[0] > 0.1
 
 
 def test_a_long_raster_is_small():
     """200 rows of 64 bits at 500 times take less than a megabyte."""
     x = (np.random.default_rng(0).random((500, 200, 64)) < 0.3).astype(np.uint8)
-    stage = bit_stages.Stage((bit_stages.panel("left", "bits", "model", x),), range(500), 500)
+    stage = stages.Stage((stages.panel("left", "bits", "model", x),), range(500), 500)
     payload = pack(stage)
     assert len(payload) <= 1_000_000
     arrays = unpack(payload)[1]
@@ -261,13 +266,19 @@ def test_a_long_raster_is_small():
 
 
 @pytest.mark.parametrize("text, sentence", [(b"0,1,2\n", "Row 1 holds '2'"), (b"011\n01\n", "Row 2 has 2 values"), (b"", "no patterns")])
-def test_a_bad_file_leaves_what_was_there(text, sentence, monkeypatch):
-    from pages.ui.kinds.bits import bit_controls
-
+def test_a_bad_file_leaves_what_was_there(text, sentence):
+    """Before a file that can be read the heartbeat stays, after one its patterns."""
     app = open_page("forward", data="patterns")
-    kept: dict = {}
-    monkeypatch.setattr(bit_controls.st, "session_state", kept)
-    said = bit_controls._read("mine.csv", text)
-    assert said.startswith("mine.csv: ") and re.search(sentence, said) and not kept
-    assert bit_controls._read("good.csv", b"0110\n1001\n") == "" and kept["own_bits"].size == (2, 4)
-    assert not app.error
+
+    def upload(name: str, raw: bytes) -> list[str]:
+        app.file_uploader(key="bits_file").set_value((name, raw, "text/csv"))
+        return [error.value for error in check(app.run()).error]
+
+    (said,) = upload("mine.csv", text)
+    assert said.startswith("mine.csv: ") and re.search(sentence, said)
+    assert app.session_state["uploads"]["bits_file"].value is None and "make_bits('heartbeat'" in app.code[0].value
+    assert upload("good.csv", b"0110\n1001\n") == []
+    good = app.session_state["uploads"]["bits_file"].value
+    assert good.size == (2, 4) and "np.array([[0, 1, 1, 0], [1, 0, 0, 1]])" in app.code[0].value
+    assert upload("mine.csv", text) == [said]
+    assert app.session_state["uploads"]["bits_file"].value == good and "np.array([[0, 1, 1, 0], [1, 0, 0, 1]])" in app.code[0].value

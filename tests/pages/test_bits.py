@@ -13,9 +13,13 @@ from streamlit.testing.v1 import AppTest
 from dpm_core import checkpoints
 from dpm_core.schedules import make_schedule
 from pages.ui import cache
-from pages.ui.bound import compute, subjects, views
-from pages.ui.controls.widgets import PlaneSource
-from pages.ui.kinds.images import likelihood_images
+from pages.ui.bound import views
+from pages.ui.kinds import menu
+from pages.ui.kinds.images import bound as image_bound
+from pages.ui.kinds.images import likelihood as image_likelihood
+from pages.ui.kinds.points import measures
+from pages.ui.kinds.points.source import PointSource
+from pages.ui.kinds.records import BoundWords, Model
 from pages.ui.schedule import learned_schedule
 from tests.pages.test_pages import APP, check
 
@@ -33,19 +37,20 @@ def texts(app: AppTest) -> str:
     return " ".join([*html, *(m.value for m in app.markdown), *(c.value for c in app.caption)])
 
 
-def subject(name: str) -> compute.Subject:
+def model(name: str) -> Model:
     ref = cache.ModelRef.of(checkpoints.list_checkpoints()[name])
     loaded = checkpoints.load(name)
-    return compute.Subject("", ref, PlaneSource(loaded.config.data.name, loaded.config.data.noise), loaded.config.schedule)
+    return Model("", ref, PointSource(loaded.config.data.name, loaded.config.data.noise), loaded.config.schedule)
 
 
 def test_the_bound_of_a_roll_and_its_parts():
     """The page's K is the budget's, and its waterfall ends at −h, each part beginning where the last one ended."""
     app = open_page("pages/bound.py", seed="7")
-    found = compute.split(subject("swiss_roll_mlp"), compute.points(40), 7)
+    found = measures.budget(model("swiss_roll_mlp"), measures.points(40), 7)
     assert f"{found.bound_bits:.2f} bits".replace("-", "−") in texts(app) and not app.error
-    rows = views.budget_rows(found, True)
-    chain = [row for row in rows if row["start"] != row["end"] or row["label"] in views.WORDS.values()]
+    rows = views.budget_rows(found, True, BoundWords())
+    parts = {*views.PARTS.values(), BoundWords().discretisation}
+    chain = [row for row in rows if row["start"] != row["end"] or row["label"] in parts]
     assert all(abs(a["end"] - b["start"]) < 1e-9 for a, b in pairwise(chain))
     assert abs(chain[0]["start"] - rows[0]["start"]) < 1e-9 and abs(chain[-1]["end"] - rows[-1]["start"]) < 0.01
     assert len(app.get("vega_lite_chart")) == 2 and "Table 1" in texts(app)
@@ -53,20 +58,20 @@ def test_the_bound_of_a_roll_and_its_parts():
 
 def test_no_network_is_the_best_there_is():
     app = open_page("pages/bound.py")
-    check(app.selectbox(key="bits_of").set_value(subjects.NO_NETWORK).run())
+    check(app.selectbox(key="bits_of").set_value(menu.NO_NETWORK).run())
     check(app.number_input(key="T").set_value(2).run())
-    assert "0.000 of it learning" in texts(app) and not app.error
+    assert "of which learning gap 0.000" in texts(app) and not app.error
 
 
 def test_images_say_what_is_not_known():
     app = open_page("pages/bound.py")
     check(app.selectbox(key="bits_of").set_value("digits_unet").run())
-    assert "Nobody knows the density" in texts(app) and "per pixel" in texts(app)
+    assert "The density of these images is unknown" in texts(app) and "per pixel" in texts(app)
 
 
 def test_data_too_wide_break_the_upper_bound():
     app = open_page("pages/bound.py")
-    assert "between them at every step" in texts(app)
+    assert "lies between the bounds at every step" in texts(app)
     check(app.select_slider(key="width").set_value(4.0).run())
     assert re.search(r"fails at \d+ of 39 steps", texts(app))
 
@@ -75,12 +80,12 @@ def test_the_likelihood_of_a_point():
     """ELBO ≤ Jarzynski, which is near the exact one; another point by its numbers; the link keeps it; far outside stays honest."""
     app = open_page("pages/likelihood.py", at="0.27,1.895", seed="7")
     ref = cache.ModelRef.of(checkpoints.list_checkpoints()["swiss_roll_mlp"])
-    source = subject("swiss_roll_mlp").source
-    found = compute.opinions(ref, source, 0.27, 1.895, 7)
+    source = model("swiss_roll_mlp").source
+    found = measures.estimates(ref, source, 0.27, 1.895, 7)
     assert f"{found.exact:.2f} nats".replace("-", "−") in texts(app)
     assert float(found.jarzynski.elbo[0]) < float(found.jarzynski.log_prob[0])
     assert abs(float(found.jarzynski.log_prob[0]) - found.exact) < 0.05
-    assert [row["N"] for row in found.curve()][-1] == compute.TRAJECTORIES
+    assert [row["N"] for row in found.curve()][-1] == measures.TRAJECTORIES
     check(app.number_input(key="x1_(0.27, 1.895)").set_value(0.5).run())
     assert app.session_state["at"] == (0.5, 1.895) and app.query_params["at"] in ("0.500,1.895", ["0.500,1.895"])
     far = open_page("pages/likelihood.py", at="90,90")
@@ -93,16 +98,18 @@ def test_the_likelihood_of_a_point():
 def test_a_schedule_is_learned_and_kept(T, monkeypatch):
     monkeypatch.setattr(learned_schedule, "STEPS", 60)
     app = open_page("pages/schedule.py", learned_T=str(T))
-    assert "has a slope" in texts(app)
+    assert "can be maximised by gradient ascent" in texts(app)
     check(app.button(key="learn_schedule").click().run())
-    assert re.search(r"knows \d\.\d\d bits more per point than the best fixed one, Linear log-SNR", texts(app))
+    assert re.search(r"\d\.\d\d bits per point higher than that of the best fixed schedule, Linear log-SNR", texts(app))
     check(app.button(key="keep_schedule").click().run())
     assert "custom" in app.session_state["schedules"]
     points = app.session_state["points"]
     kept = make_schedule("custom", T, points=points)
     (learned, _), *_ = app.session_state["learned_schedules"].values()
     assert float((kept.betas - learned.betas).abs().max()) < 1e-4, "five steps, five control points"
-    assert learned_schedule.judged(PlaneSource("swiss_roll"), kept) > max(learned_schedule.fixed(PlaneSource("swiss_roll"), T).values())
+    assert learned_schedule.held_out_bits(PointSource("swiss_roll"), kept) > max(
+        learned_schedule.fixed(PointSource("swiss_roll"), T).values()
+    )
 
 
 def test_train_takes_the_learned_schedule(monkeypatch):
@@ -124,10 +131,10 @@ def test_every_held_out_image_has_its_bits():
     app = open_page("pages/likelihood.py", seed="7")
     check(app.selectbox(key="likelihood_of").set_value("digits_unet").run())
     ref = cache.ModelRef.of(checkpoints.list_checkpoints()["digits_unet"])
-    own, shuffled = (likelihood_images.judged(ref, way, 7) for way in ("As they are", "Pixels shuffled"))
+    own, shuffled = (image_likelihood.bounds(ref, way, 7) for way in ("Original", "Pixels shuffled"))
     assert (shuffled.bits < own.bits - own.errors).all()
-    assert f"lower than as it is for {len(own.bits)} of {len(own.bits)}" in texts(app)
-    estimate = compute.images(ref, 7)
+    assert f"lower than the original for {len(own.bits)} of {len(own.bits)} images" in texts(app)
+    estimate = image_bound.estimate_of_checkpoint(ref, 7)
     pixels = own.images[0].size
     spread = (own.bits.var() / len(own.bits) + (estimate.standard_error_bits / pixels) ** 2) ** 0.5
     assert abs(own.bits.mean() - estimate.bound_bits / pixels) < 4 * spread
@@ -139,7 +146,7 @@ def test_every_held_out_image_has_its_bits():
     "path, of",
     [
         ("bound", {}),
-        ("bound", {"bits_of": "No network: the best there is"}),
+        ("bound", {"bits_of": "Exact kernel, no network"}),
         ("likelihood", {}),
         ("likelihood", {"likelihood_of": "digits_unet"}),
     ],

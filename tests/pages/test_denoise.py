@@ -48,7 +48,7 @@ def test_a_noisy_picture_of_ones_own():
     """Brick of 48 × 40 with noise of 20 levels: the estimate of σ is near, the mean less noisy, nothing is called the truth."""
     clean = denoise_compute.dataset(ref("brick_unet")).train[0, 0, :48, :40].numpy()
     noisy = np.clip(clean + 20 * np.random.default_rng(0).normal(size=clean.shape), 0, 255).astype(np.uint8)
-    assert 14 < denoise_compute.guess_sigma(noisy) < 27
+    assert 14 < denoise_compute.estimate_sigma(noisy) < 27
     how = DenoiseConfig(n=4, steps=25, seen=noisy.tobytes(), shape=noisy.shape, sigma_levels=20.0)
     found = denoise_compute.result(ref("brick_unet"), how)
     assert found.truth is None and np.array_equal(found.seen, noisy) and found.sigma_levels == pytest.approx(20)
@@ -61,7 +61,8 @@ def test_the_program_runs(tmp_path):
     import subprocess
     import sys
 
-    text = denoise_views.python(ref("digits_unet"), DenoiseConfig(n=4, steps=25))
+    model, how = ref("digits_unet"), DenoiseConfig(n=4, steps=25)
+    text = denoise_views.export(model, how, denoise_compute.result(model, how)).python
     done = subprocess.run(
         [sys.executable, "-c", text], capture_output=True, text=True, cwd=APP.parent, env=os.environ | {"OMP_NUM_THREADS": "1"}
     )
@@ -70,4 +71,4 @@ def test_the_program_runs(tmp_path):
 
 def test_no_model_of_images_is_one_sentence(monkeypatch):
     monkeypatch.setattr(checkpoints, "list_checkpoints", lambda *_: {})
-    assert [error.value for error in open_denoise().error] == ["There is no model of images here; train one on the Train page first."]
+    assert [error.value for error in open_denoise().error] == ["There is no trained model of images. Train one on the Train page first."]

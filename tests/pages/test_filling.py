@@ -10,7 +10,7 @@ import pytest
 from dpm_core import checkpoints
 from dpm_core.data.images import make_images
 from pages.ui.inpainting.filling import Filling, FillTask, biharmonic, score
-from pages.ui.inpainting.picture_network import Learning
+from pages.ui.inpainting.picture_network import PictureNetwork
 
 
 def stripes(side=48):
@@ -61,9 +61,9 @@ def test_stopping_keeps_what_is_finished():
 def test_an_error_is_one_sentence():
     picture = stripes()
     filling = Filling(FillTask(picture, np.zeros_like(picture, bool), 1, 1))
-    assert filling.wait(10) and filling.problem == "Nothing is painted; paint what is to be filled." and not filling.running
+    assert filling.wait(10) and filling.problem == "No pixel is marked as missing; paint the region to fill." and not filling.running
     filling = Filling(FillTask(picture, hole(), 1, 1, checkpoints.load("mnist_unet")))
-    assert filling.wait(10) and "does not fit" in filling.problem
+    assert filling.wait(10) and "does not suit this picture" in filling.problem
 
 
 @pytest.mark.parametrize("side", [8, 40])
@@ -88,17 +88,17 @@ def test_the_baseline_is_smooth():
     assert np.array_equal(biharmonic(colour, missing)[..., 1], biharmonic(spoiled, missing))
 
 
-def test_stopping_while_it_learns_keeps_what_was_learned():
-    learning = Learning(stripes(96), hole(96), 60, 0)
-    filling = Filling(FillTask(stripes(96), hole(96), 1, 0, learning=learning))
+def test_stopping_during_training_keeps_the_network():
+    network = PictureNetwork(stripes(96), hole(96), 60, 0)
+    filling = Filling(FillTask(stripes(96), hole(96), 1, 0, network=network))
     end = time.monotonic() + 60
-    while learning.job.step < 3 and time.monotonic() < end:
+    while network.job.step < 3 and time.monotonic() < end:
         time.sleep(0.02)
     filling.stop()
-    assert filling.wait(20) and filling.learning and not filling.done and not filling.problem
-    learning.job.join(20)
-    more = Learning(stripes(96), hole(96), 61, 0, learning)
-    assert more.spent >= learning.spent > 0 and more.dataset is learning.dataset
+    assert filling.wait(20) and filling.training and not filling.done and not filling.problem
+    network.job.join(20)
+    more = PictureNetwork(stripes(96), hole(96), 61, 0, network)
+    assert more.spent >= network.spent > 0 and more.dataset is network.dataset
     more.job.stop()
-    assert learning.knows(stripes(96), hole(96, 5)) and not learning.knows(stripes(96), hole(96, 20))
-    assert not learning.knows(255 - stripes(96), hole(96))
+    assert network.can_fill(stripes(96), hole(96, 5)) and not network.can_fill(stripes(96), hole(96, 20))
+    assert not network.can_fill(255 - stripes(96), hole(96))

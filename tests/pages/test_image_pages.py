@@ -22,9 +22,9 @@ from dpm_core.reverse import build_model
 from dpm_core.schedules import make_schedule
 from pages.ui import cache
 from pages.ui.components.player import unpack
-from pages.ui.kinds.images import image_stages, imaging
-from pages.ui.kinds.images.image_controls import IMAGE_TITLES, ImageSource
-from pages.ui.kinds.points.recordings import SamplerConfig
+from pages.ui.controls.sampler import SamplerConfig
+from pages.ui.kinds.images import recordings, stages
+from pages.ui.kinds.images.source import TITLES, ImageSource
 from tests.pages.test_pages import check, open_page
 
 
@@ -62,7 +62,7 @@ def title(name: str) -> str:
 
 @pytest.mark.parametrize("name", ["digits", "mnist", "dead_leaves", "brick", "grass", "gravel", "textures", "image"])
 def test_every_set_opens_on_the_forward_page(name, data):
-    app = check(open_page("forward", data=IMAGE_TITLES[name]))
+    app = check(open_page("forward", data=TITLES[name]))
     assert not app.error and not app.info
     assert app.selectbox(key="data").value == name
     assert len(app.get("bidi_component")) == 1
@@ -72,10 +72,10 @@ def test_every_set_opens_on_the_forward_page(name, data):
 @pytest.mark.parametrize("name", ["fashion_mnist", "cifar10"])
 def test_missing_files_are_one_sentence_and_the_digits_are_shown(name, data, monkeypatch):
     monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: pytest.fail("the app asked the network by itself"))
-    app = check(open_page("forward", data=IMAGE_TITLES[name]))
+    app = check(open_page("forward", data=TITLES[name]))
     assert len(app.info) == 1 and str(data / name) in app.info[0].value
     assert len(app.get("bidi_component")) == 1 and "'digits'" in app.code[0].value
-    assert [button.label for button in app.button] == [f"Download {IMAGE_TITLES[name]}, {31 if name == 'fashion_mnist' else 170} MB"]
+    assert [button.label for button in app.sidebar.button] == [f"Download {TITLES[name]}, {31 if name == 'fashion_mnist' else 170} MB"]
 
 
 def test_a_download_that_fails_is_one_sentence(data, monkeypatch):
@@ -93,8 +93,8 @@ def test_a_download_that_fails_is_one_sentence(data, monkeypatch):
 def test_no_menu_entry_without_a_folder_of_textures(tmp_path, monkeypatch):
     monkeypatch.setenv("DPM_DATA", str(tmp_path))
     app = check(open_page("forward"))
-    assert IMAGE_TITLES["textures"] not in app.selectbox(key="data").options
-    assert IMAGE_TITLES["image"] in app.selectbox(key="data").options
+    assert TITLES["textures"] not in app.selectbox(key="data").options
+    assert TITLES["image"] in app.selectbox(key="data").options
 
 
 def png(pixels: np.ndarray, kind: str = "PNG") -> bytes:
@@ -119,7 +119,7 @@ BAD = {"text.png": b"not a picture", "cut.jpg": png(NOISE, "JPEG")[:900], "bomb.
 
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_picture_is_one_sentence_and_the_last_good_one_stays(name):
-    app = check(open_page("forward", data=IMAGE_TITLES["image"]))
+    app = check(open_page("forward", data=TITLES["image"]))
     app.file_uploader(key="picture").set_value(("good.png", png(NOISE), "image/png"))
     check(app.run())
     assert not app.error and "Showing good.png." in [caption.value for caption in app.caption]
@@ -130,7 +130,7 @@ def test_a_bad_picture_is_one_sentence_and_the_last_good_one_stays(name):
 
 
 def test_a_link_brings_back_data_and_T_and_a_change_of_kind_moves_an_untouched_T():
-    app = check(open_page("forward", data=IMAGE_TITLES["digits"], T="30", images="4", seed="3"))
+    app = check(open_page("forward", data=TITLES["digits"], T="30", images="4", seed="3"))
     assert (app.selectbox(key="data").value, app.number_input(key="T").value) == ("digits", 30)
     assert "manual_seed(3)" in app.code[0].value and "sample(4," in app.code[0].value
     again = check(open_page("forward", **{key: str(value) for key, value in app.query_params.items()}))
@@ -148,7 +148,7 @@ def test_a_link_brings_back_data_and_T_and_a_change_of_kind_moves_an_untouched_T
 
 
 def test_a_set_of_images_does_no_harm_on_a_page_of_the_plane():
-    app = check(open_page("forward", data=IMAGE_TITLES["digits"], size="64"))
+    app = check(open_page("forward", data=TITLES["digits"], size="64"))
     check(app.switch_page("pages/schedule.py").run())
     assert not app.error and app.selectbox(key="data").value == "swiss_roll"
 
@@ -156,7 +156,7 @@ def test_a_set_of_images_does_no_harm_on_a_page_of_the_plane():
 def test_forward_payload_holds_the_law_it_claims():
     """The chain has the closed-form mean and variance given its start; clamping is in the picture only."""
     schedule = ScheduleConfig("linear", 50)
-    shown = imaging.forward(ImageSource("digits"), schedule, 64, 3)
+    shown = recordings.forward(ImageSource("digits"), schedule, 64, 3)
     header, blocks = unpack(shown.payload)
     bars = cache.diffusion(schedule).schedule.alpha_bar(torch.from_numpy(shown.times)).numpy()
     noise = shown.x - np.sqrt(bars)[:, None, None, None, None] * shown.x[0]
@@ -165,7 +165,7 @@ def test_forward_payload_holds_the_law_it_claims():
         assert abs(noise[t].var() / (1 - bars[t]) - 1) < error
         assert abs(noise[t].mean()) < 4 * np.sqrt((1 - bars[t]) / noise[t].size)
     assert blocks["steps/pixels"].shape == (51, 64, 8, 8) and header["times"] == list(range(51))
-    assert np.array_equal(blocks["steps/pixels"][0], image_stages.seen(shown.spec, shown.x[0]))
+    assert np.array_equal(blocks["steps/pixels"][0], stages.grey_levels(shown.spec, shown.x[0]))
     counts = blocks["cards/2/counts"]
     inside = (np.abs(shown.x) <= 4).mean((1, 2, 3, 4))
     assert np.allclose(counts.sum(1) * (8 / 48), inside, atol=1e-4)
@@ -175,23 +175,23 @@ def test_the_linear_guess_is_the_exact_posterior_mean_of_gaussian_data():
     """For data of independent cosine coefficients it is Bayes', and no other linear gain has a smaller error."""
     generator = torch.Generator().manual_seed(0)
     power = 4 / (1 + torch.arange(6.0)[:, None].square() + torch.arange(5.0).square())
-    down, across = image_stages.cosines(6), image_stages.cosines(5)
+    down, across = stages.cosines(6), stages.cosines(5)
     assert torch.allclose(down @ down.T, torch.eye(6), atol=1e-5)
     x0 = down.T @ (power.sqrt() * torch.randn(20_000, 1, 6, 5, generator=generator)) @ across
-    scales = image_stages.Scales(torch.zeros(1, 6, 5), power[None])
-    assert torch.allclose(image_stages.scales_of(x0).power, scales.power, rtol=0.08)
+    scales = stages.Scales(torch.zeros(1, 6, 5), power[None])
+    assert torch.allclose(stages.scales_of(x0).power, scales.power, rtol=0.08)
     for bar in (0.9, 0.3):
         xt = bar**0.5 * x0 + (1 - bar) ** 0.5 * torch.randn(x0.shape, generator=generator)
-        guess = image_stages.linear_guess(scales, xt, bar, 1 - bar)
+        guess = stages.linear_estimate(scales, xt, bar, 1 - bar)
         expected = (power * (1 - bar) / (bar * power + 1 - bar)).mean()
         assert float((guess - x0).square().mean()) == pytest.approx(float(expected), rel=0.02)
-    assert torch.equal(image_stages.linear_guess(scales, x0, 0.0, 1.0), torch.zeros_like(x0))
-    assert torch.allclose(image_stages.linear_guess(scales, x0, 1.0, 0.0), x0, atol=1e-4)
+    assert torch.equal(stages.linear_estimate(scales, x0, 0.0, 1.0), torch.zeros_like(x0))
+    assert torch.allclose(stages.linear_estimate(scales, x0, 1.0, 0.0), x0, atol=1e-4)
 
 
 @pytest.mark.parametrize(("n", "dims", "frames"), [(16, 64, 101), (16, 784, 101), (64, 784, 46), (16, 3072, 47), (1, 192 * 192 * 3, 21)])
 def test_two_panels_always_fit_the_player(n, dims, frames):
-    found, images = image_stages.budget(1001, n, dims)
+    found, images = stages.budget(1001, n, dims)
     assert found == frames and found * images * dims * 2 < 4_750_000
     assert images == n
 
@@ -214,7 +214,7 @@ def test_the_guesses_belong_to_their_states(sampler, models):
     ref = cache.ModelRef.of(models / "long.safetensors")
     loaded = cache.model(ref)
     how = SamplerConfig(sampler, 20, 0.0, 9, 5)
-    path = imaging.path(ref, how, lambda share: None)
+    path = recordings.path(ref, how, lambda share: None)
     assert path.times[0] == 60 and path.times[-1] == 0 and len(path.times) == 21
     for i, t in enumerate(path.times[:-1].tolist()):
         mean, _ = loaded.model.x0_posterior(torch.from_numpy(path.x[i]), t)
@@ -251,8 +251,8 @@ def test_a_pixel_travels_in_the_link_and_nonsense_is_the_default(models):
 
 def test_snippets_run(data, models, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(cache.checkpoints.SHIPPED.parent))
-    pages = [("forward", {"data": IMAGE_TITLES[name], "T": "20"}) for name in ("digits", "textures", "image")]
-    pages += [("reverse", {"model": title("long")}), ("reverse", {"model": title("short"), "view": "Samplers, side by side"})]
+    pages = [("forward", {"data": TITLES[name], "T": "20"}) for name in ("digits", "textures", "image")]
+    pages += [("reverse", {"model": title("long")}), ("reverse", {"model": title("short"), "view": "Compare samplers"})]
     for page, query in pages:
         code = check(open_page(page, **query)).code[0].value
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)

@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from pages.ui.components.painter import masks
 from pages.ui.inpainting import controls, views
+from pages.ui.inpainting.rules import RULE_TITLES
 from tests.pages.test_pages import APP, check
 
 
@@ -63,12 +64,12 @@ def test_patches_fill_a_photograph_and_a_completion_can_be_painted_on():
     app = check(app.button(key="use_1").click().run())
     assert np.array_equal(app.session_state["inpaint_base"], filling.done[1]) and not app.session_state["inpaint_mask"].any()
     app = check(app.button(key="fill").click().run())
-    assert [error.value for error in app.error] == ["Nothing is painted; paint what is to be filled."]
+    assert [error.value for error in app.error] == ["No pixel is marked as missing; paint the region to fill."]
     app = check(app.button(key="anew").click().run())
     assert app.session_state["inpaint_base"] is None
 
 
-@pytest.mark.parametrize("rule", list(controls.RULE_TITLES))
+@pytest.mark.parametrize("rule", list(RULE_TITLES))
 def test_a_model_fills_a_digit(rule):
     app = open_inpaint(picture_name="digits", known_rule=rule, fill_steps="10", n_False="2", jump="2", resamplings="2")
     assert app.selectbox(key="filler_small").value == "digits_unet"
@@ -108,7 +109,7 @@ def test_a_drawing_begins_empty():
     drawing = np.zeros((28, 28), np.uint8)
     drawing[4:24, 13:16] = 255
     app.session_state["inpaint_drawing"] = drawing
-    app = check(app.segmented_control(key="drawing_step").set_value("Hide").run())
+    app = check(app.segmented_control(key="drawing_step").set_value("Mark").run())
     assert app.session_state["inpaint_mask"].shape == (28, 28) and app.selectbox(key="filler_small").value == "mnist_unet"
 
 
@@ -116,29 +117,29 @@ def test_what_does_not_fit_is_said():
     """A photograph in colour: no shipped model fits, and the page says which sizes they make."""
     app = open_inpaint(picture_name="coffee")
     assert any("28 × 28" in caption.value for caption in app.caption)
-    assert len(app.selectbox(key="filler_large").options) == 1 + len(controls.LEARNED_HERE)
+    assert len(app.selectbox(key="filler_large").options) == 1 + len(controls.TRAINED_HERE)
 
 
-def test_a_network_of_the_picture_is_learned_filled_with_and_kept(monkeypatch):
+def test_a_network_of_the_picture_is_trained_filled_with_and_reused(monkeypatch):
     """One second of training; filling again learns nothing anew; a larger hole does; too little to learn from is one sentence."""
     monkeypatch.setattr(controls, "SECONDS", {2: "2 s"})
-    monkeypatch.setattr(controls, "USUAL_SECONDS", 2)
+    monkeypatch.setattr(controls, "DEFAULT_SECONDS", 2)
     app = open_inpaint(picture_name="brick")
     check(app.selectbox(key="filler_large").set_value("own").run())
     app.session_state["inpaint_mask"] = small = np.zeros((256, 256), bool)
     small[100:112, 140:150] = True
     app = fill(app)
     filling = app.session_state["inpaint_filling"]
-    first = filling.task.learning
-    assert not filling.problem and len(filling.done) == filling.task.n and first.job.step > 1 and first.drawn().ndim == 2
-    assert views.model_words(filling.task) == f"a network of this picture after {first.job.step:,} steps"
+    first = filling.task.network
+    assert not filling.problem and len(filling.done) == filling.task.n and first.job.step > 1 and first.samples().ndim == 2
+    assert views.model_words(filling.task) == f"network trained on this picture for {first.job.step:,} steps"
     app = fill(app)
-    assert app.session_state["inpaint_filling"].task.learning is first
+    assert app.session_state["inpaint_filling"].task.network is first
     larger = small.copy()
     larger[90:112] = True
     app.session_state["inpaint_mask"] = larger
     app = fill(app)
-    assert app.session_state["inpaint_filling"].task.learning is not first
+    assert app.session_state["inpaint_filling"].task.network is not first
     app.session_state["inpaint_mask"] = ~small
     check(app.button(key="fill").click().run())
-    assert [error.value[:38] for error in app.error] == ["Too little is known in one piece for a"]
+    assert [error.value[:38] for error in app.error] == ["Fewer than 64 crops of 8 × 8 pixels ar"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -12,20 +13,20 @@ from streamlit.testing.v1 import AppTest
 from dpm_core.config import ScheduleConfig
 from pages.ui.components.player import unpack
 from pages.ui.components.sketch_pad import encode
-from pages.ui.controls.widgets import PlaneSource
+from pages.ui.kinds.points.source import PointSource
 from pages.ui.posterior import multiply_compute, multiply_views
 from pages.ui.posterior.multiply_compute import Draw, Question
-from pages.ui.posterior.multiply_controls import AXES, FIRST_PAINTING, KINDS, FactorConfig
+from pages.ui.posterior.multiply_controls import AXES, FACTORS, FIRST_PAINTING, FactorConfig
 from tests.pages.test_pages import APP, check
 
-ROLL, LOG_SNR = PlaneSource("swiss_roll"), ScheduleConfig("log_snr", 40)
+ROLL, LOG_SNR = PointSource("swiss_roll"), ScheduleConfig("log_snr", 40)
 FEW = {"samples": "1000"}
 
 
 def open_page(**query: str) -> AppTest:
     app = AppTest.from_file(str(APP), default_timeout=60)
     for key, value in query.items():
-        app.query_params[key] = {**KINDS, **AXES}.get(value, value)  # what stands in the link is the title
+        app.query_params[key] = {**FACTORS, **AXES}.get(value, value)  # what stands in the link is the title
     return check(app.switch_page("pages/multiply.py").run())
 
 
@@ -37,13 +38,13 @@ def code(app: AppTest) -> str:
     return app.code[0].value
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", FACTORS)
 def test_every_r_opens_with_its_stage(kind):
     app = open_page(r=kind, **FEW)
     assert app.title[0].value == "Multiply" and not app.error and not app.info
     assert stages(app) == (2 if kind == "painted" else 1)  # with the pad
     words = " ".join(block.value for block in app.markdown)
-    assert "times as far from p̃ as 1,000 draws" in words and "exact rₜ" in words
+    assert "Distance to the exact product p̃ (total variation, relative to 1,000 independent draws of p̃)" in words and "exact rₜ" in words
     assert len(app.get("vega_lite_chart")) == (5 if kind == "known" else 1)
 
 
@@ -72,7 +73,7 @@ def test_controls_reach_the_stage_and_are_all_in_the_link():
 @pytest.mark.parametrize(
     "query, words",
     [
-        ({"r": "known", "r_c": "2.9"}, "The data have no 2.9 in this coordinate: they lie between −1.73 and 1.60."),
+        ({"r": "known", "r_c": "2.9"}, "No data near 2.9 in this coordinate: choose a value between −1.73 and 1.60."),
         ({"r": "observation", "r_y1": "3", "r_y2": "3", "r_sigma": "0.05"}, "r is zero wherever the data are"),
         ({"r": "half_plane", "r_offset": "3", "r_softness": "0.02"}, "r is zero wherever the data are"),
     ],
@@ -103,7 +104,7 @@ def test_an_empty_painting_and_nonsense_in_the_link():
     assert not app.error and "half_plane(0.0, 0.0, 0.1)" in code(app)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", FACTORS)
 def test_the_snippet_runs_and_prints_the_distances_on_the_page(kind):
     app = open_page(r=kind, resamplings="2", **FEW)
     done = subprocess.run([sys.executable, "-c", code(app)], capture_output=True, text=True)
@@ -126,16 +127,22 @@ def test_the_rules_in_numbers():
     assert [runs[rule].calls for rule in ("clean", "exact", "repaint")] == [40, 40, 391]
     for run in runs.values():  # what is known comes out exactly, and the path ends at t = 0
         assert np.all(run.x[:, 0] == np.float32(0.5)) and run.path.times[-1] == 0 and len(run.total_variation) == 41
-    words = multiply_views.lesson(question, truth, draw, runs)
-    assert f"clean clamp ends {distance['clean'] / floor:.1f} times" in words and "The exact rₜ is as near as such draws are." in words
+    words = multiply_views.summary(question, truth, draw, runs)
+    assert f"noise-free clamp {distance['clean'] / floor:.1f} ×" in words and f"exact rₜ {distance['exact'] / floor:.1f} ×" in words
+    assert "What remains" not in words, "the exact rₜ reaches the floor"
 
 
-def test_the_lesson_follows_the_numbers():
-    """Where all rules reach the floor it says so; where T = 2 Gaussian steps are too few for the exact one too, it says that."""
+def test_the_summary_follows_the_numbers():
+    """Where all rules reach the floor the ratios say so; where T = 2 Gaussian steps are too few for the exact one too, it says that."""
     wide = Question(ROLL, LOG_SNR, FactorConfig("half_plane", (0.0, -3.0, 0.02)))
-    assert "every rule comes as near" in multiply_views.lesson(wide, *_made(wide))
+    truth, draw, runs = _made(wide)
+    words = multiply_views.summary(wide, truth, draw, runs)
+    floor, spread = truth.monte_carlo_floor(draw.n)
+    ends = [run.total_variation[-1] for run in runs.values()]
+    assert max(ends) <= floor + max(3 * spread, 0.01), "every rule comes as near as so many draws of p̃ do"
+    assert re.findall(r"(\d+\.\d) ×", words) == [f"{end / floor:.1f}" for end in ends] and "What remains" not in words
     short = Question(ROLL, ScheduleConfig("log_snr", 2), FactorConfig())
-    assert "the price of 2 Gaussian steps" in multiply_views.lesson(short, *_made(short))
+    assert "the cost of 2 Gaussian steps" in multiply_views.summary(short, *_made(short))
 
 
 def _made(question: Question):
@@ -143,18 +150,18 @@ def _made(question: Question):
     return multiply_compute.product(question), draw, multiply_compute.runs(question, draw)
 
 
-def test_a_rule_that_goes_astray_is_told_of():
+def test_a_rule_under_which_samples_diverge_is_reported():
     """A steep r held constant throws samples far out, or has no slope any more: a sentence, distance 1 at most, no exception."""
     question = Question(ROLL, ScheduleConfig("paper", 40), FactorConfig("ring", (1.2, 0.04)))
     _, draw, runs = _made(question)
     assert all(0 <= value <= 1 for run in runs.values() for value in run.total_variation)
     lost = dict(runs, constant=runs["constant"]._replace(x=np.full((1000, 2), np.nan)))
-    assert "r held constant throws 100 %" in multiply_views.astray(question, lost)
+    assert "100 % with r constant in t (paper)" in multiply_views.lost_samples(question, lost)
     assert multiply_views.payload(question, draw)
 
 
 def test_the_largest_stage_fits_the_player():
-    question, draw = Question(PlaneSource("moons"), ScheduleConfig("log_snr", 300), FactorConfig("known", (1, 0.1))), Draw(10_000, 7, 1, 1)
+    question, draw = Question(PointSource("moons"), ScheduleConfig("log_snr", 300), FactorConfig("known", (1, 0.1))), Draw(10_000, 7, 1, 1)
     payload = multiply_views.payload(question, draw)
     header, _ = unpack(payload)
     assert len(payload) < 4_800_000 and len(header["panels"]) == len(header["readouts"]) == 4 and header["T"] == 300

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.ui import session
 from pages.ui.components.player import unpack
 from pages.ui.components.sketch_pad import decode, encode
-from pages.ui.controls.widgets import FIRST_DRAWING, FIRST_POINTS, PlaneSource
+from pages.ui.controls.schedule import FIRST_POINTS, check_points, decode_points, encode_points
+from pages.ui.kinds.points import forward, reverse
+from pages.ui.kinds.points.source import FIRST_DRAWING, PointSource
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
 PAGES = {"start": "DPM Explorer", "schedule": "Schedule", "forward": "Forward", "reverse": "Reverse"}
@@ -122,10 +123,10 @@ def test_corrupt_checkpoint_is_one_sentence_and_the_page_lives(tmp_path, monkeyp
 
 
 def test_points_from_outside_are_checked():
-    assert session.decode_points(session.encode_points(FIRST_POINTS)) == FIRST_POINTS
+    assert decode_points(encode_points(FIRST_POINTS)) == FIRST_POINTS
     for bad in ([[0, 0.1]], [[0, 0.1], [1, 2.0]], [[1, 0.1], [0, 0.1]], [[0, float("nan")], [1, 0.1]], "x", None, [[0, 0.1, 3], [1, 0.1]]):
         with pytest.raises(ValueError, match="custom schedule"):
-            session.check_points(bad)
+            check_points(bad)
 
 
 def test_drawing_travels_in_the_link():
@@ -140,7 +141,7 @@ def test_forward_payload_holds_the_law_it_claims():
     from pages.ui import cache
 
     schedule = ScheduleConfig("linear", 12)
-    payload, _ = cache.forward(PlaneSource("swiss_roll"), schedule, 5000, 3)
+    payload, _ = forward.recorded(PointSource("swiss_roll"), schedule, forward.ForwardSettings(5000, 3))
     header, blocks = unpack(payload)
     bars = cache.diffusion(schedule).schedule.alpha_bar(np.array(header["times"]))
     for panel in ("steps", "jump"):
@@ -161,19 +162,18 @@ def test_widget_keys_in_the_link_do_no_harm():
 @pytest.mark.parametrize("data", ["swiss_roll", "checkerboard"])
 def test_reverse_payload_stays_under_five_megabytes(data):
     from dpm_core.config import ScheduleConfig
-    from pages.ui.kinds.points import recordings
+    from pages.ui.controls.sampler import SamplerConfig
 
-    how = recordings.SamplerConfig(n=20000, steps=100)
-    payload, left, *_ = recordings.reverse(None, PlaneSource(data), ScheduleConfig("log_snr", 100), how)
+    how = SamplerConfig(n=20000, steps=100)
+    payload, left, *_ = reverse.reverse(None, PointSource(data), ScheduleConfig("log_snr", 100), how)
     assert len(payload) < 4_800_000  # a network's panel has one layer of arrows more: 60 kB
     assert len(left.times) == 101
 
 
 def test_payload_stays_under_five_megabytes_at_the_largest_setting():
     from dpm_core.config import ScheduleConfig
-    from pages.ui import cache
 
-    payload, steps = cache.forward(PlaneSource("swiss_roll"), ScheduleConfig("paper", 500), 20000, 0)
+    payload, steps = forward.recorded(PointSource("swiss_roll"), ScheduleConfig("paper", 500), forward.ForwardSettings(20000, 0))
     assert len(payload) < 5_000_000
     assert len(steps.times) == 101 and not np.isnan(steps.x).any()
 

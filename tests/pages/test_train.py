@@ -15,14 +15,16 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from dpm_core import checkpoints, jobs
+from dpm_core.checkpoints import archive as checkpoint_files
+from dpm_core.config import ScheduleConfig
 from dpm_core.figures.charts import bound_chart, time_chart
-from dpm_core.process import GaussianDiffusion
-from dpm_core.schedules import make_schedule
-from pages.ui.checkpoints import files as checkpoint_files
-from pages.ui.components.player import pack, unpack
-from pages.ui.training import snapshot_stage, views
-from pages.ui.training.reference_values import Yardstick
-from pages.ui.training.snapshot_stage import Version
+from pages.ui import kinds
+from pages.ui.components.player import unpack
+from pages.ui.kinds import KINDS
+from pages.ui.kinds.images.source import ImageSource
+from pages.ui.kinds.points.source import PointSource
+from pages.ui.kinds.records import ReferenceValues, Version
+from pages.ui.training import views
 from tests.pages.test_pages import APP, check
 
 TINY = {"data": "Digits 8 × 8", "T_images": "20", "batch_images": "16", "max_steps_images": "12"}
@@ -84,10 +86,10 @@ def test_a_run_from_start_to_checkpoint_and_out_again(own_folders):
     click(app, "keep_now")
     kept = checkpoints.load("tiny")
     assert kept.shape == (1, 8, 8) and kept.meta["steps"] == 12
-    assert "Kept as tiny" in text(app)
+    assert "Saved as tiny" in text(app)
 
     shelf = open_checkpoints()
-    assert "**tiny**" in text(shelf) and "12 steps with batch 16" in text(shelf)
+    assert "**tiny**" in text(shelf) and "12 training steps, batch size 16" in text(shelf)
     shelf.text_input(key="name_tiny").set_value("renamed")
     check(shelf.run())
     click(shelf, "rename_now_tiny")
@@ -113,7 +115,7 @@ def test_step_by_step_does_one_step_at_a_time_and_shows_it():
     assert running(app).step == 1 and running(app).status == "paused"
     click(app, "step")
     assert running(app).step == 2
-    assert "Step 2 in slow motion" in text(app)
+    assert "Training step 2 in detail" in text(app)
     table = next(str(block.proto) for block in app.get("html") if "dpm-step" in str(block.proto))
     assert table.count("<img") == 3 * len(running(app).last_step.t)
     click(app, "resume")
@@ -121,10 +123,10 @@ def test_step_by_step_does_one_step_at_a_time_and_shows_it():
     assert running(app).step == 12
 
 
-def test_the_plane_has_its_best_chain_as_a_yardstick():
+def test_the_plane_has_its_best_chain_as_a_reference():
     app = open_train(data="Swiss roll", T="8", batch="32", max_steps="5")
     until_over(click(app, "start"))
-    assert "best Gaussian chain" in cards(app) and "5 of 5" in cards(app)
+    assert "best K with Gaussian steps" in cards(app) and "5 of 5" in cards(app)
 
 
 def test_a_reload_finds_the_run_again_and_the_rate_changes_on_the_way():
@@ -278,14 +280,14 @@ def test_a_corrupt_model_is_a_card_with_a_sentence(own_folders):
 
 
 def test_the_stage_holds_every_version_of_the_same_noise():
-    diffusion = GaussianDiffusion(make_schedule("log_snr", 10))
     times = [10, 6, 3, 0]
     rng = np.random.default_rng(0)
     frames = rng.normal(size=(3, 4, 50, 2)).astype(np.float32)
     drift = rng.normal(size=(4, 169, 2)).astype(np.float32)
     versions = [Version(str(i), x, drift if i else None) for i, x in enumerate(frames)]
-    data = torch.randn(80, 2, generator=torch.Generator().manual_seed(1))
-    header, blocks = unpack(pack(snapshot_stage.build(versions, times, diffusion, data)))
+    source = PointSource("swiss_roll")
+    data = KINDS["points"].held_out(source)
+    header, blocks = unpack(KINDS["points"].training_stage(source, ScheduleConfig("log_snr", 10), versions, times, "samples"))
     assert header["versions"] == ["0", "1", "2"] and header["times"] == times
     assert np.allclose(blocks["samples/positions"], frames, atol=3e-4)
     assert np.isnan(blocks["samples/drift/end"][0]).all(), "a version whose weights are not known has no drift"
@@ -295,15 +297,20 @@ def test_the_stage_holds_every_version_of_the_same_noise():
     assert abs(np.corrcoef(first.ravel(), data[:50].numpy().ravel())[0, 1]) < 0.2
 
 
+def cuts(channels: int, size: int, _: int) -> ImageSource:
+    """Cuts of so many pixels from a picture of noise."""
+    picture = np.random.default_rng(0).integers(0, 256, (96, 96, 3)[: 2 if channels == 1 else 3], dtype=np.uint8)
+    return ImageSource("image", (("size", size),), picture.tobytes(), picture.shape, "noise")
+
+
 @pytest.mark.parametrize("shape,n", [((3, 32, 32), 16), ((1, 28, 28), 16), ((2,), 1000)])
 def test_a_long_runs_stage_stays_light(shape, n):
-    from dpm_core.data.images import ImageSpec
-
-    diffusion = GaussianDiffusion(make_schedule("log_snr", 20))
     times = list(range(20, -1, -2))
     versions = [Version(str(i), np.zeros((len(times), n, *shape), np.float16)) for i in range(40)]
-    spec = ImageSpec("x", "x", shape, 128.0, 60.0) if len(shape) == 3 else None
-    payload = pack(snapshot_stage.build(versions, times, diffusion, torch.zeros(n, *shape), spec))
+    source = PointSource("moons") if len(shape) == 1 else cuts(*shape)
+    kind = kinds.of(source)
+    assert kind.dataset(source).shape == shape
+    payload = kind.training_stage(source, ScheduleConfig("log_snr", 20), versions, times, "samples")
     header, _ = unpack(payload)
     assert len(payload) < 5_000_000
     assert header["versions"][0] == "0" and header["versions"][-1] == "39" and len(header["versions"]) >= 4
@@ -311,15 +318,15 @@ def test_a_long_runs_stage_stays_light(shape, n):
 
 def test_the_span_of_the_chart_holds_null_and_best_and_what_was_reached():
     for best, top in ((None, -2.0), (-1.0, -1.2), (-1.0, 3.0)):
-        low, high = Yardstick("bits", 1.0, -4.0, best).span(top)
+        low, high = ReferenceValues("bits", 1.0, -4.0, best=best).span(top)
         assert low < -4.0 and high > max(top, best if best is not None else top)
 
 
 def test_charts_name_their_limits_and_keep_their_range():
-    limits = {"nothing learned": (-4.0, "noise"), "best": (-1.0, "exact")}
+    limits = {"Baseline L_null": (-4.0, "noise"), "best": (-1.0, "exact")}
     chart = bound_chart(["mine", "other"], limits, -5.0, -0.5, "bits", False).to_dict()
     shown = [layer["data"]["values"][0]["label"] for layer in chart["layer"] if "values" in layer.get("data", {})]
-    assert shown == ["nothing learned"] * 2 + ["best"] * 2
+    assert shown == ["Baseline L_null"] * 2 + ["best"] * 2
     line = chart["layer"][-2]["encoding"]
     assert line["y"]["scale"]["domain"] == [-5.0, -0.5] and line["color"]["scale"]["domain"] == ["mine", "other"]
     dashes = line["strokeDash"]["scale"]["range"]
@@ -344,4 +351,4 @@ def test_a_card_never_trusts_the_description(own_folders):
     (folder / "odd.safetensors").write_bytes(shipped()[0])
     (folder / "odd.json").write_text(json.dumps(header))
     app = open_checkpoints()
-    assert [error.value for error in app.error] == ["odd.json is not complete."]
+    assert [error.value for error in app.error] == ["odd.json is incomplete, so this model cannot be used. Delete it, or upload it again."]
