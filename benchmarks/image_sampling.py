@@ -18,7 +18,8 @@ from benchmarks import _image_peers
 from benchmarks._image_run import fresh_model, use_threads
 from benchmarks._report import footer, table, verdict
 from dpm_core.checkpoints import SHIPPED, list_checkpoints, load
-from dpm_core.reverse import LOG_SNR_LIMIT, ReverseModel
+from dpm_core.process import LOG_SNR_LIMIT
+from dpm_core.reverse import ReverseModel
 from dpm_core.samplers import SAMPLERS, timesteps
 
 SAMPLES, SHAPE, TARGET = 16, (1, 28, 28), 2.0  # seconds
