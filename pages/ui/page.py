@@ -1,6 +1,6 @@
 """What every page has: title, subtitle, suggestions and the link to the next page; presenter mode; hidden controls; exports.
 
-This module is imported before the first heading is on the screen, so it loads neither torch nor anything that does.
+This module is imported before the first heading is on the screen, so it loads neither torch nor anything that does until then.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ html { font-size: 125%; }
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
 _run = threading.local()  # Streamlit runs a page in a thread of its own
+_importing = threading.Lock()
 
 
 def run(navigation: Any) -> None:
@@ -107,8 +108,17 @@ def open_page(name: str, subtitle: str = "", computes: bool = True) -> None:
         tour_bar.show(tour_place, name)
     frame.open_lesson(lesson)
     if computes:
+        _import_kinds()
         _use_one_thread()
     _spare_the_collector(len(sys.modules))
+
+
+def _import_kinds() -> None:
+    """Import the kinds of data, one page at a time. Their package imports its own modules: of two threads that begin at different
+    ones, each would find the package half imported by the other.
+    """
+    with _importing:
+        import pages.ui.kinds  # noqa: F401
 
 
 def _use_one_thread() -> None:

@@ -132,7 +132,9 @@ def _actions(shown: Card) -> None:
     if shown.own:
         with st.popover("Rename", type="tertiary", key=f"rename_{shown.name}"):
             new = st.text_input("New name", shown.name, max_chars=64, key=f"name_{shown.name}")
-            st.button("Rename", on_click=_do, args=("rename", shown.path, new), key=f"rename_now_{shown.name}")
+            if st.button("Rename", key=f"rename_now_{shown.name}"):  # no callback: its arguments would be those of the run before
+                _do("rename", shown.path, new)
+                st.rerun()
             _error("rename", shown.path)
         with st.popover("Delete", type="tertiary", key=f"delete_{shown.name}"):
             st.markdown(f"Delete {shown.name}? This cannot be undone.")
