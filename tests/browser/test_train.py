@@ -41,7 +41,8 @@ def until_steps(page, more_than: int) -> int:
 
 
 def press(page, name: str) -> None:
-    page.locator(".st-key-earlier").wait_for(timeout=60_000)  # the page is whole: a click during its first run on a fresh server is lost
+    # the page is whole: a click during its first run on a fresh server is lost; during a rerun the old element may stand beside the new
+    page.locator(".st-key-earlier").first.wait_for(timeout=60_000)
     page.locator(".st-key-train_buttons").get_by_role("button", name=name, exact=True).click()
 
 

@@ -8,9 +8,10 @@ import streamlit as st
 
 from dpm_core import checkpoints
 from dpm_core.config import RunConfig, from_dict
+from dpm_core.networks import NETWORKS
 from pages.ui.cache import ModelRef
 
-NETWORKS = {"mlp": "MLP", "unet": "U-Net", "multiscale": "multi-scale", "bit_mlp": "MLP", "sigmoid": "sigmoid layers"}
+SHORT = {"multiscale": "multi-scale", "sigmoid": "sigmoid layers"}  # other networks are called by their titles; links hold these words
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
@@ -21,8 +22,9 @@ def _title(ref: ModelRef) -> str:
         config, data = from_dict(RunConfig, header["config"]), str(header["data"]["title"])
     except (ValueError, KeyError, TypeError):
         return f"{path.stem} (not readable)"
+    name = config.network.name
     rbf = {"rbf": f"RBF, {dict(config.network.params).get('units', 16)} units"}
-    network = (NETWORKS | rbf).get(config.network.name, config.network.name)
+    network = (SHORT | rbf).get(name) or (NETWORKS[name].title if name in NETWORKS else name)
     own = "" if path.parent == checkpoints.SHIPPED else f" · {path.stem}"
     return f"{data} · {network} · T = {config.schedule.T}{own}"
 
