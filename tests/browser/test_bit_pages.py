@@ -72,7 +72,7 @@ def test_held_bits_are_completed(visit):
 def test_a_network_learns_heartbeats_live(visit):
     one = visit(height=1000)
     page = one.open("/train?data=Heartbeat&max_steps_bits=400&batch_bits=128")
-    page.locator(".st-key-earlier").wait_for(timeout=60_000)  # the page is whole
+    page.locator(".st-key-earlier").first.wait_for(timeout=60_000)  # the page is whole
     page.get_by_role("button", name="Start", exact=True).click()
     page.get_by_text("Finished at step 400").wait_for(timeout=120_000)
     stage = one.stage()
