@@ -1,4 +1,4 @@
-"""What every page has: title, subtitle, suggestions and the link to the next page; presenter mode; hidden controls; exports.
+"""What every page has: title, subtitle, suggestions and the link to the next page; presenter mode; hidden controls.
 
 This module is imported before the first heading is on the screen, so it loads neither torch nor anything that does until then.
 """
