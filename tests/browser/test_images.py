@@ -94,5 +94,6 @@ def test_rows_of_samplers(visit_images):
     one = visit_images()
     page = one.open(f"/reverse?{urlencode(MODEL | {'view': 'Compare samplers'})}")
     page.get_by_text("The same initial noise and number of steps").wait_for(timeout=60_000)
+    page.locator("img[alt^='8 samples']").nth(2).wait_for(timeout=60_000)  # the caption may be on the screen before the rows
     assert page.locator("img[alt^='8 samples']").count() == 3
     one.shot("images-samplers")
