@@ -58,7 +58,7 @@ SHOTS: dict[str, tuple[str, Callable[[Page], None]]] = {
 
 def settle(page: Page) -> None:
     """Wait until the page has its title, computes nothing any more, and has drawn."""
-    page.wait_for_selector("h1", timeout=60_000)
+    page.wait_for_selector(".st-key-next", timeout=120_000)  # the last thing on a page
     page.wait_for_timeout(1_500)
     page.wait_for_function(f"!document.querySelector('{BUSY}')", timeout=120_000)
     page.wait_for_timeout(4_000)
