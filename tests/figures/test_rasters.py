@@ -106,6 +106,18 @@ def test_contours_enclose_the_stated_mass():
     assert len(contour_lines(density, limit=limit)) == 3
 
 
+def test_contours_have_few_vertices_and_stay_within_a_tenth_of_a_cell():
+    """Of a circle, in cells of the grid: two passes of 0.05 cells, so the middle of an edge lies at most 0.1 cells inside."""
+    m = 201
+    squared = (grid(m, (m - 1) / 2).astype(float) ** 2).sum(1).reshape(m, m)
+    (line,) = contour_lines(np.exp(-squared / (2 * 30**2)), (0.6,), (m - 1) / 2)
+    radii = np.linalg.norm(line, axis=1)
+    middles = np.linalg.norm((line[1:] + line[:-1]) / 2, axis=1)
+    np.testing.assert_allclose(radii, 30 * np.sqrt(-2 * np.log(1 - 0.6)), rtol=0.01)
+    assert radii.max() - middles.min() < 0.1
+    assert 30 < len(line) < radii.mean() * 8 / 3, "the circle crosses about 8 r edges of the grid"
+
+
 def test_contours_of_two_hills_are_two_lines():
     points = grid(201, 3.0).astype(float)
     density = sum(np.exp(-((points - c) ** 2).sum(1) / 0.02) for c in ([1.5, 0], [-1.5, 1])).reshape(201, 201)
