@@ -34,7 +34,7 @@ if complaint:
         session.complain(complaint)
         st.caption("The last factor r that could be used is shown.")
 
-dark = st.context.theme.type == "dark"
+dark = session.is_dark()
 left, right = st.columns(2, vertical_alignment="center")
 left.html(multiply_charts.plates(question, truth, dark))
 right.markdown(f"{multiply_views.summary(question, truth, draw, runs)} {multiply_views.lost_samples(question, runs)}")

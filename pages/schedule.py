@@ -33,7 +33,7 @@ if error := session.CONTROL_POINTS_ERROR.pop():
 if "custom" not in names:
     st.caption("Add “Custom, drawn” to the schedules to draw your own βₜ by dragging points.")
 
-dark = st.context.theme.type == "dark"
+dark = session.is_dark()
 with page.stop_on_error(DataError, ScheduleError):
     with working("Diffusing …"):
         strips = views.strips(source, configs, seed, dark)

@@ -7,7 +7,7 @@ from pages.ui import page
 page.open_page("start")
 
 from dpm_core import checkpoints
-from pages.ui import cache
+from pages.ui import cache, session
 from pages.ui.components.player import player
 from pages.ui.components.working import working
 from pages.ui.start import hero, story
@@ -36,4 +36,4 @@ for name, (title, text) in CARDS.items():
         st.caption(text)
 
 st.subheader("The idea in six pictures", anchor=False)
-st.html(story.html(ref, st.context.theme.type == "dark"))
+st.html(story.html(ref, session.is_dark()))

@@ -102,7 +102,7 @@ def open_page(name: str, subtitle: str = "", computes: bool = True) -> None:
         rules.append(_PRESENT)
     if tour_place is not None:
         rules.append(tour_bar.STYLE)
-    ground = GROUND.dark if st.context.theme.type == "dark" else GROUND.light
+    ground = GROUND.dark if session.is_dark() else GROUND.light
     st.html(_STYLE % (ground, "\n".join(rules)))
     if tour_place is not None:
         tour_bar.show(tour_place, name)

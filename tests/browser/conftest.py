@@ -64,11 +64,15 @@ class Server:
         raise RuntimeError("The app did not start.")
 
     def wait_for_log(self, sentence: str) -> None:
-        """Wait until the server has printed a sentence once more than when this was called last."""
+        """Wait until the server has printed a sentence once more than when this was called last.
+
+        A signal that another thread receives does not wake the server's main thread, which alone may handle it: a request does.
+        """
         self.seen[sentence] += 1
         deadline = time.monotonic() + 30
         while Path(self.log.name).read_text().count(sentence) < self.seen[sentence]:
             assert time.monotonic() < deadline, f"The server never printed: {sentence}"
+            urllib.request.urlopen(self.url + "/_stcore/health", timeout=5)
             time.sleep(0.02)
 
     def stop(self) -> None:

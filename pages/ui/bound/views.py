@@ -72,7 +72,7 @@ def _signed(value: float) -> str:
 
 def budget_charts(model: Model, found: Budget, words: BoundWords, seed: int) -> None:
     """The waterfall, and the contribution of every step."""
-    dark = st.context.theme.type == "dark"
+    dark = session.is_dark()
     st.markdown(f"**The budget of bits**: from the baseline L_null to the upper limit {words.limit}")
     st.altair_chart(waterfall(budget_rows(found, model.has_network, words), f"bits {words.unit}", dark), key="waterfall")
     st.markdown("**Contribution of every step t**, in bits")
@@ -148,4 +148,4 @@ def entropy_bounds(source: Any, schedule: ScheduleConfig) -> None:
             )
         else:
             st.markdown("The exact entropy, by quadrature, lies between the bounds at every step: each forward step adds entropy.")
-    left.altair_chart(entropy_chart(lower, upper, true, st.context.theme.type == "dark"), key="entropies")
+    left.altair_chart(entropy_chart(lower, upper, true, session.is_dark()), key="entropies")

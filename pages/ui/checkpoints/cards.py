@@ -100,7 +100,7 @@ def show(shown: Card) -> Any:
 def fill(place: Any, shown: Card) -> None:
     """Draw the picture into its placeholder."""
     try:
-        png = picture(shown.ref, st.context.theme.type == "dark")
+        png = picture(shown.ref, session.is_dark())
     except CheckpointError as error:
         place.error(str(error))
         return

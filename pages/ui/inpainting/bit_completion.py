@@ -181,7 +181,7 @@ def _python_run(rule: str, steps: int) -> str:
 
 
 def _charts(done: Completed, rule: str) -> None:
-    dark = st.context.theme.type == "dark"
+    dark = session.is_dark()
     left, right = st.columns(2, gap="large")
     left.markdown(f"**Frequency of each completion** · {RULE_TITLES[rule].lower()}")
     inks = [ROLES[role].dark if dark else ROLES[role].light for role in ("exact", "model")]

@@ -119,7 +119,7 @@ def begin(picture: np.ndarray, missing: np.ndarray, name: str, n: int, seed: int
 
 
 def _picture_network(picture: np.ndarray, missing: np.ndarray, seconds: float, seed: int) -> PictureNetwork:
-    """A network of this picture that trains for so long in all: the one of this session, where it can be used."""
+    """A network of this picture that trains for so long in all: the one trained before, where it can be used."""
     before = session.PICTURE_NETWORK.get(PictureNetwork)
     if before is None or not before.can_fill(picture, missing) or before.job.status == "failed":
         return PictureNetwork(picture, missing, seconds, seed)

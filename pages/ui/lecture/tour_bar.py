@@ -35,7 +35,7 @@ _keys = st.components.v2.component(
 
 
 class Place(NamedTuple):
-    """Where a running tour stands: stop ``number``, from 1; ``tour`` is None where its file is not in this session."""
+    """Where a running tour stands: stop ``number``, from 1; ``tour`` is None where its file was never loaded here."""
 
     number: int
     tour: Tour | None
@@ -47,12 +47,12 @@ def pages() -> tuple[str, ...]:
 
 
 def chosen() -> Tour:
-    """The tour of this session: the lecturer's own one, if a file was loaded, else the one that ships."""
+    """The lecturer's own tour, if a file was loaded, else the one that ships."""
     return session.TOUR.get(Tour) or tour.shipped(pages())
 
 
 def choose(own: Tour | None) -> None:
-    """Use a tour read from a file in this session; None for the one that ships."""
+    """Use a tour read from a file from now on; None for the one that ships."""
     session.TOUR.set(own)
 
 

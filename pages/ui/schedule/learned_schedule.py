@@ -17,7 +17,7 @@ from dpm_core.figures.charts import QUIET, Layered
 from dpm_core.figures.palette import MODEL, NOISE, Role
 from dpm_core.measure.budget import budget
 from dpm_core.process import GaussianDiffusion
-from dpm_core.schedules import Schedule, make_schedule
+from dpm_core.schedules import SCHEDULES, Schedule, make_schedule
 from dpm_core.training.learned_schedule import Learned, learn
 from pages.ui import kinds, session
 from pages.ui.controls.schedule import MAX_POINTS, SCHEDULE_TITLES, check_points, set_control_points
@@ -25,7 +25,7 @@ from pages.ui.controls.schedule import MAX_POINTS, SCHEDULE_TITLES, check_points
 LENGTHS = (5, 10, 20, 40)
 STEPS, SHOWN_EVERY = 160, 8  # of the ascent; the chart is drawn again after so many
 POINTS, TEST_POINTS = 128, 2000  # that it is learned on, and that it is tested on
-FIXED = ("paper", "log_snr", "linear", "cosine", "quadratic", "sigmoid", "constant")
+FIXED = tuple(name for name in SCHEDULES if name != "custom")
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -70,7 +70,7 @@ def section(source: Any, seed: int, on_use: Callable[[Schedule], None], label: s
         start = st.button("Learn a schedule", key="learn_schedule")
     left, right = st.columns([0.6, 0.4], gap="large")
     curve, bars = left.empty(), right.empty()
-    dark, key = st.context.theme.type == "dark", (source, T, seed)
+    dark, key = session.is_dark(), (source, T, seed)
     learned = session.LEARNED_SCHEDULES.get()
     try:
         if start:

@@ -66,6 +66,7 @@ from pages.ui.session.link import (
 from pages.ui.session.mode import (
     complain,
     hidden_controls,
+    is_dark,
     presenting,
 )
 from pages.ui.session.widgets import (
@@ -134,6 +135,7 @@ __all__ = [
     "component_state",
     "follow_default",
     "hidden_controls",
+    "is_dark",
     "keep_link",
     "open_link",
     "parameters",

@@ -1,4 +1,4 @@
-"""The mode of the page that the link asks for: presenter mode and hidden controls."""
+"""How the page is shown: presenter mode and hidden controls, which the link asks for, and the theme."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ def hidden_controls() -> list[str]:
     if "hide" in st.query_params:
         HIDDEN_CONTROLS.set([name for name in st.query_params["hide"].split(",") if name.isidentifier()])
     return HIDDEN_CONTROLS.get()
+
+
+def is_dark() -> bool:
+    """Whether the browser shows the page in the dark theme."""
+    return st.context.theme.type == "dark"
 
 
 def complain(sentence: str) -> None:

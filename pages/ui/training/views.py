@@ -18,7 +18,7 @@ from dpm_core.figures.rasters import frame_numbers
 from dpm_core.measure.bound import NATS_PER_BIT
 from dpm_core.reverse import build_model
 from dpm_core.training.snapshots import Snapshot
-from pages.ui import cache, kinds
+from pages.ui import cache, kinds, session
 from pages.ui.components import number_cards
 from pages.ui.components.number_cards import number
 from pages.ui.components.player import player
@@ -113,7 +113,7 @@ def _speed(now: jobs.Progress, what: str) -> tuple[str, str]:
 
 def curves(job: jobs.Job, dims: int, other: tuple[str, list[dict]] | None, reference: ReferenceValues) -> None:
     """K over the steps, the loss over the steps, and the loss over t."""
-    dark, T = st.context.theme.type == "dark", job.config.run.schedule.T
+    dark, T = session.is_dark(), job.config.run.schedule.T
     runs = [job.config.name] + ([other[0]] if other else [])
     rows = bound_rows(runs[0], job.snapshots, reference) + (other[1] if other else [])
     left, middle, right = st.columns(3)

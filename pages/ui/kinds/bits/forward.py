@@ -55,7 +55,7 @@ trajectory = diffusion.forward_trajectory(x0, torch.Generator().manual_seed({set
 print(trajectory.shape, trajectory.mean(-1)[:: max(1, diffusion.T // 5), 0])
 print(diffusion.q_sample(x0, {schedule.T // 2}).shape)  # one jump to t = T/2
 """
-    gif = partial(animation, shown.x, DATA, st.context.theme.type == "dark")
+    gif = partial(animation, shown.x, DATA, session.is_dark())
     return Playback(shown.payload, Export("dpm-forward", python, {"t": shown.times, "x": shown.x}, shown.numbers, gif))
 
 

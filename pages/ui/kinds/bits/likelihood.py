@@ -95,7 +95,7 @@ def _of_one_sequence(model: Model, seed: int) -> None:
     if log_q is not None:
         rows.append(("Data, log₂ q", _bits(log_q / NATS_PER_BIT), "not a pattern of the data" if log_q == -math.inf else "exact"))
     number_cards.show(rows)
-    dark = st.context.theme.type == "dark"
+    dark = session.is_dark()
     left, right = st.columns(2, gap="large")
     left.markdown("**Jarzynski estimate of log p** over the number of trajectories N")
     lines = {"ELBO": (float(found.elbo[0]), "noise")} | ({"log q": (log_q, "data")} if log_q not in (None, -math.inf) else {})

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-import streamlit as st
-
 from dpm_core.figures.palette import EXACT, MODEL
+from pages.ui import session
 from pages.ui.components.export_row import export_row
 from pages.ui.components.player import player
 from pages.ui.components.working import working
@@ -64,5 +63,5 @@ noise = torch.Generator().manual_seed({how.seed + 1})
 *_, (t, x) = ancestral(model, model.diffusion, x_T, steps={settings.steps}, generator=noise)
 print(x.int())
 """
-    gif = partial(forward.animation, shown.x, MODEL if ref else EXACT, st.context.theme.type == "dark")
+    gif = partial(forward.animation, shown.x, MODEL if ref else EXACT, session.is_dark())
     export_row("dpm-reverse", python, {"t": shown.times, "x": shown.x}, shown.numbers, gif)

@@ -50,7 +50,7 @@ def playback(source: ImageSource, schedule: ScheduleConfig, settings: ForwardSet
     table = {"t": shown.times.tolist()} | {name: getattr(curves, name)(t).tolist() for name in ("beta", "alpha_bar", "log_snr")}
     films = (stages.grey_levels(shown.spec, shown.x), stages.grey_levels(shown.spec, shown.estimate))
     arrays = {"t": shown.times, "x": shown.x, "estimate": shown.estimate}
-    gif = partial(rows.animation, films, rows.dark())
+    gif = partial(rows.animation, films, session.is_dark())
     return Playback(shown.payload, Export("dpm-forward", _python(source, schedule, settings), arrays, table, gif), show_below)
 
 

@@ -103,7 +103,7 @@ def _chart(found: dict[str, ImageBounds]) -> alt.Chart:
         {"alteration": title, "bits": float(value), "role": "data" if title == "Original" else "noise"}
         for title, one in found.items() for value in one.bits
     ]  # fmt: skip
-    dark = st.context.theme.type == "dark"
+    dark = session.is_dark()
     inks = [ROLES[role].dark if dark else ROLES[role].light for role in ("data", "noise")]
     return (
         alt.Chart(alt.Data(values=rows))

@@ -12,7 +12,7 @@ import streamlit as st
 
 from dpm_core import checkpoints
 from dpm_core.samplers import SAMPLERS
-from pages.ui import cache
+from pages.ui import cache, session
 from pages.ui.cache import ModelRef
 from pages.ui.components.export_row import export_row
 from pages.ui.components.player import player
@@ -85,7 +85,7 @@ def _film(ref: ModelRef, how: SamplerConfig) -> None:
     stage()
     films = (stages.grey_levels(spec, path.x), stages.grey_levels(spec, path.x0))
     arrays = {"t": path.times, "x": path.x, "x0_estimate": path.x0}
-    make = partial(rows.animation, films, rows.dark())
+    make = partial(rows.animation, films, session.is_dark())
     export_row("dpm-reverse", python([(ref, how)]), arrays, numbers, make)
 
 

@@ -12,11 +12,6 @@ from pages.ui.components.data_uri import data_uri
 GIF_FRAMES = 61
 
 
-def dark() -> bool:
-    """Whether the page is shown in the dark theme."""
-    return st.context.theme.type == "dark"
-
-
 def animation(panels: tuple[np.ndarray, ...], dark: bool) -> bytes:
     """Panels of grey levels as a GIF of at most GIF_FRAMES frames."""
     keep = frame_numbers(len(panels[0]), GIF_FRAMES)

@@ -48,7 +48,7 @@ def show(ref: cache.ModelRef, payload: bytes, path: recordings.Path, click: obje
         rows.show_row(rows.row(trio, side=192), labels, "The image, the estimate and the standard deviation", share=1.0)
     with chart:
         st.markdown(f"**Reverse step at pixel ({column}, {row})**, p(x⁽ˢ⁾|x⁽ᵗ⁾)")
-        st.altair_chart(_gaussians(means, deviations, now, rows.dark()), height=210)
+        st.altair_chart(_gaussians(means, deviations, now, session.is_dark()), height=210)
         numbers = ", ".join(f"{m:.2f} ± {d:.2f}" for m, d in zip(means, deviations)).replace("-", "−")
         st.caption(f"Mean ± standard deviation: {numbers}, in units in which the data have variance 1. Click another pixel to select it.")
 

@@ -44,10 +44,14 @@ def held_out(source: PointSource) -> torch.Tensor:
     return dataset(source).sample(HELD_OUT, torch.Generator().manual_seed(11))
 
 
+def points_for_a_second(T: int) -> int:
+    """The number of points whose bound under T steps takes about a second."""
+    return max(200, min(2000, 80_000 // T))
+
+
 def fresh_points(source: PointSource, T: int) -> torch.Tensor:
-    """Fresh points for a bound: fewer where there are more steps, so that it takes about a second."""
-    n = max(200, min(2000, 80_000 // T))
-    return dataset(source).sample(n, torch.Generator().manual_seed(11))
+    """Fresh points for a bound that takes about a second."""
+    return dataset(source).sample(points_for_a_second(T), torch.Generator().manual_seed(11))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

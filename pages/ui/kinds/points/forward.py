@@ -12,7 +12,7 @@ import torch
 from dpm_core.config import ScheduleConfig
 from dpm_core.figures.palette import DATA
 from dpm_core.samplers import Recording, record
-from pages.ui import cache
+from pages.ui import cache, session
 from pages.ui.components.player import pack
 from pages.ui.controls import widgets
 from pages.ui.kinds.points import cached, stages
@@ -68,5 +68,5 @@ print(trajectory.shape)  # T + 1 states, step by step
 print(diffusion.q_sample(x0, {schedule.T // 2}).shape)  # one jump to t = T/2
 """
     table = {name: getattr(curves, name)(t).tolist() for name in ("beta", "alpha_bar", "log_snr")} | {"t": times}
-    gif = partial(cached.trajectory_gif, [(steps, DATA)], st.context.theme.type == "dark")
+    gif = partial(cached.trajectory_gif, [(steps, DATA)], session.is_dark())
     return Playback(payload, Export("dpm-forward", python, {"t": steps.times, "x": steps.x}, table, gif))

@@ -115,7 +115,7 @@ def _take_click() -> None:
 
 def _map(model: Model, at: Point, with_density: bool) -> None:
     """log p(x⁽⁰⁾) over the plane with held-out points; a click selects a point."""
-    dark = st.context.theme.type == "dark"
+    dark = session.is_dark()
     axis = np.linspace(-PLANE, PLANE, CELLS)
     if with_density and model.schedule.T <= measures.MAX_T:
         values, name, role = measures.log_density_map(model.checkpoint, PLANE, CELLS), "log p", MODEL
@@ -177,7 +177,7 @@ def _convergence(found: PointEstimates) -> None:
         lines["exact"] = (found.exact, "exact")
     st.markdown("**Jarzynski estimate of log p** over the number of trajectories N")
     if curve := found.curve():
-        st.altair_chart(convergence_chart(curve, lines, st.context.theme.type == "dark"), key="convergence")
+        st.altair_chart(convergence_chart(curve, lines, session.is_dark()), key="convergence")
     else:
         st.caption(
             "All importance weights of this point underflow to 0, so the estimate of log p is −∞. Select a point nearer to the data."
@@ -188,7 +188,7 @@ def _work(model: Model, seed: int) -> None:
     """Work along trajectories of the data and of the model: Crooks' fluctuation theorem."""
     forward, backward, (at, error) = measures.work(model.checkpoint, model.source, WORKS, seed)
     left, right = st.columns([0.64, 0.36], gap="large", vertical_alignment="center")
-    left.altair_chart(work_chart(forward, backward, st.context.theme.type == "dark"), key="works")
+    left.altair_chart(work_chart(forward, backward, session.is_dark()), key="works")
     gap = number(float(forward.mean()), 3)
     right.markdown(
         f"**Crooks fluctuation theorem.** The work W = log q(x⁽⁰··ᵀ⁾) − log p(x⁽⁰··ᵀ⁾) along {WORKS:,} data trajectories (q) and "
@@ -208,7 +208,7 @@ def _quasi_static(source: PointSource, schedule: ScheduleConfig) -> None:
     name, params = _any_T(schedule)
     rows = measures.quasi_static(source, name, params)
     limit = -dataset(source).entropy() / NATS_PER_BIT
-    dark = st.context.theme.type == "dark"
+    dark = session.is_dark()
     base = alt.Chart(alt.Data(values=rows))
     across = alt.X("T:Q", title="steps T", scale=alt.Scale(type="log", nice=False), axis=alt.Axis(grid=False, format="~s"))
     scale = alt.Scale(zero=False)

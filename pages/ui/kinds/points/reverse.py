@@ -14,7 +14,7 @@ from dpm_core.figures.palette import DATA, EXACT, MODEL
 from dpm_core.measure.bound import NATS_PER_BIT, Bound, evaluate_bound
 from dpm_core.reverse import ReverseKernel
 from dpm_core.samplers import SAMPLERS, Recording, record, timesteps
-from pages.ui import cache
+from pages.ui import cache, session
 from pages.ui.cache import ModelRef
 from pages.ui.components.export_row import export_row
 from pages.ui.components.player import pack, player
@@ -49,7 +49,7 @@ def show(model: Model, how: SamplerConfig, made: Snippet) -> None:
         python(model, how, made),
         {"t": left.times, "left": left.x, "right": right.x},
         numbers,
-        partial(cached.trajectory_gif, list(zip((left, right), roles)), st.context.theme.type == "dark"),
+        partial(cached.trajectory_gif, list(zip((left, right), roles)), session.is_dark()),
     )
 
 

@@ -24,7 +24,7 @@ def show(model: Model, payload: bytes, left: Recording, click: object) -> None:
     truth = cached.exact(model.source, model.schedule)
     fit = truth.reverse(xt, t)
     guess = cache.model(model.ref).model.reverse(xt, t) if model.ref else None
-    dark = st.context.theme.type == "dark"
+    dark = session.is_dark()
     gaussians = {"moment-matched Gaussian": (fit.mean[0].numpy(), fit.stddev[0].numpy(), "exact")}
     if guess:
         gaussians["learned Gaussian"] = (guess.mean[0].numpy(), guess.stddev[0].numpy(), "model")

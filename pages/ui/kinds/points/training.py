@@ -15,7 +15,7 @@ from dpm_core.figures.palette import DATA, MODEL, NOISE, Role
 from dpm_core.figures.rasters import PLANE, grid
 from dpm_core.measure.bound import NATS_PER_BIT, evaluate_bound
 from dpm_core.reverse import ReverseKernel
-from pages.ui import cache
+from pages.ui import cache, session
 from pages.ui.components.player import Arrows, Lines, Panel, Stage, pack
 from pages.ui.kinds import snapshots
 from pages.ui.kinds.points import cached, stages
@@ -69,7 +69,7 @@ def reference_values(source: PointSource, schedule: ScheduleConfig) -> Reference
     """L_null and the best K with Gaussian steps, on the held-out points."""
     x0, process = cached.held_out(source), cache.diffusion(schedule)
     baseline = float(process.prior(tuple(x0.shape)).log_prob(x0).flatten(1).sum(1).mean()) / NATS_PER_BIT
-    kernel, few = cached.exact(source, schedule), x0[: max(200, min(2000, 80_000 // schedule.T))]
+    kernel, few = cached.exact(source, schedule), x0[: cached.points_for_a_second(schedule.T)]
     best = evaluate_bound(kernel, process, few, torch.Generator().manual_seed(12))
     per_time = tuple(range(2, schedule.T + 1)), tuple((best.kl_nats / NATS_PER_BIT).tolist())
     return ReferenceValues("bits", 1.0, baseline, "points", best.bound_bits, "best K with Gaussian steps", per_time)
@@ -77,7 +77,7 @@ def reference_values(source: PointSource, schedule: ScheduleConfig) -> Reference
 
 def single_step_rows(seen: jobs.StepDetails, source: PointSource) -> str:
     """One small plot for each datum: the target, the network's input and its output with its standard deviation."""
-    dark = st.context.theme.type == "dark"
+    dark = session.is_dark()
     ink, blue, red, quiet = (role.dark if dark else role.light for role in (INK, DATA, MODEL, NOISE))
     behind = "".join(_dot(point, 0.035, ink, 0.3) for point in cached.held_out(source)[:BACKGROUND_POINTS].numpy())
     width = seen.variance.mean(1).sqrt().tolist()
