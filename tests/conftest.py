@@ -20,15 +20,15 @@ TESTS = Path(__file__).parent
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order the tests for two workers (``make test``): files that stay together first, then all others one by one.
 
-    A file with an expensive module-scoped fixture (a server, a trained model) or a common cache (pages) runs in one worker;
-    the tests that need neither come last and leave no worker idle at the end.
+    A file with an expensive module-scoped fixture (a server, a trained model) or a common cache (pages, and the server of the
+    browser tests) runs in one worker; the tests that need neither come last and leave no worker idle at the end.
 
     A test in the browser that fails runs once more: what it waits for can take longer than its patience on a busy machine.
     """
     for item in items:
         if item.path.parent == TESTS / "browser":
             item.add_marker(pytest.mark.flaky(reruns=1))
-        if item.path.parent == TESTS / "pages" or _has_module_fixture(item):
+        if item.path.parent in (TESTS / "browser", TESTS / "pages") or _has_module_fixture(item):
             item.add_marker(pytest.mark.xdist_group(item.path.relative_to(TESTS).as_posix()))
     items.sort(key=lambda item: (_turn(item.path.relative_to(TESTS).parts[0]), item.get_closest_marker("xdist_group") is None))
 
