@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -15,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
 
 ROOT = Path(__file__).resolve().parents[2]
 ARTEFACTS = ROOT / "artefacts"
@@ -98,16 +100,26 @@ def browser():
         instance.close()
 
 
+_contexts: dict[tuple, BrowserContext] = {}
+
+
+def _context(browser: Browser, scheme: str, **options) -> BrowserContext:
+    """One for all visits with the same options: with Streamlit's scripts in its cache a page opens for a third of the work."""
+    key = (browser, scheme, *sorted(options.items()))
+    if key not in _contexts:
+        permissions = ["clipboard-read", "clipboard-write"]
+        _contexts[key] = browser.new_context(color_scheme=scheme, accept_downloads=True, permissions=permissions, **options)
+    return _contexts[key]
+
+
 class Visit:
     """A page of the app in a window of its own; afterwards: no console error, no request off this host."""
 
     def __init__(self, browser: Browser, url: str, width: int = 1440, height: int = 900, scheme: str = "light", **options):
         self.url = url
-        self.context = browser.new_context(
-            viewport={"width": width, "height": height}, color_scheme=scheme, accept_downloads=True,
-            permissions=["clipboard-read", "clipboard-write"], **options,
-        )  # fmt: skip
+        self.context = _context(browser, scheme, **options)
         self.page: Page = self.context.new_page()
+        self.page.set_viewport_size({"width": width, "height": height})
         self.errors: list[str] = []
         self.foreign: list[str] = []
         self.page.on("console", self._console)
@@ -156,7 +168,10 @@ class Visit:
         self.page.screenshot(path=str(ARTEFACTS / f"{name}.png"))
 
     def close(self) -> None:
-        self.context.close()
+        with contextlib.suppress(PlaywrightError):  # a page that never opened has no storage
+            self.page.evaluate("localStorage.clear(); sessionStorage.clear()")
+        for page in self.context.pages:
+            page.close()
         assert not self.errors, self.errors
         assert not self.foreign, self.foreign
 
