@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PLANE := swiss_roll moons circles eight_gaussians pinwheel checkerboard s_curve spirals
 IMAGES := --seed 0 --half --threads 1
-MLP := --network mlp --schedule log_snr -T 40 --steps 12000 --lr 0.005 --seed 0
+MLP := --network mlp --schedule log_snr -T 40 --steps 24000 --lr 0.005 --seed 0
 
 # two workers with one thread each; tests/conftest.py says which tests stay together and in which order they are given out
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder

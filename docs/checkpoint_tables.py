@@ -6,6 +6,7 @@ A test compares the tables with the files. Text outside the markers of the table
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -48,11 +49,13 @@ def against_best(name: str, header: dict) -> list[str]:
 
 
 def per_pixel(name: str, header: dict) -> list[str]:
-    """K, its standard error and K − L_null in bits per pixel (channels summed), beside the values in the paper."""
+    """K, its standard error and K − L_null in bits per pixel (channels summed), bits per dimension, and the values in the paper."""
     pixels = header["data"]["shape"][1] * header["data"]["shape"][2]
     K, error = header["bound_bits"] / pixels, number(header["bound_standard_error_bits"] / pixels, 4)
     seen = f"{header['steps'] * header['config']['training']['batch']:,}"
-    return [name, number(K), error, number(K - header["null_bits"] / pixels), *setting(header), seen, PAPER.get(name, "")]
+    scale = header["data"].get("scale")  # bits have none
+    length = number(math.log2(scale) - K / header["data"]["shape"][0]) if scale else ""
+    return [name, number(K), error, number(K - header["null_bits"] / pixels), length, *setting(header), seen, PAPER.get(name, "")]
 
 
 def tables() -> dict[str, str]:
@@ -67,7 +70,7 @@ def tables() -> dict[str, str]:
         commands.append([name, f"`{header['command']}`", header["saved"][:10]])
     common = ["network", "schedule", "loss", "parameters", "steps"]
     best = ["checkpoint", "K", "standard error", "best K", "K − L_null", *common]
-    image = ["checkpoint", "K", "standard error", "K − L_null", *common, "images seen", "K, K − L_null in the paper"]
+    image = ["checkpoint", "K", "standard error", "K − L_null", "bits per dimension", *common, "images seen", "K, K − L_null in the paper"]
     return {
         "points": _markdown(best, points),
         "images": _markdown(image, images),

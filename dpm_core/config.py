@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import typing
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 Params = tuple[tuple[str, Any], ...]  # (name, value) pairs
+VARIANCES = ("free", "capped")
 
 
 class ConfigError(ValueError):
@@ -53,10 +54,20 @@ class DiffusionConfig:
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """A network by name and its parameters as (name, value) pairs."""
+    """A network by name and its parameters as (name, value) pairs.
+
+    ``variance``: how its second output becomes Var(x⁽⁰⁾|x⁽ᵗ⁾), see :class:`dpm_core.reverse.ReverseModel`; without effect for bits.
+    """
 
     name: str = "mlp"
     params: Params = ()
+    variance: str = "free"
+
+    OF_OLDER_FILES: ClassVar[dict[str, Any]] = {"variance": "capped"}  # what they mean, as they do not have the field
+
+    def __post_init__(self) -> None:
+        if self.variance not in VARIANCES:
+            raise ConfigError(f"The variance must be 'free' or 'capped', not {self.variance!r}.")
 
 
 @dataclass(frozen=True)
@@ -137,8 +148,10 @@ def from_dict(cls: type, data: Any) -> Any:
     """Rebuild a config of type ``cls``. Raises ConfigError for unknown fields and wrong types."""
     if not isinstance(data, dict):
         raise ConfigError(f"A {cls.__name__} must be a JSON object, not {type(data).__name__}.")
-    types = typing.get_type_hints(cls)
-    unknown = set(data) - {f.name for f in fields(cls)}
+    data = {**getattr(cls, "OF_OLDER_FILES", {}), **data}
+    hints = typing.get_type_hints(cls)
+    types = {f.name: hints[f.name] for f in fields(cls)}
+    unknown = set(data) - set(types)
     if unknown:
         raise ConfigError(f"{cls.__name__} has no field {sorted(unknown)[0]!r}; its fields are {', '.join(types)}.")
     values = {}

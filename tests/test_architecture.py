@@ -24,7 +24,7 @@ ALLOWED = {
     "reverse": {"config", "networks", "process", "schedules"},
     "factors": {"process"},
     "samplers": {"factors", "figures", "process", "reverse"},
-    "posterior": {"factors", "process", "reverse", "samplers"},
+    "posterior": {"factors", "process", "reverse", "samplers", "schedules"},
     "measure": {"process", "reverse", "samplers", "schedules"},
     "data": {"config", "figures", "process", "reverse", "schedules"},
     "training": {"config", "measure", "process", "reverse", "samplers", "schedules"},

@@ -28,7 +28,7 @@ def test_json_is_plain_and_complete():
     assert json.loads(to_json(FULL)) == {
         "data": {"name": "moons", "noise": 0.07, "params": {}},
         "schedule": {"name": "custom", "T": 12, "params": {"points": [[0.0, 1e-3], [0.5, 0.25], [1.0, 1.0]]}},
-        "network": {"name": "mlp", "params": {"depth": 2, "frequency": 1.5, "width": 32}},
+        "network": {"name": "mlp", "params": {"depth": 2, "frequency": 1.5, "width": 32}, "variance": "free"},
         "training": {"loss": "simple", "steps": 7, "batch": 33, "learning_rate": 1 / 3, "ema": 0.9, "clip": 2.5, "seed": 11}
         | {"warmup": 0, "decay": "cosine", "precision": "float32"},
         "diffusion": {"kind": "gaussian", "rate": 0.5},
@@ -42,6 +42,7 @@ def test_missing_fields_take_defaults_and_the_order_of_parameters_does_not_matte
     a = from_dict(NetworkConfig, {"params": {"width": 8, "depth": 1}})
     assert a == from_dict(NetworkConfig, {"params": {"depth": 1, "width": 8}})
     assert dict(a.params) == {"width": 8, "depth": 1}
+    assert a.variance == "capped", "networks described before the field was introduced had this form"
     one = from_dict(TrainConfig, {"learning_rate": 1, "clip": 2})  # whole numbers are numbers
     assert one.learning_rate == 1.0 and isinstance(one.learning_rate, float)
 
@@ -66,6 +67,7 @@ def test_missing_fields_take_defaults_and_the_order_of_parameters_does_not_matte
         (ScheduleConfig, {"T": None}, "T"),
         (ScheduleConfig, {"params": [["beta_1", 0.1]]}, "params"),
         (NetworkConfig, {"params": 3}, "params"),
+        (NetworkConfig, {"variance": "none"}, "variance"),
         (TrainConfig, {"steps": 4.5}, "steps"),
         (TrainConfig, {"steps": 0}, "Steps"),
         (TrainConfig, {"steps": -1}, "Steps"),

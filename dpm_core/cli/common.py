@@ -27,8 +27,11 @@ def held_out_bound(model: ReverseKernel, dataset: Dataset, seed: int, n: int | N
     """K on n held-out data (the usual number of their kind unless given): at every t, or at one random t for each datum."""
     fresh, noise = torch.Generator().manual_seed(seed + 1_000_003), torch.Generator(device).manual_seed(seed)
     usual = DATA_KINDS[dataset.kind].held_out(dataset)
-    measure = evaluate_bound if usual.every_time else estimate_bound
-    return measure(model, model.diffusion, dataset.sample_held_out(n or usual.count, fresh).to(device), noise)
+    count, kind = n or usual.count, DATA_KINDS[dataset.kind]
+    x0 = dataset.sample_held_out(count, fresh).to(device)
+    if usual.every_time:
+        return evaluate_bound(model, model.diffusion, x0, noise)
+    return estimate_bound(model, model.diffusion, x0, noise, groups=kind.held_out_groups(dataset, count, seed + 1_000_003))
 
 
 def plus_minus(bound: Bound | BoundEstimate, divisor: int = 1) -> str:

@@ -17,6 +17,7 @@ from dpm_core.cli.inpaint import PATCHES, inpaint
 from dpm_core.cli.sample import sample
 from dpm_core.cli.terminal import Parser
 from dpm_core.cli.train import train
+from dpm_core.config import VARIANCES
 from dpm_core.data.kinds import DATA_KINDS
 from dpm_core.inpainting.model_filling import RULES
 from dpm_core.networks import NETWORKS
@@ -104,6 +105,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     p.add_argument(
         "--network-param", action="append", default=[], metavar="NAME=VALUE", help="parameter of the network, for example width=64"
+    )
+    p.add_argument(
+        "--variance", choices=VARIANCES, help="free (default), or capped at 1 − ᾱ_t, as in older checkpoints; without effect for bits"
     )
     p.add_argument("--schedule", choices=list(SCHEDULES), help="noise schedule (default: log_snr; for bits: paper)")
     p.add_argument(

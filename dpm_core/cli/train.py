@@ -46,7 +46,10 @@ def train(args: argparse.Namespace, argv: list[str]) -> int:
     diffusion = make_diffusion(config)
     model = build_model(config.network, diffusion, dataset.shape, seed=config.training.seed)
     if args.resume:
-        weights = checkpoints.load(args.resume).model.state_dict()
+        resumed = checkpoints.load(args.resume)
+        weights, variance = resumed.model.state_dict(), resumed.config.network.variance
+        if variance != config.network.variance:
+            raise ValueError(f"The checkpoint {args.resume!r} has a {variance} variance; add --variance {variance}.")
         if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in model.state_dict().items()}:
             raise ValueError(
                 f"The checkpoint {args.resume!r} has another network, T or data shape; use its --network, --network-param and -T."
@@ -116,7 +119,7 @@ def _run_config(args: argparse.Namespace, usual: RunConfig) -> RunConfig:
     return RunConfig(
         usual.data,
         ScheduleConfig(name, T, params),
-        NetworkConfig(net, net_params),
+        NetworkConfig(net, net_params, asked("variance", network.variance)),
         replace(training, seed=args.seed, **chosen),
         _diffusion(args, usual.diffusion),
     )

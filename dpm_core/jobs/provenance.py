@@ -82,6 +82,7 @@ def command_line(config: JobConfig, name: str, step: int, resume_from: dict[str,
         for key, value in params:
             if value is not None:
                 words += [f"--{kind}-param", f"{key}={value if isinstance(value, str) else json.dumps(value)}"]
+    words += ["--variance", run.network.variance] if run.network.variance != "free" else []
     words += ["--network", run.network.name, "--schedule", run.schedule.name, "-T", str(run.schedule.T)]
     words += ["--steps", str(training.steps if training.decay == "cosine" else max(step, 1)), "--batch", str(training.batch)]
     words += ["--lr", str(training.learning_rate), "--seed", str(training.seed), "--loss", training.loss, "--decay", training.decay]

@@ -17,6 +17,7 @@ from dpm_core.reverse import ReverseKernel
 from dpm_core.schedules import Time
 
 NATS_PER_BIT = math.log(2)
+LOCAL = 16  # pairs on each side, whose mean is the trend in t that is taken off before an error is computed
 UNIFORM_SHARE = 0.2  # of the pairs of an estimate: their times are drawn uniformly, the others by importance
 
 
@@ -28,7 +29,7 @@ class Bound:
     kl_standard_error: Tensor
     h_start: float  # H_q(X⁽¹⁾|X⁽⁰⁾)
     h_end: float  # H_q(X⁽ᵀ⁾|X⁽⁰⁾)
-    h_prior: float  # H_p(X⁽ᵀ⁾); for bits with mean activity other than ρ a cross entropy, see BinomialDiffusion.prior_cost_nats
+    h_prior: float  # H_p(X⁽ᵀ⁾) for standardised data; in general the mean of the diffusion's prior_cost_nats
     null_nats: float  # L_null: mean log-likelihood of the data under π
     standard_error_nats: float  # of K, over data points (the terms of one datum are summed first)
 
@@ -111,7 +112,9 @@ class BoundEstimate:
     """K estimated from a sample of (datum, time) pairs, for chains too long to evaluate at every time. Nats per datum.
 
     ``t`` and ``kl_nats`` ``[m]``: the time of each pair, in ascending order, and its KL term. ``weight`` ``[m]`` is the inverse of the
-    probability of that time; the default T − 1 is that of uniformly drawn times.
+    probability of that time; the default T − 1 is that of uniformly drawn times. ``groups`` ``[m]`` numbers what is independent: pairs
+    of one group, such as overlapping cuts of one picture, are not. ``ends`` ``[m]`` are the other terms of each datum, h_start − h_end +
+    h_prior, which only the standard error uses.
     """
 
     t: Tensor
@@ -122,6 +125,8 @@ class BoundEstimate:
     h_prior: float  # H_p(X⁽ᵀ⁾)
     null_nats: float
     weight: Tensor | None = None
+    groups: Tensor | None = None
+    ends: Tensor | None = None
 
     @property
     def bound_bits(self) -> float:
@@ -134,12 +139,19 @@ class BoundEstimate:
         """Standard error of K in bits per datum.
 
         The times form an even grid in the quantiles of their distribution, so the variance is estimated from the differences between
-        neighbours in t, not from the spread about the mean (successive differences, Wolter 2007, section 8.2).
+        neighbours in t, not from the spread about the mean (successive differences, Wolter 2007, section 8.2). Where pairs form groups,
+        the deviations from the local mean in t are summed over each group, and these sums are independent (Wolter, section 2.3).
         """
         m = len(self.kl_nats)
         if m < 2:
             return math.nan
-        variance = 0.5 * float(self._weighted.diff().square().mean())
+        values = self._weighted if self.ends is None else self._weighted + self.ends
+        if self.groups is not None:
+            _, group = torch.unique(self.groups.cpu(), return_inverse=True)
+            count = int(group.max()) + 1
+            sums = torch.zeros(count, dtype=torch.float64).index_add(0, group, values - _local_mean(values))
+            return math.sqrt(float(sums.square().sum()) * count / max(count - 1, 1)) / m / NATS_PER_BIT
+        variance = 0.5 * float(values.diff().square().mean())
         return math.sqrt(variance / m) / NATS_PER_BIT
 
     @property
@@ -168,13 +180,14 @@ def estimate_bound(
     x0: Tensor,
     generator: torch.Generator | None = None,
     chunk: int = 256,
+    groups: Tensor | None = None,
 ) -> BoundEstimate:
     """Estimate K from one time per datum of x0 ``[m, ...]``, with importance-sampled, stratified times in 2..T.
 
     80 % of the probability of a step is proportional to the log-SNR that it removes (for bits: to the signal that it removes),
     which roughly follows its KL term; the remaining 20 % is uniform. For a schedule linear in log-SNR all times are equally likely;
     the cosine schedule removes half of the log-SNR in a tenth of its steps. The estimate is unbiased, costs m model evaluations
-    instead of m·(T−1), and its error falls as 1/√m. The generator lives on x0's device.
+    instead of m·(T−1), and its error falls as 1/√m. The generator lives on x0's device. ``groups`` ``[m]``: see BoundEstimate.
     """
     m = len(x0)
     device = generator.device if generator is not None else "cpu"
@@ -188,9 +201,17 @@ def estimate_bound(
     h_start, h_end, h_prior = _entropies(diffusion, x0)
     null = _null_nats(diffusion, x0)
     weight = 1 / probability[t - 2]
-    return BoundEstimate(
-        t, torch.cat(terms).cpu().double(), diffusion.T, float(h_start.mean()), float(h_end.mean()), float(h_prior.mean()), null, weight
-    )
+    start, end, prior = (float(h.mean()) for h in (h_start, h_end, h_prior))
+    ends = (h_start - h_end + h_prior).cpu()
+    return BoundEstimate(t, torch.cat(terms).cpu().double(), diffusion.T, start, end, prior, null, weight, groups, ends)
+
+
+def _local_mean(values: Tensor) -> Tensor:
+    """The mean of each value and its neighbours, ``LOCAL`` on each side or as many as there are, ``[m]``."""
+    total = torch.cat([torch.zeros(1, dtype=values.dtype), values.cumsum(0)])
+    at = torch.arange(len(values))
+    low, high = (at - LOCAL).clamp(min=0), (at + LOCAL + 1).clamp(max=len(values))
+    return (total[high] - total[low]) / (high - low)
 
 
 def _probabilities(diffusion: Chain) -> Tensor:

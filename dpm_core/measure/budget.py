@@ -1,11 +1,13 @@
 """The budget of a model: the gap between K and the negative entropy −h of the data, split into its causes (points in the plane).
 
-−h is the upper limit of K. For data of unit variance the bound of Eq. 14 can be written with the marginal entropies H_q(X⁽ᵗ⁾):
+−h is the upper limit of K. The bound of Eq. 14 can be written with the marginal entropies H_q(X⁽ᵗ⁾):
 
-    −h − K = [H_q(X⁽¹⁾) − h] + [H(π) − H_q(X⁽ᵀ⁾)] + Σ_{t≥2} E KL(q(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾) ‖ p(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾)).
+    −h − K = [H_q(X⁽¹⁾) − h + ½ (1−ᾱ₁) (m − d)] + KL(q(x⁽ᵀ⁾) ‖ π) + Σ_{t≥2} E KL(q(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾) ‖ p(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾)),
 
-* Fixed first step, H_q(X⁽¹⁾) − h: the step t = 1 is not learned (App. B.2).
-* Mismatch with the prior, H(π) − H_q(X⁽ᵀ⁾): x⁽ᵀ⁾ does not follow π exactly.
+where m = E|x⁽⁰⁾|² is d for data of variance 1 in d dimensions.
+
+* Fixed first step: the step t = 1 is not learned (App. B.2); this is the KL divergence of q(x⁽⁰⁾|x⁽¹⁾) from q(x⁽¹⁾|x⁽⁰⁾)π(x⁽⁰⁾)/π(x⁽¹⁾).
+* Mismatch with the prior, KL(q(x⁽ᵀ⁾) ‖ π) = H(π) − H_q(X⁽ᵀ⁾) + ½ ᾱ_T (m − d): x⁽ᵀ⁾ does not follow π exactly.
 * Discretisation gap: with finite T, q(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾) is not Gaussian; this is the KL of the Gaussian with the exact moments.
 * Learning gap: the additional KL of the model's Gaussian.
 
@@ -86,7 +88,8 @@ class Budget:
     """The gap −h − K and its parts in nats per datum. Tensors are float64 ``[T−1]``, for t = 2..T.
 
     ``discretisation`` and ``learning`` have standard errors over the sampled points; all other parts are exact or computed by
-    quadrature. At each t, irreducible + discretisation + learning is the KL term of Eq. 14.
+    quadrature. At each t, irreducible + discretisation + learning is the KL term of Eq. 14. The terms of different t share their
+    x⁽⁰⁾, so the errors of the sums over t are those of each point's own sum.
     """
 
     irreducible: Tensor  # conditional mutual information I(X⁽ᵗ⁻¹⁾;X⁽⁰⁾|X⁽ᵗ⁾)
@@ -94,9 +97,10 @@ class Budget:
     learning: Tensor  # learning gap: additional KL of the model
     discretisation_error: Tensor
     learning_error: Tensor
+    total_errors: dict[str, float]  # standard errors in nats of the sums over t: "discretisation", "learning", and "both" of K itself
     entropy: float  # h, the (differential) entropy of the data
-    first_step: float  # fixed first step, H_q(X⁽¹⁾) − h
-    prior_mismatch: float  # mismatch with the prior, H(π) − H_q(X⁽ᵀ⁾)
+    first_step: float  # fixed first step
+    prior_mismatch: float  # mismatch with the prior, KL(q(x⁽ᵀ⁾) ‖ π)
     null: float  # L_null, mean log-likelihood of the data under π
 
     @classmethod
@@ -118,12 +122,14 @@ class Budget:
         """
         n = optimal.shape[1]
         optimal_error, excess_error = (cost.std(1, unbiased=n > 1) / math.sqrt(n) for cost in (optimal, excess))
+        sums = {"discretisation": optimal.sum(0), "learning": excess.sum(0), "both": (optimal + excess).sum(0)}
         return cls(
             irreducible,
             discretisation=optimal.mean(1) - irreducible,
             learning=excess.mean(1),
             discretisation_error=optimal_error,
             learning_error=excess_error,
+            total_errors={name: float(each.std(unbiased=n > 1)) / math.sqrt(n) for name, each in sums.items()},
             entropy=entropy,
             first_step=first_step,
             prior_mismatch=prior_mismatch,
@@ -153,9 +159,13 @@ class Budget:
 
     @property
     def errors_bits(self) -> dict[str, float]:
-        """Standard errors in bits of the two parts that are estimated; the x⁽ᵗ⁾ of different t are drawn independently."""
-        both = {"discretisation": self.discretisation_error, "learning": self.learning_error}
-        return {name: float(error.square().sum().sqrt()) / NATS_PER_BIT for name, error in both.items()}
+        """Standard errors in bits of the two parts that are estimated, over the sampled points."""
+        return {name: self.total_errors[name] / NATS_PER_BIT for name in ("discretisation", "learning")}
+
+    @property
+    def bound_error_bits(self) -> float:
+        """Standard error of K in bits, over the sampled points; that of ``best_bits`` is the one of the discretisation."""
+        return self.total_errors["both"] / NATS_PER_BIT
 
 
 @torch.inference_mode()
@@ -193,12 +203,13 @@ def budget(
     entropy, normal = marginal_entropy_nats(kernel, 0), gaussian_entropy_nats(torch.ones(()), 2)
     noise = schedule.noise(torch.arange(1, T + 1)).log()  # H_q(X⁽ᵗ⁾|X⁽⁰⁾) up to a constant: ½ log(1−ᾱ_t) for each of the two coordinates
     irreducible = (noise[1:] - noise[:-1]) + entropies[:-1] - entropies[1:]
+    excess_power = kernel.second_moment() - 2
     return Budget.from_costs(
         optimal,
         excess,
         irreducible,
         entropy=entropy,
-        first_step=float(entropies[0]) - entropy,
-        prior_mismatch=normal - float(entropies[-1]),
+        first_step=float(entropies[0]) - entropy + 0.5 * float(schedule.noise(1)) * excess_power,
+        prior_mismatch=normal - float(entropies[-1]) + 0.5 * float(schedule.alpha_bar(T)) * excess_power,
         null=float(-0.5 * (x0.double().square().sum(1) + 2 * math.log(2 * math.pi)).mean()),
     )

@@ -33,7 +33,11 @@ class Jarzynski:
 
     @property
     def elbo(self) -> Tensor:
-        """The mean log weight, ``[n]``: the bound K of each datum."""
+        """The mean log weight, ``[n]``: the ELBO of each datum under the chain whose weights these are.
+
+        For a network its mean over data is K. An exact kernel has its own step t = 1 here, which in K is fixed (App. B.2), so this lies
+        above its K by what the fixed first step costs (:attr:`dpm_core.measure.budget.Budget.first_step`).
+        """
         return self.log_weights.mean(1)
 
     @property

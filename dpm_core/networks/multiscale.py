@@ -14,7 +14,6 @@ from dpm_core.networks.registry import network
 from dpm_core.networks.temporal import temporal_bumps
 
 DENSE_OUTPUTS = 2  # features per pixel that the dense branch adds, as in the authors' code
-FRESH_V = 4.0  # v of an untrained model: f_Σ within 2 % of β_t, where Eq. 64 starts
 VARIANTS = ("paper", "code")
 
 
@@ -36,18 +35,20 @@ class MultiScale(nn.Module):
 
     **From z to (F, v).** With ρ = ᾱ_{t−1}β_t/(1−ᾱ_t), which is 1/t under the paper's schedule, the contract reads
 
-        f_μ = √(1−β) x + √(βρ) F,    f_Σ = β (1 − ρ sigmoid(−v)),    both exactly.
+        f_μ = √(1−β) x + √(βρ) F,    f_Σ = β (1 + ρ (share(v) − 1)),    both exactly.
 
     So F is the z^μ of the authors' μ = x√(1−β) + z√β divided by √ρ, and for Eq. 65, (x−z)(1−Σ) + z, it is
-    z^μ = x/2 + √SNR F + O(β); Eq. 64 has z^Σ = −ρ sigmoid(−v) to lowest order in ρ. At T = 1000 an F of size 1 is a
+    z^μ = x/2 + √SNR F + O(β); Eq. 64 has z^Σ = ρ (share(v) − 1) to lowest order in ρ. At T = 1000 an F of size 1 is a
     z between 22 (t = 2) and 0 in Eq. 65, between 0.7 and 0.03 in the code. Hence the one choice for both variants:
-    F = z^μ and v = 4 + z^Σ, whose targets have the same scale at every t.
+    F = z^μ and v = z^Σ, whose targets have the same scale at every t.
 
     Deviations from the paper, all due to that choice: an untrained model has the mean x√(1−β) in both variants, as in the code
-    and exact for N(0, I), not Eq. 65's x(1−β); f_Σ stays within [β̃, β], which contains the optimum, while Eq. 64 may
+    and exact for N(0, I), not Eq. 65's x(1−β); f_Σ stays above β̃, below which no optimum lies, while Eq. 64 may
     leave it; and f_μ does not depend on f_Σ, whose contribution in Eq. 65 is O(β). The code's convolutions have one scale;
     here both variants have ``scales``.
     """
+
+    CAPPED_START = 4.0  # of v in the older form of the variance: f_Σ within 2 % of β_t, where Eq. 64 starts
 
     def __init__(
         self,
@@ -96,7 +97,7 @@ class MultiScale(nn.Module):
         weight, bias = torch.einsum("nj,jho->nho", g, self.readout), g @ self.bias
         z = h.permute(0, 2, 3, 1).flatten(1, 2) @ weight + bias[:, None]
         F, v = z.transpose(1, 2).unflatten(2, x.shape[2:]).chunk(2, dim=1)
-        return F, v + FRESH_V
+        return F, v
 
     def _features(self, x: Tensor) -> Tensor:
         """Features of each pixel, in which the readouts are linear, ``[n, 2·width, H, W]``."""

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from dpm_core.posterior import Annealed, GaussianObservation
 from dpm_core.process import GaussianDiffusion
-from dpm_core.reverse import ReverseKernel
+from dpm_core.reverse import AdaptableKernel, ReverseKernel
 from dpm_core.samplers import timesteps, walk
+from dpm_core.schedules import Schedule
 
 RULES = ("matched", "constant", "annealed")
 
@@ -36,13 +37,25 @@ def corrupt(x0: Tensor, snr: float, generator: torch.Generator | None = None) ->
 
 
 def matching_time(diffusion: GaussianDiffusion, sigma: float) -> int:
-    """Return the t in 1..T at which the noise of x⁽ᵗ⁾/√ᾱ_t is closest to σ, in log-SNR."""
+    """Return the first t in 1..T at which x⁽ᵗ⁾/√ᾱ_t has at least the noise σ; T if none has."""
     log_snr = diffusion.schedule.log_snr(torch.arange(1, diffusion.T + 1))
-    return 1 + int((log_snr + 2 * math.log(sigma)).abs().argmin())
+    return min(diffusion.T, 1 + int((log_snr > -2 * math.log(sigma)).sum()))
+
+
+def matched_diffusion(diffusion: GaussianDiffusion, sigma: float) -> tuple[GaussianDiffusion, int]:
+    """Return a forward process whose x⁽ᵗ⁾/√ᾱ_t has exactly the noise σ at the t returned beside it, and the same ᾱ at all other times.
+
+    The step from t to t−1 then is the part of the original one that σ leaves.
+    """
+    t = matching_time(diffusion, sigma)
+    log_bars = diffusion.schedule.log_alpha_bars.clone()
+    log_bars[t] = -math.log1p(sigma**2)
+    smallest = torch.finfo(torch.float64).tiny  # of β where σ is that of t−1
+    return GaussianDiffusion(Schedule((-torch.expm1(log_bars.diff())).clamp(min=smallest))), t
 
 
 def denoise(
-    model: ReverseKernel,
+    model: AdaptableKernel,
     y: Tensor,
     sigma: float,
     n: int = 16,
@@ -53,8 +66,9 @@ def denoise(
 ) -> Iterator[Denoising]:
     """Yield the steps of n posterior samples of x⁽⁰⁾ given an observation y ``[...]`` with noise σ, in standardised units.
 
-    ``rule`` "matched": √ᾱ_t y is a sample of q(x⁽ᵗ⁾|x⁽⁰⁾) where (1−ᾱ_t)/ᾱ_t = σ², so the reverse chain from that t samples the
-    posterior, exactly for an exact kernel. "constant": r(x⁽ᵗ⁾) = N(y; x⁽ᵗ⁾, σ²) at every t, the choice of the paper. "annealed": that
+    ``rule`` "matched": √ᾱ y is a sample of q(x⁽ᵗ⁾|x⁽⁰⁾) where (1−ᾱ)/ᾱ = σ², so the reverse chain from there samples the posterior; it
+    starts between two times by a part of a step. With an exact kernel only the Gaussian form of the steps remains as an error, which
+    vanishes for many of them. "constant": r(x⁽ᵗ⁾) = N(y; x⁽ᵗ⁾, σ²) at every t, the choice of the paper. "annealed": that
     factor to the power (T−t)/T. ``steps`` is for the whole chain. Raises ValueError for another rule, σ ≤ 0, or bits.
     """
     diffusion, device = model.diffusion, generator.device if generator is not None else None
@@ -64,15 +78,17 @@ def denoise(
         raise ValueError(f"The rule must be one of {', '.join(RULES)}, not {rule!r}.")
     if not sigma > 0:
         raise ValueError(f"The standard deviation σ of the noise must be positive, not {sigma}.")
+    kernel: ReverseKernel = model
     times, factor = timesteps(diffusion.T, min(steps, diffusion.T)), None
     if rule == "matched":
-        first = matching_time(diffusion, sigma)
+        diffusion, first = matched_diffusion(diffusion, sigma)
+        kernel = model.with_diffusion(diffusion)
         times = [first, *(t for t in times if t < first)]
-        start = (float(diffusion.schedule.alpha_bar(first)) ** 0.5 * y).expand(n, *y.shape).clone()
+        start = (y / math.sqrt(1 + sigma**2)).expand(n, *y.shape).clone()
     else:
         observation = GaussianObservation(y, sigma)
         factor = observation if rule == "constant" else Annealed(observation, diffusion.T)
         start = torch.randn(n, *y.shape, generator=generator, dtype=y.dtype, device=device)
-    for k, (_, x) in enumerate(walk(model, diffusion, start, times, factor=factor, generator=generator)):
+    for k, (_, x) in enumerate(walk(kernel, diffusion, start, times, factor=factor, generator=generator)):
         if k:
             yield Denoising(k / (len(times) - 1), x)

@@ -75,12 +75,12 @@ class BinomialDiffusion(Chain):
         off = (1 - 2 * x0) * (x0 - x0_mean).abs().clamp(max=most)
         return -a * torch.log1p(off * rise) - b * torch.log1p(-off * fall)
 
-    def x0_posterior_from_network(self, xt: Tensor, t: Time, F: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    def x0_posterior_from_network(self, xt: Tensor, t: Time, F: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
         """Return P(x⁽⁰⁾=1|x⁽ᵗ⁾) and its variance. F is the log odds of x⁽⁰⁾=1 given the other bits of x⁽ᵗ⁾, to which the bit itself adds
 
             log q(x⁽ᵗ⁾|x⁽⁰⁾=1) − log q(x⁽ᵗ⁾|x⁽⁰⁾=0).
 
-        This is Bayes' rule, it holds at every t, and the term is 0 at ᾱ_t = 0. The variance follows from the mean: v is not used.
+        This is Bayes' rule, it holds at every t, and the term is 0 at ᾱ_t = 0. The variance follows from the mean: share is not used.
         """
         on, off = self._evidence[:, t].unbind(0)
         p = torch.sigmoid(F + torch.where(xt > 0.5, expand(on, xt), expand(off, xt)))

@@ -109,8 +109,8 @@ class Chain(ABC):
         """
 
     @abstractmethod
-    def x0_posterior_from_network(self, xt: Tensor, t: Time, F: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the posterior mean and variance of x⁽⁰⁾ given x⁽ᵗ⁾ that a network's outputs F and v, shaped as xt, parameterise."""
+    def x0_posterior_from_network(self, xt: Tensor, t: Time, F: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the posterior mean and variance of x⁽⁰⁾ given x⁽ᵗ⁾ from what a network says of them, F and share, shaped as xt."""
 
     @abstractmethod
     def network_input(self, xt: Tensor) -> Tensor:

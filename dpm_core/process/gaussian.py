@@ -85,15 +85,16 @@ class GaussianDiffusion(Chain):
         kl = 0.5 * (torch.log1p(excess) + (gain * (x0 - x0_mean).square() - excess) / (1 + excess))
         return kl.flatten(1).sum(1)
 
-    def x0_posterior_from_network(self, xt: Tensor, t: Time, F: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Return E[x⁽⁰⁾|x⁽ᵗ⁾] = √ᾱ_t x⁽ᵗ⁾ + √(1−ᾱ_t) F and Var(x⁽⁰⁾|x⁽ᵗ⁾) = (1−ᾱ_t) sigmoid(v).
+    def x0_posterior_from_network(self, xt: Tensor, t: Time, F: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+        """Return E[x⁽⁰⁾|x⁽ᵗ⁾] = √ᾱ_t x⁽ᵗ⁾ + √(1−ᾱ_t) F and Var(x⁽⁰⁾|x⁽ᵗ⁾) = (1−ᾱ_t) share.
 
-        The regression target of F has unit variance at every t, both moments are finite at ᾱ_T = 0, and f_Σ interpolates between
-        the bounds β̃_t and β_t on the posterior variance.
+        For N(0, I) data F = 0 and share = 1. The regression target of F has variance 1 at every t for data of variance 1, and both
+        moments are finite at ᾱ_T = 0. f_Σ is β̃_t at share 0 and β_t at share 1. These bound its average (Eq. 24), not its value at
+        one x⁽ᵗ⁾: where x⁽⁰⁾ has several possible places, share is above 1.
         """
         noise = expand(self.schedule.noise(t), xt)
         mean = expand(self.schedule.alpha_bar(t).sqrt(), xt) * xt + noise.sqrt() * F
-        return mean, noise * torch.sigmoid(v)
+        return mean, noise * share
 
     def network_input(self, xt: Tensor) -> Tensor:
         """Return x⁽ᵗ⁾ unchanged: its variance is 1 at every t for data of variance 1."""
@@ -104,8 +105,15 @@ class GaussianDiffusion(Chain):
         return torch.full((len(x0),), gaussian_entropy_nats(self.schedule.noise(t), x0[0].numel()), dtype=torch.float64)
 
     def prior_cost_nats(self, x0: Tensor) -> Tensor:
-        """H_p(X⁽ᵀ⁾), the differential entropy of N(0, I), in nats per datum, float64 ``[n]``; exact for data of unit variance."""
-        return torch.full((len(x0),), gaussian_entropy_nats(torch.ones(()), x0[0].numel()), dtype=torch.float64)
+        """The terms of π in K: H(π) + ½ (ᾱ_T + 1 − ᾱ₁)(|x⁽⁰⁾|² − d) in nats for x⁽⁰⁾ of d dimensions, float64 ``[n]``.
+
+        They are −E log π(x⁽ᵀ⁾) − log π(x⁽⁰⁾) + E log π(x⁽¹⁾), as the fixed first step is q(x⁽¹⁾|x⁽⁰⁾)π(x⁽⁰⁾)/π(x⁽¹⁾). For data of variance
+        1 their mean is H_p(X⁽ᵀ⁾), the term of Eq. 14. For other data K with H(π) alone would be no lower bound.
+        """
+        schedule, d = self.schedule, x0[0].numel()
+        share = float(schedule.alpha_bar(self.T) + schedule.noise(1))
+        squares = x0.detach().flatten(1).double().square().sum(1).cpu()
+        return gaussian_entropy_nats(torch.ones(()), d) + 0.5 * share * (squares - d)
 
     def simple_loss(self, x0: Tensor, xt: Tensor, noise: Tensor, t: Time, x0_mean: Tensor, x0_variance: Tensor) -> Tensor:
         """The ε-loss of Ho et al. 2020 for the mean, ``[n]``; the variance is trained by the KL with the mean held fixed.

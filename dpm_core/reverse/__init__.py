@@ -3,8 +3,8 @@
 from dpm_core.reverse.empirical_bits import EmpiricalBits
 from dpm_core.reverse.empirical_points import EmpiricalReverse
 from dpm_core.reverse.exact import empirical_reverse
-from dpm_core.reverse.kernel import ReverseKernel, X0PosteriorKernel
+from dpm_core.reverse.kernel import AdaptableKernel, ReverseKernel, X0PosteriorKernel
 from dpm_core.reverse.learned import ReverseModel, build_model
 
-__all__ = ["EmpiricalBits", "EmpiricalReverse", "ReverseKernel", "ReverseModel", "X0PosteriorKernel"]
+__all__ = ["AdaptableKernel", "EmpiricalBits", "EmpiricalReverse", "ReverseKernel", "ReverseModel", "X0PosteriorKernel"]
 __all__ += ["build_model", "empirical_reverse"]

@@ -12,6 +12,7 @@ from dpm_core.reverse.kernel import X0PosteriorKernel
 from dpm_core.schedules import Time
 
 BLOCK_ELEMENTS = 1 << 20  # weights per block: 4 MB in float32, which fits the processor's cache
+LARGEST_ERROR = 0.01  # of a logit in float32, in nats; where it would be larger, the posterior is computed in float64
 
 
 class EmpiricalReverse(X0PosteriorKernel):
@@ -36,6 +37,7 @@ class EmpiricalReverse(X0PosteriorKernel):
         # one matrix product computes all logits: [x·a/v, −a²/2v, 1] · [y, |y|², log w]
         self._keys = torch.cat([y, y.square().sum(1, keepdim=True), w.double().log()[:, None]], 1).T.contiguous()
         self._values = torch.cat([y, y.square()], 1)
+        self._largest_square = float(self._keys[-2].max())
         self._cast: dict[torch.dtype, tuple[Tensor, Tensor]] = {}
 
     @staticmethod
@@ -47,6 +49,7 @@ class EmpiricalReverse(X0PosteriorKernel):
     def x0_posterior(self, xt: Tensor, t: Time) -> tuple[Tensor, Tensor]:
         """Return the exact posterior mean and diagonal variance of x⁽⁰⁾ given x⁽ᵗ⁾, both shaped as xt."""
         x = xt.flatten(1)
+        x = x.double() if self._needs_float64(x, t) else x
         a, noise, v = self._scales(x, t)
         dims = x.shape[1]
         y_mean, y_variance = torch.empty_like(x), torch.empty_like(x)
@@ -58,21 +61,28 @@ class EmpiricalReverse(X0PosteriorKernel):
             y_variance[rows] = (moments[:, dims:] - moments[:, :dims].square()).clamp(min=0)
         shrink = noise / v
         mean = self.noise**2 * a / v * x + shrink * y_mean
-        return mean.view_as(xt), (self.noise**2 * shrink + shrink.square() * y_variance).view_as(xt)
+        variance = self.noise**2 * shrink + shrink.square() * y_variance
+        return mean.to(xt.dtype).view_as(xt), variance.to(xt.dtype).view_as(xt)
 
     def with_diffusion(self, diffusion: GaussianDiffusion) -> EmpiricalReverse:
         """Return the exact reverse kernel of the same data under another diffusion."""
         return EmpiricalReverse(self.data, diffusion, self.noise, self.weights)
 
+    def second_moment(self) -> float:
+        """E|x⁽⁰⁾|², summed over the dimensions: the number of dimensions for data of mean 0 and variance 1."""
+        weights, squares = self._keys[-1].exp(), self._keys[-2]
+        return float(weights @ squares) + self.noise**2 * (len(self._keys) - 2)
+
     def log_marginal(self, xt: Tensor, t: Time) -> Tensor:
         """log q(x⁽ᵗ⁾) in nats, ``[n]``; at t = 0 the density of the data, which requires noise > 0."""
         x = xt.flatten(1)
+        x = x.double() if self._needs_float64(x, t) else x
         a, _, v = self._scales(x, t)
         out = torch.empty_like(x[:, 0])
         for rows, logits in self._logits(x, a, v):
             out[rows] = torch.logsumexp(logits, 1)
         normaliser = 0.5 * (x.square().sum(1) / v[:, 0] + x.shape[1] * torch.log(2 * math.pi * v[:, 0]))
-        return out - normaliser
+        return (out - normaliser).to(xt.dtype)
 
     def marginal_on_grid(self, axis: Tensor, t: int) -> Tensor:
         """q(x⁽ᵗ⁾) of plane data on the square grid axis × axis, ``[m, m]`` (rows: second coordinate).
@@ -97,6 +107,13 @@ class EmpiricalReverse(X0PosteriorKernel):
         a, noise = schedule.alpha_bar(t).sqrt(), schedule.noise(t)
         v = a.square() * self.noise**2 + noise
         return tuple(c.to(x).reshape(-1, 1) for c in (a, noise, v))  # type: ignore[return-value]
+
+    def _needs_float64(self, x: Tensor, t: Time) -> bool:
+        """Whether float32 is too coarse at some t: the logits are differences of terms as large as |y|²/2v."""
+        schedule = self.diffusion.schedule
+        v = schedule.alpha_bar(t) * self.noise**2 + schedule.noise(t)
+        largest = self._largest_square / (2 * torch.as_tensor(v).min())
+        return x.dtype == torch.float32 and bool(largest * torch.finfo(torch.float32).eps > LARGEST_ERROR)
 
     def _logits(self, x: Tensor, a: Tensor, v: Tensor):
         """Yield blocks of rows with log w_j − |x_i − a y_j|²/2v up to a constant per row, ``[rows, N]``."""

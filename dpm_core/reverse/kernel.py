@@ -7,7 +7,7 @@ Gaussian N(c₀ E[x⁽⁰⁾|x⁽ᵗ⁾] + c_t x⁽ᵗ⁾, β̃ + c₀² Var(x�
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -29,6 +29,14 @@ class ReverseKernel(Protocol):
 
     def reverse(self, xt: Tensor, t: Time, s: Time | None = None) -> Kernel:
         """Return p(x⁽ˢ⁾|x⁽ᵗ⁾); by default s = t−1."""
+        ...
+
+
+class AdaptableKernel(ReverseKernel, Protocol):
+    """A reverse kernel that is known under other forward processes too."""
+
+    def with_diffusion(self, diffusion: Any) -> ReverseKernel:
+        """Return the kernel of the same data, or with the same network, under another forward process."""
         ...
 
 

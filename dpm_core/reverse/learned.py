@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import math
 import threading
+from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from dpm_core.config import NetworkConfig
 from dpm_core.networks import NETWORKS
@@ -20,15 +24,18 @@ class ReverseModel(X0PosteriorKernel, nn.Module):
     """A reverse kernel N(f_μ(x⁽ᵗ⁾,t), f_Σ(x⁽ᵗ⁾,t)) with diagonal f_Σ, or B(f_b(x⁽ᵗ⁾,t)) for bits, parameterised by a network.
 
     The network's interface: ``network(x, t, log_snr) -> (F, v)`` with x ``[n, ...]``; t LongTensor and log_snr float, both scalar
-    or ``[n]``; F and v shaped as x. The diffusion maps them to posterior moments of x⁽⁰⁾
-    (:meth:`GaussianDiffusion.x0_posterior_from_network`, :meth:`BinomialDiffusion.x0_posterior_from_network`). The step t = 1 is
+    or ``[n]``; F and v shaped as x. The diffusion maps F and share(v) to posterior moments of x⁽⁰⁾
+    (:meth:`GaussianDiffusion.x0_posterior_from_network`, :meth:`BinomialDiffusion.x0_posterior_from_network`), where Var(x⁽⁰⁾|x⁽ᵗ⁾)
+    is share(v) times its value 1−ᾱ_t for N(0, I) data. With ``variance`` "free" share(v) = softplus(v)/log 2 is any positive number
+    and 1 at v = 0; "capped", the form of older checkpoints, is sigmoid(v) < 1, by which f_Σ < β_t everywhere. The step t = 1 is
     fixed to q(x⁽¹⁾|x⁽⁰⁾)π(x⁽⁰⁾)/π(x⁽¹⁾), which equals q's own transition kernel at x⁽¹⁾, because π is stationary under q (App. B.2).
     """
 
-    def __init__(self, network: nn.Module, diffusion: Chain):
+    def __init__(self, network: nn.Module, diffusion: Chain, variance: str = "free"):
         super().__init__()
         self.network = network
         self.diffusion = diffusion
+        self.share = _free if variance == "free" else partial(_capped, start=getattr(network, "CAPPED_START", 0.0))
         self.precision = torch.float32  # of the network's computations; its outputs are cast to x's dtype
 
     def x0_posterior(self, xt: Tensor, t: Time) -> tuple[Tensor, Tensor]:
@@ -39,7 +46,13 @@ class ReverseModel(X0PosteriorKernel, nn.Module):
         log_snr = schedule.log_snr(t).clamp(-LOG_SNR_LIMIT, LOG_SNR_LIMIT).to(x)
         with torch.autocast(xt.device.type, self.precision, enabled=self.precision != torch.float32):
             F, v = self.network(x, t.to(x.device), log_snr)
-        return self.diffusion.x0_posterior_from_network(xt, t, F.to(xt.dtype), v.to(xt.dtype))
+        return self.diffusion.x0_posterior_from_network(xt, t, F.to(xt.dtype), self.share(v.to(xt.dtype)))
+
+    def with_diffusion(self, diffusion: Chain) -> ReverseModel:
+        """Return the model with the same network under another diffusion with as many steps; it is asked at the new log-SNRs."""
+        other = copy.copy(self)  # an nn.Module whose weights are shared
+        other.diffusion = diffusion
+        return other
 
     def reverse(self, xt: Tensor, t: Time, s: Time | None = None) -> Kernel:
         """Return p(x⁽ˢ⁾|x⁽ᵗ⁾), which factorises over the elements of xt; by default s = t−1."""
@@ -62,4 +75,14 @@ def build_model(network: NetworkConfig, diffusion: Chain, shape: tuple[int, ...]
             net = NETWORKS[network.name](shape=shape, T=diffusion.T, **dict(network.params))
         except TypeError as error:
             raise ValueError(f"Network {network.name!r} does not accept these parameters: {error}.") from None
-    return ReverseModel(net, diffusion)
+    return ReverseModel(net, diffusion, network.variance)
+
+
+def _free(v: Tensor) -> Tensor:
+    """Var(x⁽⁰⁾|x⁽ᵗ⁾)/(1−ᾱ_t) as any positive number: linear for large v, exponential for small."""
+    return functional.softplus(v) / math.log(2)
+
+
+def _capped(v: Tensor, start: float) -> Tensor:
+    """Var(x⁽⁰⁾|x⁽ᵗ⁾)/(1−ᾱ_t) between 0 and 1; ``start`` is what a network's v counts from."""
+    return torch.sigmoid(v + start)

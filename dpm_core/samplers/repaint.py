@@ -16,14 +16,15 @@ from dpm_core.samplers.steps import timesteps, walk
 def repaint_times(T: int, steps: int | None = None, jump: int = 10, resamplings: int = 10) -> list[int]:
     """Return the times that RePaint visits: T … 0, with a jump back up after every ``jump`` steps, ``resamplings`` − 1 times.
 
-    Lugmayr et al. 2022, appendix B; 250 steps with jump 10 and 10 resamplings take 2,410 steps down. Raises ValueError for a jump or a
+    It turns with 1, 1 + jump, 1 + 2 jump, … steps left, never at the data, as in Lugmayr et al. 2022, appendix B (their time −1 is the
+    data); 250 steps with jump 10 and 10 resamplings take 2,410 steps down. Raises ValueError for a jump or a
     number of resamplings below 1.
     """
     if jump < 1 or resamplings < 1:
         raise ValueError(f"The jump and the number of resamplings must be at least 1, not {jump} and {resamplings}.")
     times = timesteps(T, steps)  # times[k] has steps − k steps left
     left = len(times) - 1
-    jumps_left = {i: resamplings - 1 for i in range(0, left - jump, jump)}
+    jumps_left = {1 + i: resamplings - 1 for i in range(0, left - jump, jump)}
     visited = [left]
     while left > 0:
         left -= 1

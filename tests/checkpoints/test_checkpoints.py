@@ -413,6 +413,31 @@ def imaged(kind="digits"):
     return Checkpoint(kind, step.average, config, dataset, {"steps": 3})
 
 
+@pytest.mark.parametrize("network", ["mlp", "multiscale"])
+def test_a_checkpoint_without_a_form_of_its_variance_has_the_older_one(network, tmp_path):
+    """Var(x⁽⁰⁾|x⁽ᵗ⁾) = (1−ᾱ_t) sigmoid(v), or sigmoid(4 + v) of the multi-scale network, which counts from there; v as given."""
+    made = trained() if network == "mlp" else imaged("digits")
+    asked = made.config.network if network == "mlp" else NetworkConfig("multiscale", (("dense", 0), ("layers", 1), ("width", 4)))
+    model = build_model(asked, made.diffusion, made.shape).requires_grad_(False)
+    for parameter in model.parameters():
+        parameter += 0.1
+    made = dataclasses.replace(made, config=dataclasses.replace(made.config, network=asked), model=model)
+    path = save(made, tmp_path)
+    header = json.loads(path.with_suffix(".json").read_text())
+    assert header["config"]["network"].pop("variance") == "free"
+    path.with_suffix(".json").write_text(json.dumps(header))
+    older, t = load(path), 3
+    assert older.config.network.variance == "capped"
+    x = torch.randn(3, *made.shape, generator=torch.Generator().manual_seed(0))
+    schedule = made.diffusion.schedule
+    _, v = model.network(x, torch.tensor(t), schedule.log_snr(t).float())
+    mean, variance = older.model.x0_posterior(x, t)
+    torch.testing.assert_close(mean, model.x0_posterior(x, t)[0])
+    start = 4.0 if network == "multiscale" else 0.0
+    assert float(v.abs().max()) > 0.05
+    torch.testing.assert_close(variance, float(schedule.noise(t)) / (1 + torch.exp(-v - start)))
+
+
 @pytest.mark.parametrize("kind", ["digits", "image", "small"])
 def test_an_image_checkpoint_comes_back_whole(kind, tmp_path):
     """The same samples bit for bit; the spec; of a person's own picture every pixel of both pools, of digits none."""

@@ -76,13 +76,18 @@ def report(capsys, *argv):
 
 @pytest.mark.parametrize("name, T, beta_1", [("own", 5, 0.01), ("eight", 4, None)])
 def test_the_reported_bits_add_up(capsys, name, T, beta_1):
-    """bound_bits = −Σ kl_bits + h_end − h_start − h_prior, with the entropies of the schedule in closed form, in bits."""
+    """bound_bits = −Σ kl_bits + h_end − h_start − h_prior, with the entropies of the schedule in closed form, in bits.
+
+    h_prior is H(π) + ½ (ᾱ_T + 1 − ᾱ₁)(E|x|² − 2), and L_null = −log 2π − ½ E|x|² of the same data.
+    """
     r = report(capsys, name, "-n", "200")
     assert r["bound_bits"] == pytest.approx(-sum(r["kl_bits"]) + r["h_end"] - r["h_start"] - r["h_prior"], rel=1e-9)
     assert len(r["kl_bits"]) == T - 1 and min(r["kl_bits"]) > 0
     schedule = make_schedule("paper", T, beta_1=beta_1) if name == "own" else make_schedule("log_snr", T)
     normal = math.log2(2 * math.pi * math.e)  # two dimensions
-    assert r["h_prior"] == pytest.approx(normal, rel=1e-6)
+    power = -2 * math.log(2) * r["null_bits"] - 2 * math.log(2 * math.pi)
+    ends = float(schedule.alpha_bar(T) + schedule.noise(1))
+    assert r["h_prior"] == pytest.approx(normal + ends * (power - 2) / (2 * math.log(2)), rel=1e-5)
     assert r["h_start"] == pytest.approx(normal + math.log2(float(schedule.betas[0])), rel=1e-6)
     assert r["h_end"] == pytest.approx(normal + math.log2(float(schedule.noise(T))), rel=1e-6)
     assert r["bound_bits"] < -r["data_entropy_bits"]
@@ -261,7 +266,9 @@ def test_the_reported_bits_of_images_add_up(capsys, name, pixels, dims):
     assert abs(gap) < 0.01 * sum(r["kl_bits"])
     schedule = checkpoints.load(name).diffusion.schedule
     normal = dims * math.log2(2 * math.pi * math.e) / 2
-    assert r["h_prior"] == pytest.approx(normal, rel=1e-6)
+    power = -2 * math.log(2) * r["null_bits"] - dims * math.log(2 * math.pi)
+    ends = float(schedule.alpha_bar(20) + schedule.noise(1))
+    assert r["h_prior"] == pytest.approx(normal + ends * (power - dims) / (2 * math.log(2)), rel=1e-5)
     assert r["h_start"] == pytest.approx(normal + dims * math.log2(float(schedule.betas[0])) / 2, rel=1e-6)
     assert r["h_end"] == pytest.approx(normal + dims * math.log2(float(schedule.noise(20))) / 2, rel=1e-6)
     # −log₂ N(x; 0, 1) of data of mean square about 1, the held-out part's being another by up to a tenth

@@ -14,6 +14,7 @@ from PIL import Image
 
 from dpm_core.data.errors import DataError
 from dpm_core.data.images import IMAGE_SETS, MARGIN, ImageDataset, ImageSpec, available, dead_leaves, make_images, textures
+from dpm_core.data.images.pools import from_pools
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 BUILT_IN = ["digits", "dead_leaves", "brick", "grass", "gravel", "image"]
@@ -196,6 +197,22 @@ def test_held_out_draws_come_round(n, generator):
     counts = torch.bincount(drawn, minlength=7)
     assert int(counts.sum()) == n and int(counts.max() - counts.min()) <= 1
     assert n < 17 or drawn[:7].tolist() != drawn[7:14].tolist()
+
+
+def test_held_out_images_of_one_place_are_one_group():
+    """Whole images by their number; cuts by the tile of at least twice their side: equal for equal cuts, near for near ones."""
+    data = of_numbers()
+    drawn, groups = (draw(21, torch.Generator().manual_seed(3)) for draw in (data.sample_held_out, data.held_out_groups))
+    assert torch.equal(groups, data.pixels(drawn)[:, 0, 0, 0].long())
+    rows, columns = np.mgrid[:40, :27]
+    picture = np.stack([rows, columns, 0 * rows]).astype(np.uint8)[None]
+    cuts = from_pools("cuts", "Cuts", picture, picture, size=4)
+    drawn, groups = (draw(3000, torch.Generator().manual_seed(3)) for draw in (cuts.sample_held_out, cuts.held_out_groups))
+    top, left = cuts.pixels(drawn)[:, 0, 0, 0].double(), cuts.pixels(drawn)[:, 1, 0, 0].double()
+    assert sorted(set(groups.tolist())) == list(range(5 * 3))
+    for place, side, tiles in ((top, 40, 5), (left, 27, 3)):
+        spans = [float(place[groups == g].max() - place[groups == g].min()) + 4 for g in groups.unique()]
+        assert max(spans) + 1e-9 >= 8 and max(spans) <= (side - 3) / tiles + 4
 
 
 @pytest.mark.parametrize("name", BUILT_IN)

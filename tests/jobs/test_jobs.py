@@ -501,6 +501,7 @@ UNUSUAL = replace(
     "run, usual",
     [
         (RUN, RunConfig()),
+        (replace(RUN, network=replace(TINY, variance="capped")), RunConfig()),
         (replace(RunConfig(), data=DataConfig("swiss_roll", 0.05)), RunConfig()),
         (IMAGE_RUN, IMAGE_RUN),
         (UNUSUAL, usual_run(make_images("digits"), DataConfig("digits"))),

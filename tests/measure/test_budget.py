@@ -11,7 +11,7 @@ import torch
 from dpm_core import checkpoints
 from dpm_core.data import toy2d
 from dpm_core.measure.bound import NATS_PER_BIT, entropy_bounds, evaluate_bound
-from dpm_core.measure.budget import budget, marginal_entropies_nats, marginal_entropy_nats, reverse_entropies_nats
+from dpm_core.measure.budget import Budget, budget, marginal_entropies_nats, marginal_entropy_nats, reverse_entropies_nats
 from dpm_core.process import GaussianDiffusion
 from dpm_core.reverse import EmpiricalReverse
 from dpm_core.schedules import make_schedule
@@ -67,6 +67,42 @@ def test_the_split_adds_up_to_the_bound_by_monte_carlo(data, schedule, params):
     terms = (found.irreducible + found.discretisation - plain.kl_nats).abs() / (plain.kl_standard_error + found.discretisation_error)
     assert float(terms.max()) < 5
     assert float(found.irreducible.min()) > 0 and float((found.discretisation + 3 * found.discretisation_error).min()) > -1e-3
+
+
+@pytest.mark.parametrize("scale", [0.6, 1.4])
+def test_wide_and_narrow_gaussians_leave_a_gap_for_the_first_step_and_the_prior(scale):
+    """N(0, σ² I), paper schedule: Gaussian steps are exact, so K = −h − KL of the first step − KL(q(x⁽ᵀ⁾) ‖ π), both in closed form.
+
+    The first step is p(x⁽⁰⁾|x⁽¹⁾) = N(√α₁ x⁽¹⁾, β₁); x⁽⁰⁾ given x⁽¹⁾ is Gaussian too. K is below −h: the bound is one.
+    """
+    process, m = diffusion("paper", 20, beta_1=0.05), scale**2
+    kernel = one_gaussian(process, scale)
+    x0 = scale * torch.randn(40_000, 2, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    found = budget(kernel, kernel, process, x0, torch.Generator().manual_seed(5))
+    marginal = 0.95 * m + 0.05  # of x⁽¹⁾
+    gain, spread = math.sqrt(0.95) * m / marginal, 0.05 * m / marginal  # of x⁽⁰⁾ given x⁽¹⁾
+    first = math.log(0.05 / spread) + (spread + (gain - math.sqrt(0.95)) ** 2 * marginal) / 0.05 - 1  # in two dimensions
+    assert found.first_step == pytest.approx(first, abs=1e-6) and first > 0
+    assert found.prior_mismatch == pytest.approx(0, abs=1e-6), "no signal is left at T"
+    plain = evaluate_bound(kernel, process, x0, torch.Generator().manual_seed(6))
+    assert abs(plain.bound_nats + found.entropy + first) < 4 * plain.standard_error_nats < 0.03
+    early = diffusion("log_snr", 3, start=4.0, end=-1.0)
+    remains = float(early.schedule.alpha_bar(3)) * (m - 1)
+    mismatch = remains - math.log1p(remains)
+    assert budget(None, one_gaussian(early, scale), early, x0[:50]).prior_mismatch == pytest.approx(mismatch, abs=1e-6)
+
+
+def test_errors_of_the_sums_over_t_know_that_terms_share_their_data():
+    """Costs a_i + b_ti with deviations 1 and ½ at T−1 = 50 times: a sum has the variance 50² + 50/4, not 50 (1 + ¼)."""
+    n, steps = 4000, 50
+    draw = torch.Generator().manual_seed(0)
+    shared, own = (torch.randn(size, n, generator=draw, dtype=torch.float64) for size in (1, steps))
+    zero = {"entropy": 0.0, "first_step": 0.0, "prior_mismatch": 0.0, "null": 0.0}
+    found = Budget.from_costs(shared + 0.5 * own, -shared + 0 * own, torch.zeros(steps, dtype=torch.float64), **zero)
+    errors = {"discretisation": math.sqrt(steps**2 + steps / 4), "learning": steps, "both": math.sqrt(steps / 4)}
+    for part, deviation in errors.items():
+        assert found.total_errors[part] == pytest.approx(deviation / math.sqrt(n), rel=0.06)
+    assert found.bound_error_bits == pytest.approx(found.total_errors["both"] / NATS_PER_BIT)
 
 
 def test_the_irreducible_parts_add_up_to_what_the_ends_say():

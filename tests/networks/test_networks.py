@@ -20,7 +20,6 @@ PLANE_NETWORKS = ("mlp", "rbf")
 IMAGE_NETWORKS = ("unet", "multiscale")
 BIT_NETWORKS = ("bit_mlp", "sigmoid")  # of any shape; pictures of bits also take the U-Net
 SHAPES = [("mlp", (2,)), ("rbf", (2,)), *((name, shape) for name in IMAGE_NETWORKS for shape in ((1, 8, 8), (3, 9, 14)))]
-FRESH_SHARE = {"mlp": 0.5, "rbf": 0.5, "unet": 0.5, "multiscale": 1 / (1 + np.exp(-4))}  # sigmoid(v) before training
 
 
 def shaken(network, seed=0, std=0.5):
@@ -113,14 +112,14 @@ def test_mlp_blocks_of_rows_do_not_change_the_answer(n, monkeypatch):
 
 @pytest.mark.parametrize(("name", "shape"), SHAPES)
 def test_a_fresh_model_is_the_standard_normals(name, shape):
-    """F = 0: E[x⁽⁰⁾|x⁽ᵗ⁾] = √ᾱ_t x⁽ᵗ⁾, the answer for N(0, I) data, and a fixed share of its variance 1−ᾱ_t = t/T."""
+    """F = 0: E[x⁽⁰⁾|x⁽ᵗ⁾] = √ᾱ_t x⁽ᵗ⁾, the answer for N(0, I) data, and its variance 1−ᾱ_t = t/T."""
     T = 6
     model = build_model(NetworkConfig(name), GaussianDiffusion(make_schedule("paper", T)), shape)
     x = torch.randn(4, *shape, generator=torch.Generator().manual_seed(3))
     for t in range(1, T + 1):
         mean, variance = model.x0_posterior(x, t)
         torch.testing.assert_close(mean, ((T - t) / T) ** 0.5 * x)
-        torch.testing.assert_close(variance, torch.full_like(x, t / T * FRESH_SHARE[name]))
+        torch.testing.assert_close(variance, torch.full_like(x, t / T))
 
 
 def test_rbf_centres_are_the_same_everywhere_and_fill_the_plane():
@@ -193,16 +192,16 @@ def test_multiscale_is_its_formula(variant, dense):
         g = temporal_bumps(T, J, 1.0 if variant == "paper" else 0.5)[t].double().numpy()
         z = np.einsum("ojhw,j->ohw", y, g)
         np.testing.assert_allclose(F[row], z[:C], atol=1e-10)
-        np.testing.assert_allclose(v[row], 4 + z[C:], atol=1e-10)
+        np.testing.assert_allclose(v[row], z[C:], atol=1e-10)
 
 
-def constant_multiscale(T, F, v, schedule="paper", variant="paper"):
+def constant_multiscale(T, F, v, schedule="paper", variant="paper", variance="free"):
     """A small multi-scale kernel in float64 whose network says F and v everywhere."""
-    config = NetworkConfig("multiscale", (("dense", 0), ("layers", 1), ("variant", variant), ("width", 4)))
+    config = NetworkConfig("multiscale", (("dense", 0), ("layers", 1), ("variant", variant), ("width", 4)), variance)
     model = build_model(config, GaussianDiffusion(make_schedule(schedule, T)), (1, 8, 8)).requires_grad_(False)
     model.network.double()
     with torch.no_grad():
-        model.network.bias.copy_(torch.tensor([F, v - 4.0]).expand_as(model.network.bias))
+        model.network.bias.copy_(torch.tensor([F, v]).expand_as(model.network.bias))
     return model
 
 
@@ -213,33 +212,35 @@ def picture(seed=4):
 @pytest.mark.parametrize("variant", ["paper", "code"])
 @pytest.mark.parametrize("schedule", ["paper", "log_snr"])
 def test_multiscale_starts_at_the_forward_kernel(schedule, variant):
-    """z = 0: mean x√(1−β) exactly, variance β(1 − ρ sigmoid(−4)), so within 2 % below β."""
+    """z = 0: mean x√(1−β) and variance β; the older form's variance is β(1 − ρ sigmoid(−4)), within 2 % below β."""
     T = 50
-    model = constant_multiscale(T, 0.0, 4.0, schedule, variant)
+    model = constant_multiscale(T, 0.0, 0.0, schedule, variant)
+    older = constant_multiscale(T, 0.0, 0.0, schedule, variant, "capped")
     x, betas = picture(), model.diffusion.schedule.betas
     for t in (2, 10, T // 2, T - 1, T):
         p, beta = model.reverse(x, t), float(betas[t - 1])
         torch.testing.assert_close(p.mean, (1 - beta) ** 0.5 * x, rtol=1e-12, atol=1e-12)
         alpha_bar, before = torch.cumprod(1 - betas, 0)[[t - 1, t - 2]].tolist()
         wanted = beta * (1 - before * beta / (1 - alpha_bar) / (1 + np.exp(4)))
-        torch.testing.assert_close(p.variance, torch.full_like(x, wanted), rtol=1e-10, atol=0)
+        torch.testing.assert_close(p.variance, torch.full_like(x, beta), rtol=1e-10, atol=0)
+        torch.testing.assert_close(older.reverse(x, t).variance, torch.full_like(x, wanted), rtol=1e-10, atol=0)
         assert 0.98 * beta < wanted < beta
 
 
 @pytest.mark.parametrize(("F", "v"), [(0.7, 0.3), (-1.3, -5.0), (0.2, 3.0)])
 def test_multiscale_in_the_codes_terms_is_exact(F, v):
-    """μ = x√(1−β) + z√β with z = √ρ F, ρ = 1/t, to 1e-8; Σ = σ(z + σ⁻¹(β)) with z = −ρ sigmoid(−v) to first order."""
+    """μ = x√(1−β) + z√β with z = √ρ F, ρ = 1/t, to 1e-8; Σ = σ(z + σ⁻¹(β)) with z = ρ (share − 1) to first order."""
     T = 1000
     model, x = constant_multiscale(T, F, v), picture()
-    share = 1 / (1 + np.exp(v))
+    missing = 1 - np.log1p(np.exp(v)) / np.log(2)
     for t in (2, 30, 500, 900, T):
         p, beta, rho = model.reverse(x, t), 1 / (T - t + 1), 1 / t
         torch.testing.assert_close(p.mean, (1 - beta) ** 0.5 * x + rho**0.5 * F * beta**0.5, rtol=1e-8, atol=1e-8)
-        torch.testing.assert_close(p.variance, torch.full_like(x, beta * (1 - rho * share)), rtol=1e-8, atol=0)
+        torch.testing.assert_close(p.variance, torch.full_like(x, beta * (1 - rho * missing)), rtol=1e-8, atol=0)
         if t < T:
             variance = float(p.variance[0, 0, 0, 0])
             z = np.log(variance / (1 - variance)) - np.log(beta / (1 - beta))
-            assert abs(z + rho * share) < (rho * share) ** 2 + 2 * beta * rho * share
+            assert abs(z + rho * missing) < 2 * (rho * missing) ** 2 + 2 * beta * rho * abs(missing)
 
 
 def eq_65_error(T, F=0.7, v=0.3, position=0.5):
@@ -258,9 +259,9 @@ def test_multiscale_is_eq_65_to_first_order_in_beta():
 
 
 def test_eq_65s_start_would_cost_most_of_a_nat():
-    """x(1−β) instead of x√(1−β) at Σ = β, on N(0, I): Σ_t KL is 0.76 nats per dimension at T = 1000; ours is below 1e-3."""
+    """x(1−β) instead of x√(1−β) at Σ = β, on N(0, I): Σ_t KL is 0.76 nats per dimension at T = 1000; ours is 0."""
     T = 1000
-    model, x = constant_multiscale(T, 0.0, 4.0), picture()[:1]
+    model, x = constant_multiscale(T, 0.0, 0.0), picture()[:1]
     ours = theirs = 0.0
     for t in range(2, T + 1):
         beta = 1 / (T - t + 1)
@@ -268,7 +269,7 @@ def test_eq_65s_start_would_cost_most_of_a_nat():
         ratio = float(model.reverse(x, t).variance[0, 0, 0, 0]) / beta
         ours += 0.5 * (1 / ratio - 1 + np.log(ratio))
     assert theirs == pytest.approx(0.764, abs=0.001)
-    assert ours < 1e-3
+    assert ours == pytest.approx(0, abs=1e-9)
 
 
 def test_unet_is_its_formula():

@@ -10,7 +10,7 @@ import torch
 
 from dpm_core import checkpoints
 from dpm_core.data.images import make_images
-from dpm_core.posterior.denoising import RULES, corrupt, denoise, matching_time
+from dpm_core.posterior.denoising import RULES, corrupt, denoise, matched_diffusion, matching_time
 from dpm_core.process import GaussianDiffusion
 from dpm_core.reverse import EmpiricalReverse
 from dpm_core.schedules import make_schedule
@@ -55,9 +55,32 @@ def test_what_is_seen_has_the_asked_snr():
 
 @pytest.mark.parametrize("sigma", [0.05, 1.0, 7.0])
 def test_the_matching_time(sigma):
-    """(1−ᾱ)/ᾱ = σ² to the step of the schedule, 16/199 in log-SNR."""
-    t = matching_time(DIFFUSION, sigma)
-    assert abs(float(DIFFUSION.schedule.log_snr(t)) + 2 * math.log(sigma)) <= 8 / 199 + 1e-9
+    """(1−ᾱ)/ᾱ is at least σ² there and less one step before; the matched process has σ² exactly, and the other times unchanged."""
+    schedule, t = DIFFUSION.schedule, matching_time(DIFFUSION, sigma)
+    assert float(schedule.log_snr(t)) <= -2 * math.log(sigma) < float(schedule.log_snr(t - 1))
+    matched, first = matched_diffusion(DIFFUSION, sigma)
+    assert first == t and float(matched.schedule.log_snr(t)) == pytest.approx(-2 * math.log(sigma), abs=1e-9)
+    others = torch.tensor([s for s in range(DIFFUSION.T + 1) if s != t])
+    torch.testing.assert_close(matched.schedule.alpha_bar(others), schedule.alpha_bar(others), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("sigma", [0.01, 0.3, 1.0, 1.7, 200.0])
+def test_a_coarse_chain_starts_exactly_at_the_observation(gaussian_reverse, sigma):
+    """N(0, 1) with T = 6: every reverse step is Gaussian, so the posterior N(y/(1+σ²), σ²/(1+σ²)) is exact for any σ, to 5 errors.
+
+    To start at the nearest of six times would move the mean by up to a third.
+    """
+    coarse, y, n = GaussianDiffusion(make_schedule("log_snr", 6)), 1.5, 20_000
+
+    class Normals(gaussian_reverse):
+        def with_diffusion(self, diffusion):
+            return Normals(diffusion)
+
+    steps = denoise(Normals(coarse), torch.tensor([y]), sigma, n, steps=6, generator=torch.Generator().manual_seed(3))
+    x = deque(steps, maxlen=1).pop().x
+    variance = sigma**2 / (1 + sigma**2)
+    assert abs(float(x.mean()) - y / (1 + sigma**2)) < 5 * math.sqrt(variance / n)
+    assert abs(float(x.var()) / variance - 1) < 5 * math.sqrt(2 / n)
 
 
 def test_digits_come_nearer_to_the_truth():

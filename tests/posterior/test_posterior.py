@@ -209,6 +209,8 @@ def test_repaint_counts_its_steps():
     times = repaint_times(250, None, 10, 10)
     assert times[0] == 250 and times[-1] == 0 and sum(b < a for a, b in pairwise(times)) == 2410
     assert all(abs(a - b) == 1 for a, b in pairwise(times))
+    turns = {b for a, b, c in zip(times, times[1:], times[2:]) if a > b < c}
+    assert turns == set(range(1, 232, 10)), "the published code turns at its times 0, 10, …, where −1 is the data"
     assert repaint_times(40, 12, 1, 1) == timesteps(40, 12)
     with pytest.raises(ValueError, match="at least 1"):
         repaint_times(40, None, 0, 3)

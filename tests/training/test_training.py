@@ -127,7 +127,7 @@ def test_simple_loss_value_and_gradient():
     epsilon = (xt - bar.sqrt() * x0_hat) / (1 - bar).sqrt()
     q = diffusion.q_posterior(x0, xt, t)
     c0, _, variance = (c[:, None] for c in diffusion.posterior_coefficients(t))
-    spread = (variance + c0**2 * (1 - bar) * torch.sigmoid(b[t, None])).expand(4, 2)
+    spread = (variance + c0**2 * (1 - bar) * torch.log1p(b[t, None].exp()) / math.log(2)).expand(4, 2)
     p = torch.distributions.Normal(diffusion.q_posterior(x0_hat.detach(), xt, t).mean, spread.sqrt())
     wanted = ((epsilon - noise) ** 2).mean() + 1e-3 * (T - 1) * kl_divergence(q, p).mean()
     wanted.backward()
@@ -136,13 +136,17 @@ def test_simple_loss_value_and_gradient():
         torch.testing.assert_close(grad, reference, rtol=1e-8, atol=1e-12)
 
 
+@pytest.mark.parametrize("scale", [0.5, 1.5])
 @pytest.mark.parametrize("loss", ["bound", "simple"])
-def test_training_reaches_the_gaussian_posterior(loss):
-    """Data of second moment m on a line: the linear mean of least error is √ᾱ m/(ᾱ m + 1 − ᾱ) x⁽ᵗ⁾, found to 3 %; the variance to 15 %."""
+def test_training_reaches_the_gaussian_posterior(loss, scale):
+    """Data of second moment m on a line: the linear mean of least error is √ᾱ m/(ᾱ m + 1 − ᾱ) x⁽ᵗ⁾, found to 3 %; the variance to 15 %.
+
+    With m > 1 the variance exceeds 1−ᾱ_t, by 1.5 times at t = 2.
+    """
     T = 4
     diffusion = GaussianDiffusion(make_schedule("paper", T))
     model = ReverseModel(Table(T), diffusion)
-    data = 0.5 * torch.randn(4000, 1, generator=torch.Generator().manual_seed(0))
+    data = scale * torch.randn(4000, 1, generator=torch.Generator().manual_seed(0))
     m = float(data.square().mean())
     config = TrainConfig(loss=loss, steps=600, batch=512, learning_rate=0.04, ema=0.98, clip=100.0)
     average = last(train_steps(model, data, config)).average
@@ -157,7 +161,7 @@ def test_training_reaches_the_gaussian_posterior(loss):
 
 
 def test_training_nears_the_best_chain():
-    """Three blurred points, 500 steps: the average's gap to the exact kernel's K falls below 0.2 nats, from over 1."""
+    """Three blurred points, 500 steps: the average's gap to the exact kernel's K falls below 0.2 nats, from over 0.9."""
     diffusion = GaussianDiffusion(make_schedule("log_snr", 8))
     data = from_points([[0.0, 0.0], [1.0, 2.0], [3.0, 1.0]], noise=0.3)
     x = data.sample(4000, torch.Generator().manual_seed(0))
@@ -168,7 +172,7 @@ def test_training_nears_the_best_chain():
     model = build_model(SMALL, diffusion)
     best, start = bound(data.exact_reverse(diffusion)).bound_nats, bound(model).bound_nats
     steps = list(train_steps(model, x, TrainConfig(steps=500, batch=256, ema=0.98)))
-    assert best - start > 1
+    assert best - start > 0.9
     assert -0.02 < best - bound(steps[-1].average).bound_nats < 0.2
     losses = [s.loss for s in steps]
     assert np.mean(losses[-50:]) < np.mean(losses[:50])
@@ -288,7 +292,7 @@ def test_the_exact_kernel_cannot_be_beaten_by_its_own_loss(generator):
             mean, variance = exact.x0_posterior(one, t)
             noise = diffusion.schedule.noise(t)
             model.network.a[t] = (float(mean) - float(diffusion.schedule.alpha_bar(t).sqrt())) / float(noise.sqrt())
-            model.network.b[t] = torch.logit(variance / noise).item()
+            model.network.b[t] = torch.log(torch.expm1(variance / noise * math.log(2))).item()
     n = 40_000
     x0 = 0.6 * torch.randn(n, 1, generator=generator, dtype=torch.float64)
     t = stratified_times(T, n, generator)

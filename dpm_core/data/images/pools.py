@@ -42,10 +42,27 @@ class ImageDataset(ImageSpec):
     def sample_held_out(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """n held-out images, dequantised, float32 ``[n, C, H, W]``; none is repeated before all have been drawn."""
         generator = generator or torch.Generator().manual_seed(0)
+        return self.standardise(_cut(self.held_out, self.shape, self._held_out_rows(n, generator).to(self.held_out.device)), generator)
+
+    def held_out_groups(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """The part of a picture that each image of ``sample_held_out`` comes from, given a generator in the same state: ``[n]``.
+
+        Cuts of one picture overlap, and images may be drawn more than once, so they are not independent. The parts are a complete
+        image, or for cuts a tile of at least twice their side around their centre. An error computed over parts counts what is
+        independent.
+        """
+        rows = self._held_out_rows(n, generator or torch.Generator().manual_seed(0))
+        down, across = (self.held_out.shape[i] - self.shape[i - 1] + 1 for i in (2, 3))
+        picture, position = rows // (down * across), rows % (down * across)
+        tiles = [max(1, self.held_out.shape[i] // (2 * self.shape[i - 1])) for i in (2, 3)]
+        row, column = (place * count // of for place, count, of in zip((position // across, position % across), tiles, (down, across)))
+        return (picture * tiles[0] + row) * tiles[1] + column
+
+    def _held_out_rows(self, n: int, generator: torch.Generator) -> Tensor:
+        """The numbers of n held-out images, as :func:`_cut` counts them."""
         count = _count(self.held_out, self.shape)
         rounds = [torch.randperm(count, generator=generator, device=generator.device) for _ in range(-(-n // count))]
-        rows = torch.cat([*rounds, torch.empty(0, dtype=torch.long, device=generator.device)])[:n]
-        return self.standardise(_cut(self.held_out, self.shape, rows.to(self.held_out.device)), generator)
+        return torch.cat([*rounds, torch.empty(0, dtype=torch.long, device=generator.device)])[:n]
 
     def batches(self, device: str | torch.device = "cpu") -> Batches:
         """A function (n, generator) → ``sample`` on ``device``: the pool is copied there once; the generator must be there too."""

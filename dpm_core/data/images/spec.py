@@ -60,6 +60,14 @@ class ImageSpec:
         """
         return round(math.log(12 * self.scale**2) + 2, 1)
 
+    def bits_per_dimension(self, bound_bits: float) -> float:
+        """K of one image in bits as the length of a code: log₂(scale) − K/(C·H·W) bits for each level of each pixel and channel.
+
+        K is a density of standardised values; a level is 1/scale of their unit. The length depends neither on the scale nor on the
+        variance of the data, so it compares data sets and papers. An upper bound, as K is a lower bound and u is dequantised uniformly.
+        """
+        return math.log2(self.scale) - bound_bits / self.dims
+
     def standardise(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """x, float32, of uint8 ``images`` ``[n, C, H, W]``: dequantised by ``generator``, or at the middle of each level without one."""
         if generator is None:

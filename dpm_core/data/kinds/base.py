@@ -126,6 +126,13 @@ class DataKind(ABC, Generic[S, D]):
     def held_out(self, spec: S) -> HeldOut:
         """How K of a model of such data is measured, unless other options are given."""
 
+    def held_out_groups(self, dataset: D, n: int, seed: int) -> Tensor | None:
+        """What is independent in the n data that ``sample_held_out`` draws with a generator of this seed: a number for each, ``[n]``.
+
+        Data with the same number are not independent. None where all are.
+        """
+        return None
+
     def exact_reverse(self, dataset: D, diffusion: Chain) -> ReverseKernel | None:
         """The exact reverse kernel of the data's own distribution, or None where it is not known."""
         return None

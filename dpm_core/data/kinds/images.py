@@ -129,6 +129,10 @@ class Images(DataKind[ImageSpec, ImageDataset]):
         """20,000 pairs of a held-out image and a t."""
         return HeldOut(20_000, every_time=False)
 
+    def held_out_groups(self, dataset: ImageDataset, n: int, seed: int) -> Tensor:
+        """The image, or the tile of a picture that cuts are from."""
+        return dataset.held_out_groups(n, torch.Generator().manual_seed(seed))
+
     def unit(self, spec: ImageSpec) -> Unit:
         """Bits per pixel, as in the paper; of colour images all three channels count as one pixel."""
         return Unit("pixel", spec.pixels_count)

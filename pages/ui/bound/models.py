@@ -64,12 +64,15 @@ def _estimate_python(model: Model, seed: int) -> str:
     name = model.ref.name if model.ref else model.title
     return f"""import torch
 from dpm_core import checkpoints
+from dpm_core.data.kinds import DATA_KINDS
 from dpm_core.data.sources import of_checkpoint
 from dpm_core.measure.bound import estimate_bound
 
 loaded = checkpoints.load({name!r})  # save a run in training first
-data = of_checkpoint(loaded.dataset, loaded.config.data).sample_held_out(256, torch.Generator().manual_seed({seed}))
-found = estimate_bound(loaded.model, loaded.diffusion, data, torch.Generator().manual_seed({seed}), chunk=32)
+data = of_checkpoint(loaded.dataset, loaded.config.data)
+x0 = data.sample_held_out(256, torch.Generator().manual_seed({seed}))
+groups = DATA_KINDS[data.kind].held_out_groups(data, 256, {seed})  # overlapping cuts of a picture are not independent
+found = estimate_bound(loaded.model, loaded.diffusion, x0, torch.Generator().manual_seed({seed}), 32, groups)
 print(found.bound_bits, found.standard_error_bits, found.null_bits, found.kl_per_time_nats())
 """
 

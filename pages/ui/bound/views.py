@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import streamlit as st
 
 from dpm_core.config import ScheduleConfig
@@ -27,13 +26,13 @@ ALL, REDUCIBLE = "All terms", "Reducible terms only"
 def cards(found: Budget, model: Model, words: BoundWords) -> None:
     """K between its baseline and its upper limit."""
     errors, limit = found.errors_bits, -found.entropy / NATS_PER_BIT
-    gap = f"of which learning gap {number(found.parts_bits['learning'], 3)}"
-    error = float(np.hypot(errors["discretisation"], errors["learning"]))
-    note = f"± {error:.2g}, " + (f"at step {model.step:,}" if model.run_id else words.unit)
+    gap = f"of which learning gap {number(found.parts_bits['learning'], 3)} ± {errors['learning']:.2g}"
+    best = f"± {errors['discretisation']:.2g}, exact moments, this T and schedule"
+    note = f"± {found.bound_error_bits:.2g}, " + (f"at step {model.step:,}" if model.run_id else words.unit)
     number_cards.show(
         [
             ("ELBO K (lower bound on log p)", f"{number(found.bound_bits)} bits", note),
-            (f"Best K with {words.steps} steps", f"{number(found.best_bits)} bits", "exact moments, this T and schedule"),
+            (f"Best K with {words.steps} steps", f"{number(found.best_bits)} bits", best),
             (f"Negative entropy, {words.limit}", f"{number(limit)} bits", "upper limit of K"),
             ("Baseline L_null", f"{number(found.null / NATS_PER_BIT)} bits", "log-likelihood under the prior π"),
             (f"Gap to the limit, {words.limit} − K", f"{number(limit - found.bound_bits)} bits", gap),
@@ -114,13 +113,16 @@ def estimate(model: Model, found: BoundEstimate, words: BoundWords) -> None:
     """K alone, where the budget cannot be split, and why."""
     k, error, null = (value / words.divisor for value in (found.bound_bits, found.standard_error_bits, found.null_bits))
     note = f"± {error:.2g}, " + (f"at step {model.step:,}" if model.run_id else words.unit)
-    number_cards.show(
-        [
-            ("ELBO K (lower bound on log p)", f"{number(k, 3)} bits", note),
-            ("Baseline L_null", f"{number(null, 3)} bits", "log-likelihood under the prior π"),
-            ("Gain over the baseline, K − L_null", f"{number(k - null, 3)} bits", words.unit),
+    cards = [
+        ("ELBO K (lower bound on log p)", f"{number(k, 3)} bits", note),
+        ("Baseline L_null", f"{number(null, 3)} bits", "log-likelihood under the prior π"),
+        ("Gain over the baseline, K − L_null", f"{number(k - null, 3)} bits", words.unit),
+    ]
+    if words.code_length:
+        cards += [
+            ("Bits per dimension", f"{number(words.code_length(found.bound_bits), 2)} bits", "code length of a grey level; less is better")
         ]
-    )
+    number_cards.show(cards)
     st.caption(
         f"{words.unknown}, so neither the upper limit {words.limit} nor the exact kernel is known, and a KL term cannot be split into an "
         f"irreducible part and a learning gap. The bars show the whole KL term of each step, from {len(found.t):,} pairs of a held-out "

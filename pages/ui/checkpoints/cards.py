@@ -166,6 +166,8 @@ def _words(header: dict[str, Any], config: RunConfig) -> str:
     parts += [f"{SCHEDULE_TITLES.get(config.schedule.name, config.schedule.name)}, T = {config.schedule.T}"]
     how = f"batch size {training.batch}, learning rate {training.learning_rate:g}, seed {training.seed}"
     parts += [f"{int(header['steps']):,} training steps, {how}"]
+    if config.diffusion.kind == "gaussian" and config.network.variance == "capped":
+        parts += ["the older form of the variance of x⁽⁰⁾ given x⁽ᵗ⁾, at most 1 − ᾱₜ"]
     return "; ".join(parts)
 
 
@@ -182,6 +184,8 @@ def _quality(header: dict[str, Any]) -> str:
     known = {"best K with exact steps": best, "baseline L_null": null}
     beside = ", ".join(f"{label} {_number(value, digits)}" for label, value in known.items() if value is not None)
     spread = f" ± {error:.{digits}f}" if error is not None else ""
+    if per_pixel and "scale" in header["data"]:
+        unit += f", {np.log2(header['data']['scale']) - header['bound_bits'] / np.prod(shape):.2f} bits per dimension"
     return f"K = {_number(k, digits)}{spread} {unit}" + (f"  \n{beside}" if beside else "")
 
 

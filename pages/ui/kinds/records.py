@@ -131,4 +131,5 @@ class BoundWords:
     discretisation: str = "Discretisation gap (finite T)"
     divisor: float = 1.0
     unknown: str = ""  # why the budget cannot be split
+    code_length: Callable[[float], float] | None = None  # bits per datum to bits per dimension, for data that have levels
     budget_function: str = "dpm_core.measure.budget:budget"

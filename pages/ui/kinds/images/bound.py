@@ -6,6 +6,7 @@ import streamlit as st
 import torch
 
 from dpm_core import jobs
+from dpm_core.data.kinds import DATA_KINDS
 from dpm_core.data.sources import of_checkpoint
 from dpm_core.measure.bound import BoundEstimate, estimate_bound
 from pages.ui import cache
@@ -30,10 +31,13 @@ def estimate(model: Model, seed: int) -> BoundEstimate:
 def estimate_of_checkpoint(ref: ModelRef, seed: int) -> BoundEstimate:
     """K of a checkpoint on held-out data, one time each. Raises DataError where these are not available."""
     loaded = cache.model(ref)
-    held_out = of_checkpoint(loaded.dataset, loaded.config.data).sample_held_out(HELD_OUT, torch.Generator().manual_seed(seed))
-    return estimate_bound(loaded.model, loaded.diffusion, held_out, torch.Generator().manual_seed(seed), chunk=32)
+    dataset = of_checkpoint(loaded.dataset, loaded.config.data)
+    held_out = dataset.sample_held_out(HELD_OUT, torch.Generator().manual_seed(seed))
+    groups = DATA_KINDS[dataset.kind].held_out_groups(dataset, HELD_OUT, seed)
+    return estimate_bound(loaded.model, loaded.diffusion, held_out, torch.Generator().manual_seed(seed), 32, groups)
 
 
 def words(source: ImageSource) -> BoundWords:
     """How the Bound page speaks of these images."""
-    return BoundWords("per pixel", divisor=spec_of(source).pixels_count, unknown="The density of these images is unknown")
+    spec, unknown = spec_of(source), "The density of these images is unknown"
+    return BoundWords("per pixel", divisor=spec.pixels_count, unknown=unknown, code_length=spec.bits_per_dimension)
