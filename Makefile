@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PLANE := swiss_roll moons circles eight_gaussians pinwheel checkerboard s_curve spirals
 IMAGES := --seed 0 --half --threads 1
-MLP := --network mlp --schedule log_snr -T 40 --steps 24000 --lr 0.005 --seed 0
+MLP := --points 400000 --network mlp --schedule log_snr -T 40 --steps 24000 --lr 0.005 --seed 0
 
 # two workers with one thread each; tests/conftest.py says which tests stay together and in which order they are given out
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder
@@ -30,7 +30,7 @@ checkpoints: $(VENV)/.app
 	for data in $(PLANE); do \
 	  $(BIN)/python -m dpm_core train --data $$data $(MLP) --name $${data}_mlp --out checkpoints || exit 1; done
 	$(BIN)/python -m dpm_core train --data swiss_roll --network rbf --schedule paper --schedule-param beta_1=0.001 \
-	  -T 40 --steps 40000 --lr 0.01 --seed 0 --name swiss_roll_rbf --out checkpoints
+	  -T 40 --steps 40000 --lr 0.03 --seed 0 --name swiss_roll_rbf --out checkpoints
 
 # six minutes on one processor thread
 bit-checkpoints: $(VENV)/.app

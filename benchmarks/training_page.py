@@ -125,6 +125,7 @@ def choose_size(page: Page) -> float:
 def start(page: Page, folder: Path) -> Path:
     """Start a run; its folder among ``folder``'s, once it has written something."""
     before = set(folder.glob("[!.]*"))
+    page.locator(".st-key-earlier").first.wait_for(timeout=PATIENCE)  # the page is whole: a click during its first run is lost
     page.locator(".st-key-start button").click(timeout=PATIENCE)
     page.locator(".st-key-pause button").wait_for(timeout=PATIENCE)
     end = monotonic() + PATIENCE / 1000

@@ -11,7 +11,7 @@ from dpm_core.figures.charts import QUIET, Layered
 from dpm_core.figures.palette import DATA, EXACT, MODEL, NOISE, Role
 
 ROLES = {"data": DATA, "model": MODEL, "exact": EXACT, "noise": NOISE, "quiet": QUIET}
-FORWARD, REVERSE = "forward trajectories from data", "reverse trajectories of the model"  # legend of the work
+FORWARD, REVERSE = "forward, from data", "reverse, of the model"  # legend of the work
 
 
 def waterfall(rows: list[dict], unit: str, dark: bool) -> Layered:

@@ -99,8 +99,13 @@ def test_start_watch_pause_step_resume_keep_and_find_it_again(visit):
     card = page.locator(".st-key-card_kept_here")
     card.locator("img").wait_for(timeout=60_000)
     assert "bits per pixel" in card.inner_text()
+    card.get_by_role("button", name="Rename", exact=True).click()
+    page.get_by_label("New name", exact=True).fill("kept_there")  # the button takes what is typed, without Enter
+    page.locator(".st-key-rename_now_kept_here button").click()
+    card = page.locator(".st-key-card_kept_there")
+    card.locator("img").wait_for(timeout=60_000)
     card.get_by_role("button", name="Delete").click()
-    page.locator(".st-key-delete_now_kept_here button").click()
+    page.locator(".st-key-delete_now_kept_there button").click()
     card.wait_for(state="detached", timeout=60_000)
 
 

@@ -147,13 +147,17 @@ def test_a_worse_model_costs_what_its_bound_says():
     assert abs(found.null / NATS_PER_BIT - plain.null_bits) < 1e-4
 
 
-def test_the_shipped_roll_has_learned_nearly_all_there_is():
-    """Learning loss of the swiss roll's MLP at T = 40: at most 0.1 bits."""
-    loaded = checkpoints.load("swiss_roll_mlp")
+PLANE_MODELS = sorted(f"{data}_mlp" for data in toy2d.DATASETS if f"{data}_mlp" in checkpoints.list_checkpoints())
+
+
+@pytest.mark.parametrize("name", PLANE_MODELS)
+def test_shipped_models_have_learned_nearly_all_there_is(name):
+    """Learning gap of every shipped MLP at T = 40: at most 0.03 bits."""
+    loaded = checkpoints.load(name)
     x0 = loaded.dataset.sample(2000, torch.Generator().manual_seed(1))
     kernel = loaded.dataset.exact_reverse(loaded.diffusion)
     found = budget(loaded.model, kernel, loaded.diffusion, x0, torch.Generator().manual_seed(2))
-    assert loaded.diffusion.T == 40 and 0 < found.parts_bits["learning"] < 0.1
+    assert loaded.diffusion.T == 40 and 0 < found.parts_bits["learning"] < 0.03
 
 
 @pytest.mark.parametrize("scale, holds", [(0.5, True), (1.0, True), (4.0, False)])
