@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -11,7 +12,7 @@ import sys
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -157,6 +158,15 @@ class Visit:
         self.page.wait_for_function(SETTLED, timeout=60_000)
         self.page.evaluate("document.fonts.ready.then(() => true)")
         return self.page
+
+    def themes(self) -> Iterator[str]:
+        """Show the page in one theme after the other: the name of each, once the page has come to rest in it."""
+        for scheme in ("light", "dark"):
+            self.page.emulate_media(color_scheme=scheme)
+            self.settle()
+            ground = self.page.evaluate("getComputedStyle(document.querySelector('[data-testid=\"stApp\"]')).backgroundColor")
+            assert (sum(map(int, re.findall(r"\d+", ground)[:3])) < 380) == (scheme == "dark"), ground
+            yield scheme
 
     def check_fit(self, name: str = "the page") -> None:
         """No error of Streamlit's on the page, and nothing that makes it scroll sideways."""

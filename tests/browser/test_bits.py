@@ -8,15 +8,14 @@ import pytest
 
 
 @pytest.mark.parametrize("width,height", [(1440, 900), (390, 844)])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_both_pages_in_both_themes_and_sizes(visit, width, height, scheme):
-    one = visit(width=width, height=height, scheme=scheme)
+def test_both_pages_in_both_themes_and_sizes(visit, width, height):
+    one = visit(width=width, height=height)
     for path, sentence in (("bound", "Table 1 of the paper"), ("likelihood", "Quasi-static limit.")):
         page = one.open(f"/{path}")
         page.get_by_text(sentence).first.wait_for(timeout=90_000)
-        one.settle()
-        one.check_fit(path)
-        one.shot(f"{path}-{scheme}-{width}")
+        for scheme in one.themes():
+            one.check_fit(path)
+            one.shot(f"{path}-{scheme}-{width}")
 
 
 def test_a_bar_leads_the_players_and_tells_its_numbers(visit):

@@ -40,9 +40,8 @@ def visit_images(own, browser):
 
 
 @pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_images_in_both_themes_and_sizes(visit_images, width, height, scheme):
-    one = visit_images(width=width, height=height, scheme=scheme)
+def test_images_in_both_themes_and_sizes(visit_images, width, height):
+    one = visit_images(width=width, height=height)
     opened = {
         "images-forward": ("/forward", {"data": "Digits 8 × 8"}),
         "images-photo": ("/forward", {"data": "Your own picture"}),
@@ -51,12 +50,11 @@ def test_images_in_both_themes_and_sizes(visit_images, width, height, scheme):
     for name, (path, query) in opened.items():
         page = one.open(f"{path}?{urlencode(query)}")
         one.stage()
-        one.settle()
-        one.check_fit(name)
-        one.shot(f"{name}-{scheme}-{width}")
-        page.locator('[data-testid="stMain"]').evaluate("e => e.scrollTo(0, 1e6)")
-        one.settle()
-        one.shot(f"{name}-foot-{scheme}-{width}")
+        for place, name_of in ((0, name), (1e6, f"{name}-foot")):
+            page.locator('[data-testid="stMain"]').evaluate("(e, place) => e.scrollTo(0, place)", place)
+            for scheme in one.themes():
+                one.check_fit(name)
+                one.shot(f"{name_of}-{scheme}-{width}")
 
 
 def test_images_dissolve_and_a_seed_replaces_them_in_place(visit_images):
