@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -35,6 +34,11 @@ SETTLED = """async () => {
     if (sign() !== first) return false
   }
   return Boolean(first)
+}"""
+# true once the ground of the page is as dark as asked
+GROUND = """(dark) => {
+  const ground = getComputedStyle(document.querySelector('[data-testid="stApp"]')).backgroundColor
+  return (ground.match(/\\d+/g).slice(0, 3).reduce((sum, c) => sum + Number(c), 0) < 380) === dark
 }"""
 LAUNCH = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync"]
 
@@ -163,9 +167,8 @@ class Visit:
         """Show the page in one theme after the other: the name of each, once the page has come to rest in it."""
         for scheme in ("light", "dark"):
             self.page.emulate_media(color_scheme=scheme)
+            self.page.wait_for_function(GROUND, arg=scheme == "dark", timeout=30_000)
             self.settle()
-            ground = self.page.evaluate("getComputedStyle(document.querySelector('[data-testid=\"stApp\"]')).backgroundColor")
-            assert (sum(map(int, re.findall(r"\d+", ground)[:3])) < 380) == (scheme == "dark"), ground
             yield scheme
 
     def check_fit(self, name: str = "the page") -> None:

@@ -10,6 +10,20 @@ from tests.browser.conftest import Server, visits
 
 TINY = "T_images=50&batch_images=16&max_steps_images=100000"
 
+# notes every place that a visible button of a run ever has
+NOTE_PLACES = """() => {
+  window.places = {}
+  const note = () => {
+    for (const button of document.querySelectorAll('.st-key-train_buttons button')) {
+      const { x, y, width } = button.getBoundingClientRect()
+      const name = button.innerText.split('\\n')[0]
+      if (width > 0) (window.places[name] ??= {})[[x, y].map(Math.round)] = true
+    }
+    requestAnimationFrame(note)
+  }
+  note()
+}"""
+
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
@@ -126,11 +140,17 @@ def test_presenter_sees_the_buttons_without_the_sidebar(visit):
     one = visit()
     page = one.open(f"/train?present=1&{TINY}")
     one.stage()
+    one.settle()
+    page.evaluate(NOTE_PLACES)
     press(page, "Step")
     appears(page, "Resume")
     assert not page.locator('[data-testid="stSidebar"]').is_visible()
     press(page, "Stop")
     appears(page, "Start")
+    one.settle()
+    places = page.evaluate("window.places")
+    assert len(places.pop("Resume")) == 2, "instead of Start while the run is paused, instead of Stop afterwards"
+    assert set(places) == {"Start", "Step", "Save", "Stop"} and all(len(seen) == 1 for seen in places.values()), places
 
 
 @pytest.mark.parametrize("width,height", [(1440, 900), (390, 844)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dpm_core import jobs
 from pages.ui import session
@@ -43,27 +44,35 @@ def _buttons(setup: Setup, job: jobs.Job | None) -> None:
     """Every button keeps its place at all times, so that no click can reach another button than intended."""
     status = job.status if job else "none"
     with st.container(key="train_buttons", horizontal=True, gap="small"):
-        if job is not None and status == "running":
-            st.button("Pause", on_click=attempt, args=(job.pause,), key="pause", type="primary", width="stretch")
-        elif job is not None and status in ("paused", "queued"):
-            queued = status == "queued"
-            st.button("Resume", on_click=attempt, args=(job.resume,), key="resume", type="primary", width="stretch", disabled=queued)
-        else:
-            st.button("Start", on_click=session_runs.start, args=(setup,), key="start", type="primary", width="stretch")
-        if job is not None and status in ALIVE:
-            once = "Do one training step, and show its details."
-            st.button("Step", on_click=attempt, args=(job.step_once,), key="step", help=once, width="stretch")
-        else:
-            slowly = "Start with one training step, and show its details."
-            st.button("Step", on_click=session_runs.start_by_step, args=(setup,), key="first_step", help=slowly, width="stretch")
+        with _place("main"):
+            if job is not None and status == "running":
+                st.button("Pause", on_click=attempt, args=(job.pause,), key="pause", type="primary", width="stretch")
+            elif job is not None and status in ("paused", "queued"):
+                queued = status == "queued"
+                st.button("Resume", on_click=attempt, args=(job.resume,), key="resume", type="primary", width="stretch", disabled=queued)
+            else:
+                st.button("Start", on_click=session_runs.start, args=(setup,), key="start", type="primary", width="stretch")
+        with _place("step"):
+            if job is not None and status in ALIVE:
+                once = "Do one training step, and show its details."
+                st.button("Step", on_click=attempt, args=(job.step_once,), key="step", help=once, width="stretch")
+            else:
+                slowly = "Start with one training step, and show its details."
+                st.button("Step", on_click=session_runs.start_by_step, args=(setup,), key="first_step", help=slowly, width="stretch")
         to_save = job if job is not None and job.step > 0 else None
-        with st.popover("Save", key="keep", disabled=to_save is None, width="stretch"):
+        with _place("save"), st.popover("Save", key="keep", disabled=to_save is None, width="stretch"):
             if to_save is not None:
                 save_form(to_save)
-        if job is not None and status == "stopped":
-            st.button("Resume", on_click=session_runs.resume_stopped, args=(job,), key="go_on_here", width="stretch")
-        else:
-            st.button("Stop", on_click=attempt, args=(job and job.stop,), key="stop", disabled=status not in ALIVE, width="stretch")
+        with _place("end"):
+            if job is not None and status == "stopped":
+                st.button("Resume", on_click=session_runs.resume_stopped, args=(job,), key="go_on_here", width="stretch")
+            else:
+                st.button("Stop", on_click=attempt, args=(job and job.stop,), key="stop", disabled=status not in ALIVE, width="stretch")
+
+
+def _place(name: str) -> DeltaGenerator:
+    """The place of one button. While the browser still holds the button that was there before, after the new one, it is not shown."""
+    return st.container(key=f"button_place_{name}")
 
 
 def _sentence(setup: Setup, made: Setup, job: jobs.Job) -> None:
