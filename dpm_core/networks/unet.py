@@ -12,6 +12,7 @@ from dpm_core.networks.embedding import LogSNREmbedding
 from dpm_core.networks.registry import network
 
 CHANNELS = (1, 2, 4, 4, 4)  # of each level, in units of the width
+PERIODS = (1, 2, 4)  # of the Fourier features, in grey levels
 GROUP = 8  # channels per group of GroupNorm
 
 
@@ -27,13 +28,28 @@ class UNet(nn.Module):
 
     ``width`` channels at full resolution, twice and four times as many below, ``levels`` resolutions, ``blocks``
     residual blocks at each on the way down and up; self-attention of one head at the lowest level when
-    ``attention``. Shapes as in :mod:`dpm_core.reverse`, x ``[n, C, H, W]``.
+    ``attention``. ``grey_levels``, the number of grey levels in one unit of x (an image set's scale), adds Fourier
+    features of the input: they raise K where the schedule starts at noise finer than a level.
+    Shapes as in :mod:`dpm_core.reverse`, x ``[n, C, H, W]``.
     """
 
-    def __init__(self, shape: tuple[int, ...], T: int, width: int = 32, levels: int = 3, blocks: int = 1, attention: bool = False):
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        T: int,
+        width: int = 32,
+        levels: int = 3,
+        blocks: int = 1,
+        attention: bool = False,
+        grey_levels: float = 0.0,
+    ):
         super().__init__()
         if len(shape) != 3:
             raise ValueError(f"The U-Net is for images, and the data have the shape {shape}; use the MLP or the RBF network for points.")
+        if not 0 <= grey_levels < math.inf:
+            raise ValueError(
+                f"The U-Net's grey levels in one unit must be a positive number, or 0 for no Fourier features, not {grey_levels}."
+            )
         if not (8 <= width <= 256 and width % GROUP == 0 and 1 <= levels <= 5 and 1 <= blocks <= 4):
             given = f"width {width}, {levels} levels and {blocks} blocks"
             raise ValueError(
@@ -44,7 +60,8 @@ class UNet(nn.Module):
         channels = [width * m for m in CHANNELS[:levels]]
         condition = 4 * width
         self.embed = LogSNREmbedding(condition)
-        self.inputs = nn.Conv2d(colours, width, 3, padding=1)
+        self.fourier = FourierFeatures(grey_levels) if grey_levels else nn.Identity()
+        self.inputs = nn.Conv2d(colours * (1 + 2 * len(PERIODS) if grey_levels else 1), width, 3, padding=1)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         self.shrink, self.grow = nn.ModuleList(), nn.ModuleList()
         for level, c in enumerate(channels):
@@ -64,7 +81,7 @@ class UNet(nn.Module):
         """(F, v), each shaped as x."""
         condition = self.embed(log_snr)
         with torch.autocast(x.device.type, enabled=False):  # bfloat16 is too coarse for the finest noise levels
-            h = self.inputs(x.contiguous(memory_format=torch.channels_last))
+            h = self.inputs(self.fourier(x).contiguous(memory_format=torch.channels_last))
         skips = []
         for level, blocks in enumerate(self.down):
             h = blocks(h, condition)
@@ -79,6 +96,23 @@ class UNet(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             F, v = self.outputs(functional.silu(self.norm(h.to(x.dtype)))).chunk(2, dim=1)
         return F, v
+
+
+class FourierFeatures(nn.Module):
+    """The input with sines and cosines of it beside it: ``[n, C, H, W]`` to ``[n, 7 C, H, W]``.
+
+    Their periods are 1, 2 and 4 grey levels, of which one unit of x has ``grey_levels``. A network sees by them where inside a level
+    a value lies, which the smooth functions that it learns from x alone do not resolve (Kingma et al. 2021, appendix C).
+    """
+
+    def __init__(self, grey_levels: float):
+        super().__init__()
+        self.frequencies = [2 * math.pi * grey_levels / period for period in PERIODS]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The features of an image."""
+        phases = torch.cat([frequency * x for frequency in self.frequencies], 1)
+        return torch.cat([x, phases.sin(), phases.cos()], 1)
 
 
 class Blocks(nn.ModuleList):

@@ -24,7 +24,7 @@ from pages.ui.lecture import course, frame, tour_bar
 
 _STYLE = """
 <style>
-:root { --dpm-ground: %s; --dpm-line: color-mix(in srgb, currentColor 14%%, transparent); }
+:root { --dpm-ground: light-dark(%s, %s); --dpm-line: color-mix(in srgb, currentColor 14%%, transparent); }
 [data-testid="stSidebarNav"]::before { content: "◉ DPM Explorer"; display: block; font-weight: 650; padding: 0.2rem 0 0.8rem 0.6rem; }
 [data-testid="stMainBlockContainer"] { padding: 2.6rem clamp(1rem, 2.6vw, 3rem) 3rem; max-width: 1560px; }
 [data-testid="stSidebarHeader"] { height: 2.2rem; }
@@ -103,8 +103,7 @@ def open_page(name: str, subtitle: str = "", computes: bool = True) -> None:
         rules.append(_PRESENT)
     if tour_place is not None:
         rules.append(tour_bar.STYLE)
-    ground = GROUND.dark if session.is_dark() else GROUND.light
-    st.html(_STYLE % (ground, "\n".join(rules)))
+    st.html(_STYLE % (GROUND.light, GROUND.dark, "\n".join(rules)))  # by CSS, as a change of the theme does not run the page again
     if tour_place is not None:
         tour_bar.show(tour_place, name)
     frame.open_lesson(lesson)

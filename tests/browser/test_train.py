@@ -24,6 +24,13 @@ NOTE_PLACES = """() => {
   note()
 }"""
 
+# how much the label of the main button differs from its ground, of at most 765
+CONTRAST = """() => {
+  const style = getComputedStyle(document.querySelector('.st-key-train_buttons [data-testid="stBaseButton-primary"]'))
+  const sum = (colour) => colour.match(/\\d+/g).slice(0, 3).reduce((total, c) => total + Number(c), 0)
+  return Math.abs(sum(style.color) - sum(style.backgroundColor))
+}"""
+
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
@@ -169,6 +176,8 @@ def test_both_pages_in_both_themes_and_sizes(visit, width, height):
         kind = "plane" if "Swiss" in path else "images"
         for scheme in one.themes():
             one.check_fit(path)
+            if "train" in path:
+                assert page.evaluate(CONTRAST) > 300, f"the label of the main button cannot be read in the {scheme} theme"
             one.shot(f"{'train-' + kind if 'train' in path else 'checkpoints'}-{scheme}-{width}")
         if "train" in path:
             press(page, "Stop")

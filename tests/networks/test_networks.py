@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ import dpm_core.networks.mlp
 from dpm_core.config import NetworkConfig
 from dpm_core.networks import MLP, NETWORKS, RBF, MultiScale, UNet, networks_for
 from dpm_core.networks.temporal import temporal_bumps
+from dpm_core.networks.unet import FourierFeatures
 from dpm_core.process import GaussianDiffusion
 from dpm_core.reverse import build_model
 from dpm_core.schedules import make_schedule
@@ -311,6 +314,21 @@ def test_unet_is_its_formula():
     torch.testing.assert_close(torch.cat(network(x, torch.tensor([1, 2]), level), 1), wanted, rtol=1e-10, atol=1e-10)
 
 
+def test_fourier_features_tell_where_inside_a_grey_level_a_value_lies():
+    """Their periods are 1, 2 and 4 levels, and the image itself comes first: checked at whole and half levels."""
+    scale = 50.0
+    features = FourierFeatures(scale)
+    levels = torch.tensor([0.0, 0.25, 0.5, 1.0, 2.0, 4.0], dtype=torch.float64)
+    out = features((levels / scale).reshape(-1, 1, 1, 1))[:, :, 0, 0]
+    assert out.shape == (6, 7) and torch.equal(out[:, 0], levels / scale)
+    sines, cosines = out[:, 1:4], out[:, 4:]
+    torch.testing.assert_close(sines[1], torch.tensor([1.0, 0.5**0.5, math.sin(math.pi / 8)], dtype=torch.float64))
+    torch.testing.assert_close(cosines[2], torch.tensor([-1.0, 0.0, 0.5**0.5], dtype=torch.float64), atol=1e-12, rtol=0)
+    torch.testing.assert_close(cosines[3:], torch.tensor([[1.0, -1, 0], [1, 1, -1], [1, 1, 1]], dtype=torch.float64), atol=1e-12, rtol=0)
+    net = NETWORKS["unet"](shape=(3, 8, 8), T=10, width=8, grey_levels=scale)
+    assert net.inputs.weight.shape == (8, 21, 3, 3)
+
+
 @pytest.mark.parametrize("name", IMAGE_NETWORKS)
 def test_gradients_reach_every_parameter(name):
     """Of F² + v² at mixed times; no parameter is left out of the output."""
@@ -376,6 +394,7 @@ def test_state_carries_the_whole_network(name, shape):
         ("multiscale", (2,), {}, "The multi-scale network is for images"),
         ("unet", (1, 8, 8), {"width": 20}, "divisible by 8"),
         ("unet", (1, 8, 8), {"levels": 6}, "up to 5 levels"),
+        ("unet", (1, 8, 8), {"grey_levels": -1}, "positive number, or 0"),
         ("multiscale", (1, 8, 8), {"width": 0}, "a width up to 256"),
         ("multiscale", (1, 8, 8), {"layers": 9}, "up to 8 layers"),
         ("multiscale", (1, 8, 8), {"dense": -1}, "up to 2048 dense units"),
