@@ -56,9 +56,29 @@ class Jarzynski:
             return torch.full((len(self.log_weights),), math.nan, dtype=torch.float64)
         return ((1 / self.effective_samples - 1 / N).clamp(min=0) * N / (N - 1)).sqrt()
 
-    def after(self, N: int) -> Tensor:
-        """Return the estimate of log p(x⁽⁰⁾) from the first N trajectories alone, ``[n]``."""
-        return self.log_weights[:, :N].logsumexp(1) - math.log(N)
+    @property
+    def elbo_error(self) -> Tensor:
+        """Standard error of ``elbo`` over the trajectories, ``[n]``; NaN for N = 1."""
+        return self.log_weights.std(1) / math.sqrt(self.log_weights.shape[1])
+
+    def after(self, N: int) -> Jarzynski:
+        """Return the weights of the first N trajectories alone."""
+        return Jarzynski(self.log_weights[:, :N])
+
+    def curve(self) -> list[dict[str, float]]:
+        """Return the first datum's estimate after 1, 2, 5, 10, … and N trajectories, with one standard error: rows of a chart.
+
+        Rows without a finite estimate are left out.
+        """
+        rows, N = [], self.log_weights.shape[1]
+        for count in sorted({digit * 10**power for power in range(len(str(N))) for digit in (1, 2, 5)} | {N}):
+            if count > N:
+                break
+            part = self.after(count)
+            value, error = float(part.log_prob[0]), float(part.standard_error[0])
+            error = error if math.isfinite(error) else 0.0
+            rows.append({"N": count, "value": value, "low": value - error, "high": value + error})
+        return [row for row in rows if math.isfinite(row["value"])]
 
 
 @torch.inference_mode()
@@ -178,10 +198,10 @@ def parzen_log_prob(samples: Tensor, x: Tensor, bandwidth: float) -> Tensor:
 def parzen(samples: Tensor, validation: Tensor, test: Tensor, bandwidths: Tensor | None = None) -> Parzen:
     """Return the Parzen-window estimate of ``test`` with the bandwidth that maximises the likelihood of ``validation``.
 
-    (Breuleux et al. 2011.) Default bandwidths: ten from 0.05 to 1, evenly spaced in their logarithm. Raises ValueError if there are none.
+    (Breuleux et al. 2011.) Default bandwidths: 40 from 0.05 to 1, evenly spaced in their logarithm. Raises ValueError if there are none.
     """
     if bandwidths is None:
-        bandwidths = torch.logspace(math.log10(0.05), 0, 10, dtype=torch.float64)
+        bandwidths = torch.logspace(math.log10(0.05), 0, 40, dtype=torch.float64)
     if len(bandwidths) == 0:
         raise ValueError("At least one bandwidth is needed; the list is empty.")
     scores = [float(parzen_log_prob(samples, validation, float(b)).mean()) for b in bandwidths]

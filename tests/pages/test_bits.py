@@ -85,7 +85,7 @@ def test_the_likelihood_of_a_point():
     assert f"{found.exact:.2f} nats".replace("-", "−") in texts(app)
     assert float(found.jarzynski.elbo[0]) < float(found.jarzynski.log_prob[0])
     assert abs(float(found.jarzynski.log_prob[0]) - found.exact) < 0.05
-    assert [row["N"] for row in found.curve()][-1] == measures.TRAJECTORIES
+    assert [row["N"] for row in found.jarzynski.curve()][-1] == measures.TRAJECTORIES
     check(app.number_input(key="x1_(0.27, 1.895)").set_value(0.5).run())
     assert app.session_state["at"] == (0.5, 1.895) and app.query_params["at"] in ("0.500,1.895", ["0.500,1.895"])
     far = open_page("pages/likelihood.py", at="90,90")
@@ -100,16 +100,26 @@ def test_a_schedule_is_learned_and_kept(T, monkeypatch):
     app = open_page("pages/schedule.py", learned_T=str(T))
     assert "can be maximised by gradient ascent" in texts(app)
     check(app.button(key="learn_schedule").click().run())
-    assert re.search(r"\d\.\d\d bits per point higher than that of the best fixed schedule, Linear log-SNR", texts(app))
+    assert re.search(r"is higher than that of the best fixed one, Linear log-SNR, by \d\.\d{3} ± 0\.0\d+ bits per point", texts(app))
     check(app.button(key="keep_schedule").click().run())
     assert "custom" in app.session_state["schedules"]
     points = app.session_state["points"]
     kept = make_schedule("custom", T, points=points)
     (learned, _), *_ = app.session_state["learned_schedules"].values()
     assert float((kept.betas - learned.betas).abs().max()) < 1e-4, "five steps, five control points"
-    assert learned_schedule.held_out_bits(PointSource("swiss_roll"), kept) > max(
-        learned_schedule.fixed(PointSource("swiss_roll"), T).values()
+    assert learned_schedule.held_out(PointSource("swiss_roll"), kept).best_bits > max(
+        one.best_bits for one in learned_schedule.fixed(PointSource("swiss_roll"), T).values()
     )
+
+
+def test_a_schedule_is_called_better_only_where_the_difference_is_clear():
+    """Compared with itself, nearly itself and a far worse one, at the same points."""
+    source, start = PointSource("swiss_roll"), make_schedule("log_snr", 10)
+    found = learned_schedule.held_out(source, start)
+    assert "cannot be told apart: 0.000 ± 0" in learned_schedule._comparison(found, {"log_snr": found}, 10)
+    worse = learned_schedule.held_out(source, make_schedule("linear", 10))
+    assert "is higher than that of the best fixed one, Linear β, by" in learned_schedule._comparison(found, {"linear": worse}, 10)
+    assert "is lower than that of Linear log-SNR by" in learned_schedule._comparison(worse, {"log_snr": found}, 10)
 
 
 def test_train_takes_the_learned_schedule(monkeypatch):

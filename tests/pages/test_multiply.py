@@ -112,8 +112,8 @@ def test_the_snippet_runs_and_prints_the_distances_on_the_page(kind):
     r = {"half_plane": FactorConfig(), "known": FactorConfig("known", (0, 0.5))}.get(kind)
     if r:
         runs = multiply_compute.runs(Question(ROLL, LOG_SNR, r), Draw(1000, 7, 1, 2 if r.is_delta else 10))
-        printed = [float(line.split()[-1]) for line in done.stdout.splitlines()[:-1]]
-        assert np.allclose(printed, [run.total_variation[-1] for run in runs.values()], atol=2e-3)
+        printed = [[float(line.split()[i]) for i in (-3, -1)] for line in done.stdout.splitlines()[:-1]]
+        assert np.allclose(printed, [[run.total_variation[-1], run.error] for run in runs.values()], atol=2e-3)
 
 
 def test_the_rules_in_numbers():

@@ -74,9 +74,12 @@ def bars(question: Question, truth: ExactProduct, draw: Draw, runs: dict[str, Ru
     """Total variation at t = 0 under every rule, with the Monte Carlo floor."""
     mean, spread = truth.monte_carlo_floor(draw.n)
     ends = {rule: run.total_variation[-1] for rule, run in runs.items()}
-    rows = [{"rule": question.rules[rule], "tv": end, "role": role(rule)} for rule, end in ends.items()]
+    rows = [
+        {"rule": question.rules[rule], "tv": end, "role": role(rule), "label": f"{end:.3f} ± {runs[rule].error:.3f}"}
+        for rule, end in ends.items()
+    ]
     far = max(mean, *ends.values())
-    scale = alt.Scale(domain=[0, 1.18 * far], nice=False)
+    scale = alt.Scale(domain=[0, 1.35 * far], nice=False)
     across = alt.X("tv:Q", title="total variation to the exact product p̃", scale=scale, axis=alt.Axis(tickCount=4, grid=False))
     up = alt.Y("rule:N", sort=None, title=None, axis=alt.Axis(labelLimit=160, ticks=False, domain=False))
     colours = alt.Scale(domain=["model", "exact"], range=[look.dark if dark else look.light for look in (MODEL, EXACT)])
@@ -85,7 +88,7 @@ def bars(question: Question, truth: ExactProduct, draw: Draw, runs: dict[str, Ru
     # to the right of the floor line too, so that a bar that reaches it is not covered
     beside = [row | {"at": max(end, mean + 2 * spread)} for row, end in zip(rows, ends.values())]
     text = alt.Chart(alt.Data(values=beside)).mark_text(align="left", dx=6)
-    value = text.encode(alt.X("at:Q", scale=scale), up, text=alt.Text("tv:Q", format=".3f"), color=_quiet(dark))
+    value = text.encode(alt.X("at:Q", scale=scale), up, text="label:N", color=_quiet(dark))
     marked = alt.Chart(alt.Data(values=[{"low": mean - 2 * spread, "mean": mean, "high": mean + 2 * spread, "label": "Monte Carlo floor"}]))
     band = marked.mark_rect(opacity=0.3).encode(alt.X("low:Q", scale=scale), alt.X2("high:Q"), color=_quiet(dark))
     line = marked.mark_rule(strokeDash=[4, 3], strokeWidth=1.5).encode(alt.X("mean:Q", scale=scale), color=_quiet(dark))

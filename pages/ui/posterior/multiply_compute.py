@@ -57,10 +57,14 @@ class Draw:
 
 
 class Run(NamedTuple):
-    """The result of a rule: the particles shown, total variation to the exact product per frame, kernel evaluations, final samples."""
+    """The result of a rule: the particles shown, total variation to the exact product per frame, kernel evaluations, final samples.
+
+    ``error`` is the standard error of the last total variation.
+    """
 
     path: Recording
     total_variation: list[float]
+    error: float
     calls: int
     x: np.ndarray
 
@@ -103,7 +107,7 @@ def _run(question: Question, rule: str, draw: Draw) -> Run:
     frames = [kept.get(t, missing) for t in times]
     few = stages.shown(draw.n, len(times), len(question.rules))
     path = Recording(np.array(times), np.stack([x[:few] for x in frames]))
-    return Run(path, [truth.total_variation(x) for x in frames], calls, frames[-1])
+    return Run(path, [truth.total_variation(x) for x in frames], truth.total_variation_error(frames[-1]), calls, frames[-1])
 
 
 def _steps(question: Question, rule: str, draw: Draw) -> Iterator[Step]:

@@ -34,7 +34,7 @@ def payload(question: Question, draw: Draw) -> bytes:
     for rule, run in runs.items():
         title, few = question.rules[rule], run.path.x.shape[1]
         panels.append(Panel(rule, title, role(rule), run.path.x, "" if few == draw.n else f"{few:,} of {draw.n:,} shown", layers))
-        note = f"floor {mean:.3f} ± {spread:.3f} · {run.calls} kernel evaluations"
+        note = f"± {run.error:.3f} at t = 0 · floor {mean:.3f} ± {spread:.3f} · {run.calls} kernel evaluations"
         cards.append(Number(f"Total variation to p̃: {title}", run.total_variation, 3, "", note, True, role(rule)))
     caption = (
         "All panels start from the same noise and differ only in how r enters the reverse steps. The [outline](target) contains 90 % of "
@@ -71,7 +71,9 @@ def _outline(question: Question, truth: ExactProduct) -> list[np.ndarray]:
 def summary(question: Question, truth: ExactProduct, draw: Draw, runs: dict[str, Run]) -> str:
     """What the numbers on the page say, in one or two sentences."""
     mean, spread = truth.monte_carlo_floor(draw.n)
-    ratios = ", ".join(f"{question.rules[rule]} {run.total_variation[-1] / mean:.1f} ×" for rule, run in runs.items())
+    ratios = ", ".join(
+        f"{question.rules[rule]} {run.total_variation[-1] / mean:.1f} × (± {run.error / mean:.1g})" for rule, run in runs.items()
+    )
     text = (
         f"Distance to the exact product p̃ (total variation, relative to {draw.n:,} independent draws of p̃): {ratios}. The reverse kernel "
         "here is exact, so the differences come from the rule alone."
@@ -158,6 +160,6 @@ x_T = torch.randn({draw.n}, 2, generator=torch.Generator().manual_seed({draw.see
 {rules}
 for name, steps in runs.items():
     *_, (t, x) = steps
-    print(name, product.total_variation(x.numpy()))
+    print(name, product.total_variation(x.numpy()), "±", product.total_variation_error(x.numpy()))
 print("floor", product.monte_carlo_floor({draw.n}))
 """

@@ -15,7 +15,7 @@ from dpm_core.config import ScheduleConfig
 from dpm_core.data.errors import DataError
 from dpm_core.figures.charts import QUIET, Layered
 from dpm_core.figures.palette import MODEL, NOISE, Role
-from dpm_core.measure.budget import budget
+from dpm_core.measure.budget import Budget, budget
 from dpm_core.process import GaussianDiffusion
 from dpm_core.schedules import SCHEDULES, Schedule, make_schedule
 from dpm_core.training.learned_schedule import Learned, learn
@@ -28,21 +28,21 @@ POINTS, TEST_POINTS = 128, 2000  # that it is learned on, and that it is tested 
 FIXED = tuple(name for name in SCHEDULES if name != "custom")
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
-def fixed(source: Any, T: int) -> dict[str, float]:
-    """K of the exact kernel under every fixed schedule, in bits."""
+@st.cache_resource(max_entries=64, show_spinner=False)
+def fixed(source: Any, T: int) -> dict[str, Budget]:
+    """The budget of the exact kernel under every fixed schedule."""
     found = {}
     for name in FIXED:
         params = {"beta_1": 1e-3} if name == "paper" else {}  # as in the paper, whose first step is fixed too
-        found[name] = held_out_bits(source, make_schedule(name, T, **params))
+        found[name] = held_out(source, make_schedule(name, T, **params))
     return found
 
 
-def held_out_bits(source: Any, schedule: Schedule) -> float:
-    """K of the exact kernel on test points that no schedule was learned on, in bits."""
+def held_out(source: Any, schedule: Schedule) -> Budget:
+    """The budget of the exact kernel on test points that no schedule was learned on: the same points and noise for every schedule."""
     process, dataset = GaussianDiffusion(schedule), kinds.of(source).dataset(source)
     x0 = dataset.sample(TEST_POINTS, torch.Generator().manual_seed(9))
-    return budget(None, dataset.exact_reverse(process), process, x0, torch.Generator().manual_seed(3)).best_bits
+    return budget(None, dataset.exact_reverse(process), process, x0, torch.Generator().manual_seed(3))
 
 
 def ascent(source: Any, T: int, seed: int) -> Iterator[Learned]:
@@ -75,29 +75,35 @@ def section(source: Any, seed: int, on_use: Callable[[Schedule], None], label: s
     try:
         if start:
             learned[key] = _learn(source, T, seed, curve, dark)
-        if (found := learned.get(key)) is None:
+        if (done := learned.get(key)) is None:
             curve.caption(
                 "With few steps, the choice of βₜ matters most. For Gaussian reverse steps with exact moments, K depends only on the "
                 "schedule, so it can be maximised by gradient ascent before any network is trained."
             )
             return
-        schedule, first = found
+        schedule, first = done
         curve.altair_chart(_curve(first, schedule, dark), key="learned_curve")
-        bits = {"learned": held_out_bits(source, schedule)} | fixed(source, T)
+        found = held_out(source, schedule)
+        others = fixed(source, T)
     except DataError as error:
         st.error(str(error))
         return
-    bars.altair_chart(_bars(bits, dark), key="learned_bars")
-    best = max((name for name in bits if name != "learned"), key=bits.__getitem__)
-    gain = bits["learned"] - bits[best]
-    left.markdown(
-        f"At T = {T} the learned schedule has a K that is {gain:.2f} bits per point higher than that of the best fixed schedule, "
-        f"{SCHEDULE_TITLES[best]}, measured on test points."
-        if gain > 0
-        else f"At T = {T} the learned schedule is not better than {SCHEDULE_TITLES[best]}. Try another seed."
-    )
+    bars.altair_chart(_bars({"learned": found} | others, dark), key="learned_bars")
+    left.markdown(_comparison(found, others, T))
     if left.button(label, on_click=_use, args=(schedule, on_use), key="keep_schedule"):
         st.rerun()  # the whole page, because this section is a fragment
+
+
+def _comparison(learned: Budget, fixed: dict[str, Budget], T: int) -> str:
+    """The learned schedule beside the best fixed one, in a sentence; the better one is named only where the difference is clear."""
+    best = max(fixed, key=lambda name: fixed[name].best_bits)
+    gain, error = learned.best_bits_above(fixed[best])
+    value = f"{abs(gain):.3f} ± {error:.1g} bits per point (the same {TEST_POINTS:,} test points and noise for both)"
+    if abs(gain) <= 2 * error:
+        return f"At T = {T}, K of the learned schedule and of the best fixed one, {SCHEDULE_TITLES[best]}, cannot be told apart: {value}."
+    if gain > 0:
+        return f"At T = {T}, K of the learned schedule is higher than that of the best fixed one, {SCHEDULE_TITLES[best]}, by {value}."
+    return f"At T = {T}, K of the learned schedule is lower than that of {SCHEDULE_TITLES[best]} by {value}. Try another seed."
 
 
 def _learn(source: Any, T: int, seed: int, place: DeltaGenerator, dark: bool) -> tuple[Schedule, Schedule]:
@@ -148,10 +154,18 @@ def _curve(first: Schedule, now: Schedule, dark: bool) -> alt.Chart:
     )
 
 
-def _bars(bits: dict[str, float], dark: bool) -> Layered:
+def _bars(budgets: dict[str, Budget], dark: bool) -> Layered:
     titles = SCHEDULE_TITLES | {"learned": "Learned"}
-    rows = [{"schedule": titles[name], "bits": value, "learned": name == "learned"} for name, value in bits.items()]
-    low = min(bits.values())
+    rows = [
+        {
+            "schedule": titles[name],
+            "bits": one.best_bits,
+            "learned": name == "learned",
+            "label": f"{one.best_bits:.2f} ± {one.errors_bits['discretisation']:.2f}".replace("-", "−"),
+        }
+        for name, one in budgets.items()
+    ]
+    low = min(one.best_bits for one in budgets.values())
     across = alt.X("bits:Q", title="best K with Gaussian steps, bits per point", scale=alt.Scale(domain=[1.05 * low, 0.0], nice=False))
     up = alt.Y("schedule:N", sort="-x", title=None, axis=alt.Axis(labelLimit=150, ticks=False, domain=False))
     colour = alt.condition("datum.learned", alt.value(_ink(MODEL, dark)), alt.value(_ink(NOISE, dark)))
@@ -161,9 +175,7 @@ def _bars(bits: dict[str, float], dark: bool) -> Layered:
         .mark_bar(height=13, cornerRadiusEnd=3)
         .encode(across, alt.X2("low:Q"), up, color=colour)
     )
-    text = base.mark_text(align="left", dx=5).encode(
-        alt.X("bits:Q"), up, text=alt.Text("bits:Q", format=".2f"), color=alt.value(_ink(QUIET, dark))
-    )
+    text = base.mark_text(align="left", dx=5).encode(alt.X("bits:Q"), up, text="label:N", color=alt.value(_ink(QUIET, dark)))
     return alt.layer(bars, text).properties(height=250)
 
 

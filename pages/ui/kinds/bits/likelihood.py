@@ -9,12 +9,12 @@ import numpy as np
 import streamlit as st
 import torch
 
-from dpm_core.figures.budget_charts import ROLES, convergence_chart
+from dpm_core.figures.budget_charts import ROLES
 from dpm_core.measure.bound import NATS_PER_BIT
 from dpm_core.measure.estimators import Jarzynski, jarzynski
 from pages.ui import cache, session
 from pages.ui.cache import ModelRef
-from pages.ui.components import number_cards
+from pages.ui.components import convergence, number_cards
 from pages.ui.components.bit_pad import bit_pad, check
 from pages.ui.components.number_cards import number
 from pages.ui.components.working import working
@@ -23,7 +23,6 @@ from pages.ui.kinds.records import Export, Model
 
 STATES = 1_500_000  # visited for one sequence: trajectories times steps
 MOST, LISTED = 2000, 12  # trajectories; patterns of the data that are listed
-COUNTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -85,7 +84,11 @@ def _of_one_sequence(model: Model, seed: int) -> None:
     N = found.log_weights.shape[1]
     value, error = float(found.log_prob[0]) / NATS_PER_BIT, float(found.standard_error[0]) / NATS_PER_BIT
     rows = [
-        ("ELBO (mean log weight)", _bits(float(found.elbo[0]) / NATS_PER_BIT), "lower bound for this sequence"),
+        (
+            "ELBO (mean log weight)",
+            _bits(float(found.elbo[0]) / NATS_PER_BIT),
+            f"± {float(found.elbo_error[0]) / NATS_PER_BIT:.2g}; lower bound for this sequence",
+        ),
         (
             "Jarzynski (log mean weight)",
             _bits(value),
@@ -99,7 +102,8 @@ def _of_one_sequence(model: Model, seed: int) -> None:
     left, right = st.columns(2, gap="large")
     left.markdown("**Jarzynski estimate of log p** over the number of trajectories N")
     lines = {"ELBO": (float(found.elbo[0]), "noise")} | ({"log q": (log_q, "data")} if log_q not in (None, -math.inf) else {})
-    left.altair_chart(convergence_chart(_curve(found), lines, dark), key="convergence")
+    with left:
+        convergence.show(found, lines)
     if listed := patterns(model.checkpoint, seed):
         right.markdown("**Patterns of the data**" + (f", the {LISTED} most probable" if len(data.patterns) > LISTED else ""))
         right.altair_chart(_chart(listed, dark), key="patterns")
@@ -107,17 +111,6 @@ def _of_one_sequence(model: Model, seed: int) -> None:
 
 def _bits(value: float) -> str:
     return f"{number(value)} bits" if math.isfinite(value) else "−∞"
-
-
-def _curve(found: Jarzynski) -> list[dict]:
-    """The estimate after 1, 2, 5, … trajectories, with one standard error, in nats."""
-    rows, N = [], found.log_weights.shape[1]
-    for count in [n for n in COUNTS if n < N] + [N]:
-        part = Jarzynski(found.log_weights[:, :count])
-        value, error = float(part.log_prob[0]), float(part.standard_error[0])
-        error = error if math.isfinite(error) else 0.0
-        rows.append({"N": count, "value": value, "low": value - error, "high": value + error})
-    return rows
 
 
 def _chart(rows: list[dict], dark: bool) -> alt.Chart:
@@ -141,7 +134,7 @@ def _export(model: Model, seed: int) -> Export:
     """log p over the number of trajectories, and every log weight (arrays only), in nats; the Python."""
     cells = _cells(model)
     found = estimate(model.checkpoint, cells, seed)
-    rows = {key: [row[key] for row in _curve(found)] for key in ("N", "value", "low", "high")}
+    rows = {key: [row[key] for row in found.curve()] for key in ("N", "value", "low", "high")}
     arrays = {key: np.array(values) for key, values in rows.items()} | {"log_weights": found.log_weights[0].numpy()}
     python = f"""import torch
 from dpm_core import checkpoints

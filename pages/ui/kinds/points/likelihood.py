@@ -11,12 +11,12 @@ import streamlit as st
 import torch
 
 from dpm_core.config import ScheduleConfig
-from dpm_core.figures.budget_charts import convergence_chart, work_chart
+from dpm_core.figures.budget_charts import work_chart
 from dpm_core.figures.palette import DATA, EXACT, MODEL
 from dpm_core.figures.rasters import PLANE, rgb
 from dpm_core.measure.bound import NATS_PER_BIT
 from pages.ui import session
-from pages.ui.components import number_cards
+from pages.ui.components import convergence, number_cards
 from pages.ui.components.number_cards import number
 from pages.ui.components.working import working
 from pages.ui.controls.schedule import SCHEDULE_TITLES
@@ -156,7 +156,7 @@ def _cards(found: PointEstimates) -> None:
     N = j.log_weights.shape[1]
     error = f"± {float(j.standard_error[0]):.2g}; N = {N:,}, effective sample size {float(j.effective_samples[0]):,.0f}"
     rows = [
-        ("ELBO (mean log weight)", _nats(float(j.elbo[0])), "lower bound for this point"),
+        ("ELBO (mean log weight)", _nats(float(j.elbo[0])), f"± {float(j.elbo_error[0]):.2g}; lower bound for this point"),
         ("Jarzynski (log mean weight)", _nats(float(j.log_prob[0])), error),
         ("Probability flow", _nats(found.flow), "of the deterministic flow, which is another model"),
     ]
@@ -176,12 +176,7 @@ def _convergence(found: PointEstimates) -> None:
     if found.exact is not None:
         lines["exact"] = (found.exact, "exact")
     st.markdown("**Jarzynski estimate of log p** over the number of trajectories N")
-    if curve := found.curve():
-        st.altair_chart(convergence_chart(curve, lines, session.is_dark()), key="convergence")
-    else:
-        st.caption(
-            "All importance weights of this point underflow to 0, so the estimate of log p is −∞. Select a point nearer to the data."
-        )
+    convergence.show(found.jarzynski, lines)
 
 
 def _work(model: Model, seed: int) -> None:
@@ -232,7 +227,7 @@ def _export(model: Model, seed: int) -> Export:
     """log p at the point over the number of trajectories, and every log weight (arrays only), in nats; the Python."""
     at = _selected(model.source)
     found = measures.estimates(model.checkpoint, model.source, *at, seed)
-    rows = {key: [row[key] for row in found.curve()] for key in ("N", "value", "low", "high")}
+    rows = {key: [row[key] for row in found.jarzynski.curve()] for key in ("N", "value", "low", "high")}
     arrays = {key: np.array(values) for key, values in rows.items()} | {"log_weights": found.jarzynski.log_weights[0].numpy()}
     python = f"""import torch
 from dpm_core import checkpoints

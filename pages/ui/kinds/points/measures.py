@@ -25,7 +25,6 @@ MOST, FEWEST, OF_A_RUN = 4000, 200, 400  # points; a run in training is measured
 TRAJECTORIES = 10_000
 MAX_T = 100  # steps of a chain whose density is computed on a grid
 QUASI_STATIC_T = (2, 3, 5, 10, 20, 40, 80, 160, 320, 640, 1000)
-COUNTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, TRAJECTORIES)
 
 
 def points(T: int, running: bool = False) -> int:
@@ -86,16 +85,6 @@ class PointEstimates:
     flow: float
     exact: float | None
     data: float
-
-    def curve(self) -> list[dict]:
-        """The Jarzynski estimate after 1, 2, 5, … trajectories, with one standard error."""
-        rows, weights = [], self.jarzynski.log_weights
-        for N in COUNTS:
-            part = Jarzynski(weights[:, :N])
-            value, error = float(part.log_prob[0]), float(part.standard_error[0])
-            error = error if np.isfinite(error) else 0.0
-            rows.append({"N": N, "value": value, "low": value - error, "high": value + error})
-        return [row for row in rows if np.isfinite(row["value"])]
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
