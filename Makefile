@@ -5,12 +5,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PLANE := swiss_roll moons circles eight_gaussians pinwheel checkerboard s_curve spirals
 IMAGES := --seed 0 --half --threads 1
+MINUTES ?= 9
 MLP := --points 400000 --network mlp --schedule log_snr -T 40 --steps 24000 --lr 0.005 --seed 0
 
 # two workers with one thread each; tests/conftest.py says which tests stay together and in which order they are given out
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: run test check lint checkpoints image-checkpoints bit-checkpoints clean
+.PHONY: run test check lint checkpoints image-checkpoints bit-checkpoints gpu-checkpoints clean
 
 run: $(VENV)/.app
 	$(BIN)/streamlit run app.py
@@ -46,6 +47,10 @@ image-checkpoints: $(VENV)/.app
 	$(BIN)/python -m dpm_core train --data dead_leaves --steps 3000 $(IMAGES) --name dead_leaves_unet --out checkpoints
 	$(BIN)/python -m dpm_core train --data brick --steps 2000 $(IMAGES) --name brick_unet --out checkpoints
 	$(BIN)/python -m dpm_core train --data cifar10 --steps 4000 $(IMAGES) --name cifar10_unet --out checkpoints
+
+# larger image and bit models on one GPU, in pieces of MINUTES: run it again until it says that all models are finished
+gpu-checkpoints: $(VENV)/.app
+	$(BIN)/python -m benchmarks.gpu_checkpoints --minutes $(MINUTES)
 
 $(VENV)/.app: requirements.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed.')"

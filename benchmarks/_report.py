@@ -28,14 +28,14 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     print(flush=True)
 
 
-def footer() -> None:
-    """Print the line that a number needs to be compared: command, machine, versions, date."""
+def footer(gpu: str = "") -> str:
+    """Print and return the line that a number needs to be compared: command, machine with its ``gpu`` if one is used, versions, date."""
     name = Path(sys.argv[0]).stem
     command = " ".join([f"python -m benchmarks.{name}", *sys.argv[1:]])
-    print(
-        f"`{command}` · {_cpu()}, {os.cpu_count()} cores · Python {platform.python_version()}, "
-        f"torch {_version('torch')} · {datetime.date.today()}"
-    )
+    machine = ", ".join(filter(None, [gpu, _cpu(), f"{os.cpu_count()} cores"]))
+    line = f"`{command}` · {machine} · Python {platform.python_version()}, torch {_version('torch')} · {datetime.date.today()}"
+    print(line)
+    return line
 
 
 def spread(values: Sequence[float], digits: int = 4) -> str:

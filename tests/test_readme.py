@@ -35,12 +35,12 @@ def test_library_example_runs():
 
 def test_command_lines_are_accepted():
     """Every ``python -m dpm_core`` line in the documentation is parsed by the command line's own parser."""
-    from dpm_core.cli.main import _parser
+    from dpm_core.cli.main import make_parser
 
     lines = [line for page in PAGES for line in re.findall(r"^(?:python|torchrun \S+) -m dpm_core (.+)$", page.read_text(), re.M)]
     assert len(lines) >= 4
     for line in lines:
-        _parser().parse_args(shlex.split(line, comments=True))
+        make_parser().parse_args(shlex.split(line, comments=True))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

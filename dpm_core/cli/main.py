@@ -39,7 +39,7 @@ EXAMPLES = """examples:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command. The exit code: 0, 2 for bad arguments, 1 for training or memory errors (each in one line), 130 when interrupted."""
-    args = _parser().parse_args(argv)
+    args = make_parser().parse_args(argv)
     try:
         args.device = _device(args.device)
         return args.run(args, argv if argv is not None else sys.argv[1:])
@@ -69,7 +69,8 @@ def _device(name: str) -> str:
     return name
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands; ``run`` of what it parses is the function of the command."""
     parser = Parser(
         prog="python -m dpm_core",
         description="Train, sample and evaluate diffusion probabilistic models, and inpaint pictures with them.",

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -39,12 +40,10 @@ def train(args: argparse.Namespace, argv: list[str]) -> int:
     if args.seconds is not None and not args.seconds > 0:
         raise ValueError(f"--seconds is {args.seconds:g}; the number of seconds must be positive.")
     first = _join_others(args)
-    dataset, data_config = sources.make(args.data, args.noise, _pairs(args.data_param), progress=_downloading if first else None)
+    dataset, config = make_run(args, shown=first)
     kind = DATA_KINDS[dataset.kind]
     use_threads(args, len(dataset.shape) > 1)
-    config = _run_config(args, kind.usual_run(dataset, data_config))
-    diffusion = make_diffusion(config)
-    model = build_model(config.network, diffusion, dataset.shape, seed=config.training.seed)
+    model = build_model(config.network, make_diffusion(config), dataset.shape, seed=config.training.seed)
     if args.resume:
         resumed = checkpoints.load(args.resume)
         weights, variance = resumed.model.state_dict(), resumed.config.network.variance
@@ -62,11 +61,29 @@ def train(args: argparse.Namespace, argv: list[str]) -> int:
     trained = _train(Trainer(model, kind.training_data(dataset, args.device, args.seed, args.points), config.training), args.seconds, first)
     world = _world()
     _leave_others()
-    if not first:
-        return 0
-    average = trained.average
+    if first:
+        save_trained(args, argv, dataset, config, trained, world)
+    return 0
+
+
+def make_run(args: argparse.Namespace, shown: bool = True) -> tuple[Any, RunConfig]:
+    """Return the data set and the run that the options of ``train`` describe; ``shown``: downloads report their progress.
+
+    Raises DataError, and ValueError for an option that does not fit the data.
+    """
+    dataset, data_config = sources.make(args.data, args.noise, _pairs(args.data_param), progress=_downloading if shown else None)
+    return dataset, _run_config(args, DATA_KINDS[dataset.kind].usual_run(dataset, data_config))
+
+
+def save_trained(args: argparse.Namespace, argv: list[str], dataset: Any, config: RunConfig, trained: Trained, processes: int = 1) -> Path:
+    """Measure K of a trained model on held-out data, write its checkpoint to ``args.out`` and print both; return the path.
+
+    ``argv`` are the arguments of the command that the checkpoint records, which ran as ``processes`` processes.
+    """
+    kind, average = DATA_KINDS[dataset.kind], trained.average.to(args.device)
     average.precision = torch.float32  # the precision in which it will be loaded
     bound = held_out_bound(average, dataset, config.training.seed, device=args.device)
+    launcher = "python" if processes == 1 else f"torchrun --nproc-per-node={processes}"
     meta = {
         "steps": trained.steps,
         "seed": config.training.seed,
@@ -74,21 +91,21 @@ def train(args: argparse.Namespace, argv: list[str]) -> int:
         "bound_bits": round(bound.bound_bits, 4),
         "bound_standard_error_bits": round(bound.standard_error_bits, 4),
         "null_bits": round(bound.null_bits, 4),
-        "command": ("python" if world == 1 else f"torchrun --nproc-per-node={world}") + " -m dpm_core " + shlex.join(_public(argv)),
+        "command": f"{launcher} -m dpm_core {shlex.join(_public(argv))}",
     }
-    if (exact := kind.exact_reverse(dataset, diffusion)) is not None:
+    if (exact := kind.exact_reverse(dataset, average.diffusion)) is not None:
         best = held_out_bound(exact, dataset, config.training.seed)
         meta["best_bound_bits"] = round(best.bound_bits, 4)
         summary = f"K = {plus_minus(bound)} bits (best {kind.exact_chain} chain {best.bound_bits:.3f})"
     else:
-        meta["images_per_second"] = round(trained.steps * config.training.batch * world / trained.seconds, 1)
-        meta["trained_on"] = str(args.device) + (f" × {world}" if world > 1 else "")
+        meta["images_per_second"] = round(trained.steps * config.training.batch * processes / trained.seconds, 1)
+        meta["trained_on"] = str(args.device) + (f" × {processes}" if processes > 1 else "")
         unit = kind.unit(dataset)
         summary = f"K = {plus_minus(bound, unit.count)} bits per {unit.name}"
     path = checkpoints.save(checkpoints.Checkpoint(args.name, average.cpu(), config, dataset, meta), args.out, half=args.half)
     print(summary)
     print(path)
-    return 0
+    return path
 
 
 def _run_config(args: argparse.Namespace, usual: RunConfig) -> RunConfig:
@@ -131,19 +148,21 @@ def _diffusion(args: argparse.Namespace, usual: DiffusionConfig) -> DiffusionCon
     return usual if args.rate is None else replace(usual, rate=args.rate)
 
 
-class _Trained(NamedTuple):
+class Trained(NamedTuple):
+    """The result of training: the model with the averaged weights, the number of steps taken and the seconds that they took."""
+
     average: ReverseModel
     steps: int
     seconds: float
 
 
-def _train(trainer: Trainer, seconds: float | None, shown: bool) -> _Trained:
+def _train(trainer: Trainer, seconds: float | None, shown: bool) -> Trained:
     """Train until the last step, or for ``seconds``; with a progress bar if ``shown``."""
     started = time.monotonic()
     steps = _steps(trainer, seconds)
     for _ in progress(steps, None if seconds else trainer.config.steps, "training") if shown else steps:
         pass
-    return _Trained(trainer.average, trainer.step_number, time.monotonic() - started)
+    return Trained(trainer.average, trainer.step_number, time.monotonic() - started)
 
 
 def _steps(trainer: Trainer, seconds: float | None) -> Iterator[TrainStep]:

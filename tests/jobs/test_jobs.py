@@ -24,7 +24,7 @@ import dpm_core.jobs.storage.run_folder as disk
 import dpm_core.jobs.worker
 from dpm_core import checkpoints, jobs
 from dpm_core.cli import train
-from dpm_core.cli.main import _parser
+from dpm_core.cli.main import make_parser
 from dpm_core.config import IMAGE_RUN, DataConfig, NetworkConfig, RunConfig, ScheduleConfig, TrainConfig, from_dict, to_dict, to_json
 from dpm_core.data.images import ImageDataset, make_images
 from dpm_core.data.sources import usual_run
@@ -513,7 +513,7 @@ def test_the_command_says_the_same_run(run, usual):
 
     words = shlex.split(command_line(JobConfig("kept", run), "kept", run.training.steps))
     assert words[:3] == ["python", "-m", "dpm_core"]
-    args = _parser().parse_args(words[3:])
+    args = make_parser().parse_args(words[3:])
     network = replace(run.network, params=with_defaults(NETWORKS[run.network.name], run.network.params))
     schedule = replace(run.schedule, params=with_defaults(SCHEDULES[run.schedule.name], run.schedule.params))
     assert train._run_config(args, replace(usual, data=run.data)) == replace(run, network=network, schedule=schedule)
