@@ -39,14 +39,20 @@ bit-checkpoints: $(VENV)/.app
 	$(BIN)/python -m dpm_core train --data heartbeat --network sigmoid --steps 20000 --lr 0.01 --seed 0 --half --name heartbeat_sigmoid --out checkpoints
 	$(BIN)/python -m dpm_core train --data binary_digits --steps 4000 $(IMAGES) --name binary_digits_unet --out checkpoints
 
-# two and a half hours on one processor thread; MNIST and CIFAR-10 are downloaded unless they are in $$DPM_DATA
+# three hours on one processor thread; MNIST and CIFAR-10 are downloaded unless they are in $$DPM_DATA
+FINE := --schedule log_snr --schedule-param start=14 --network-param width=16
 image-checkpoints: $(VENV)/.app
-	$(BIN)/python -m dpm_core train --data digits --steps 6000 $(IMAGES) --name digits_unet --out checkpoints
-	$(BIN)/python -m dpm_core train --data mnist --schedule cosine --loss simple --steps 22000 $(IMAGES) --name mnist_unet --out checkpoints
-	$(BIN)/python -m dpm_core train --data mnist --network multiscale --steps 4000 $(IMAGES) --name mnist_multiscale --out checkpoints
-	$(BIN)/python -m dpm_core train --data dead_leaves --steps 3000 $(IMAGES) --name dead_leaves_unet --out checkpoints
-	$(BIN)/python -m dpm_core train --data brick --steps 2000 $(IMAGES) --name brick_unet --out checkpoints
-	$(BIN)/python -m dpm_core train --data cifar10 --steps 4000 $(IMAGES) --name cifar10_unet --out checkpoints
+	$(BIN)/python -m dpm_core train --data digits --steps 9000 $(IMAGES) --name digits_unet --out checkpoints
+	$(BIN)/python -m dpm_core train --data mnist --schedule cosine --loss simple --network-param width=32 --steps 16000 $(IMAGES) \
+	  --name mnist_unet --out checkpoints
+	$(BIN)/python -m dpm_core train --data mnist $(FINE) --network-param grey_levels=78.568 --steps 10000 $(IMAGES) \
+	  --name mnist_unet_bound --out checkpoints
+	$(BIN)/python -m dpm_core train --data mnist --network multiscale --variance capped --steps 4000 $(IMAGES) \
+	  --name mnist_multiscale --out checkpoints
+	$(BIN)/python -m dpm_core train --data dead_leaves --steps 6000 $(IMAGES) --name dead_leaves_unet --out checkpoints
+	$(BIN)/python -m dpm_core train --data brick --steps 2500 $(IMAGES) --name brick_unet --out checkpoints
+	$(BIN)/python -m dpm_core train --data cifar10 $(FINE) --network-param grey_levels=64.26 --steps 6000 $(IMAGES) \
+	  --name cifar10_unet --out checkpoints
 
 # larger image and bit models on one GPU, in pieces of MINUTES: run it again until it says that all models are finished
 gpu-checkpoints: $(VENV)/.app

@@ -60,6 +60,11 @@ class Seen:
         """Share of images whose largest probability exceeds ``above``."""
         return float((self.probabilities.amax(1) > above).double().mean())
 
+    def confident_error(self, above: float = 0.9) -> float:
+        """Standard error of ``confident``: binomial."""
+        share = self.confident(above)
+        return math.sqrt(share * (1 - share) / len(self.probabilities))
+
     @property
     def class_entropy_bits(self) -> float:
         """Entropy of how often each digit is the likeliest; log₂ 10 when all ten are equally frequent."""
@@ -100,6 +105,10 @@ class Judge:
     def distance(self, seen: Seen) -> float:
         """Fréchet distance of the features to those of all held-out images."""
         return frechet(seen.features, self.held_out.features)
+
+    def distance_error(self, seen: Seen) -> float:
+        """Standard error of ``distance``, by a bootstrap over both sets of images."""
+        return frechet_error(seen.features, self.held_out.features)
 
     def floor(self, n: int, draws: int = 10) -> list[float]:
         """The same distance for ``n`` training images in place of drawn ones, several times."""
@@ -159,6 +168,13 @@ def frechet(x: Tensor, y: Tensor) -> float:
     inner = root @ second @ root
     crossed = non_negative(torch.linalg.eigvalsh((inner + inner.T) / 2)).sqrt().sum()
     return float((x.mean(0) - y.mean(0)).square().sum() + first.trace() + second.trace() - 2 * crossed)
+
+
+def frechet_error(x: Tensor, y: Tensor, draws: int = 50, seed: int = 0) -> float:
+    """Standard error of :func:`frechet`: its standard deviation over clouds resampled from the points of each, with replacement."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = [[torch.randint(len(cloud), (len(cloud),), generator=generator) for cloud in (x, y)] for _ in range(draws)]
+    return float(torch.tensor([frechet(x[a], y[b]) for a, b in rows]).std())
 
 
 def covariance(x: Tensor) -> Tensor:

@@ -124,7 +124,7 @@ class Quality:
         floors = judge.floor(n)
         self.floor = statistics.mean(floors)
         held = judge.held_out
-        self.add("held-out images", [""] * 3, [f"{held.confidence:.3f}", f"{held.confident():.3f}", "1.00", "", "", "", ""])
+        self.add("held-out images", [""] * 3, [*self.looks(held), "", "", "", ""])
         self.add(f"{n:,} training images", [""] * 3, [*self.looks(judge.fresh), spread(floors, 2), "1.00", "", ""])
 
     def add(self, name: str, run: list[str], cells: list[str]) -> None:
@@ -135,14 +135,14 @@ class Quality:
     def looks(self, seen) -> list[str]:
         """Confidence, share above 0.9 and entropy ratio."""
         ratio = seen.class_entropy_bits / self.judge.held_out.class_entropy_bits
-        return [f"{seen.confidence:.3f}", f"{seen.confident():.3f}", f"{ratio:.2f}"]
+        return [f"{seen.confidence:.3f}", f"{seen.confident():.3f} ± {seen.confident_error():.3f}", f"{ratio:.2f}"]
 
     def measure(self, name: str, run: list[str], images: Tensor, bound: str = "", against: float | None = None) -> float:
         """A row for samples, with the distance; ``against``: the peer's, which ours should not exceed."""
         seen = self.judge.look(images)
-        distance = self.judge.distance(seen)
+        distance, error = self.judge.distance(seen), self.judge.distance_error(seen)
         target = "" if against is None else verdict(distance, against, 2)
-        self.add(name, run, [*self.looks(seen), f"{distance:.2f}", f"{distance / self.floor:.1f}", target, bound])
+        self.add(name, run, [*self.looks(seen), f"{distance:.2f} ± {error:.2g}", f"{distance / self.floor:.1f}", target, bound])
         return distance
 
 

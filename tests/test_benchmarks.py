@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.linalg import sqrtm
 
-from benchmarks._digits import Seen, covariance, entropy_bits, frechet, non_negative
+from benchmarks._digits import Seen, covariance, entropy_bits, frechet, frechet_error, non_negative
 from benchmarks.training_page import last_step, ninetieth
 
 
@@ -61,6 +61,21 @@ def test_frechet_of_fewer_points_than_dimensions():
     assert frechet(wide[0], wide[0]) == pytest.approx(0, abs=1e-7)
     constant = torch.ones(3, 2)
     assert frechet(constant, constant + torch.tensor([3.0, 4.0])) == pytest.approx(25)
+
+
+def test_frechet_error_is_its_spread_over_new_clouds():
+    """Two distances of 300 points in three dimensions, one near and one far: within 25 % of the standard deviation over 200 pairs."""
+    generator = torch.Generator().manual_seed(5)
+    for shift in (0.3, 2.0):
+        pairs = [(torch.randn(300, 3, generator=generator), shift + 1.5 * torch.randn(300, 3, generator=generator)) for _ in range(200)]
+        spread = float(torch.tensor([frechet(x, y) for x, y in pairs]).std())
+        errors = [frechet_error(x, y) for x, y in pairs[:10]]
+        assert sum(errors) / len(errors) == pytest.approx(spread, rel=0.25)
+
+
+def test_confident_error_is_binomial():
+    seen = Seen(torch.tensor([[0.95, 0.05]] * 80 + [[0.6, 0.4]] * 20), torch.zeros(100, 2))
+    assert (seen.confident(), seen.confident_error()) == (pytest.approx(0.8), pytest.approx(0.04))
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,8 @@ def _title(ref: ModelRef) -> str:
     name = config.network.name
     rbf = {"rbf": f"RBF, {dict(config.network.params).get('units', 16)} units"}
     network = (SHORT | rbf).get(name) or (NETWORKS[name].title if name in NETWORKS else name)
-    own = "" if path.parent == checkpoints.SHIPPED else f" · {path.stem}"
+    usual = path.parent == checkpoints.SHIPPED and path.stem == f"{config.data.name}_{name}"  # else another may have the same title
+    own = "" if usual else f" · {path.stem}"
     return f"{data} · {network} · T = {config.schedule.T}{own}"
 
 

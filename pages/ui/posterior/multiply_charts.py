@@ -79,7 +79,7 @@ def bars(question: Question, truth: ExactProduct, draw: Draw, runs: dict[str, Ru
         for rule, end in ends.items()
     ]
     far = max(mean, *ends.values())
-    scale = alt.Scale(domain=[0, 1.35 * far], nice=False)
+    scale = alt.Scale(domain=[0, 1.5 * far], nice=False)
     across = alt.X("tv:Q", title="total variation to the exact product p̃", scale=scale, axis=alt.Axis(tickCount=4, grid=False))
     up = alt.Y("rule:N", sort=None, title=None, axis=alt.Axis(labelLimit=160, ticks=False, domain=False))
     colours = alt.Scale(domain=["model", "exact"], range=[look.dark if dark else look.light for look in (MODEL, EXACT)])
