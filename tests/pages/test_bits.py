@@ -49,6 +49,10 @@ def test_the_bound_of_a_roll_and_its_parts():
     found = measures.budget(model("swiss_roll_mlp"), measures.points(40), 7)
     assert f"{found.bound_bits:.2f} bits".replace("-", "−") in texts(app) and not app.error
     rows = views.budget_rows(found, True, BoundWords())
+    words = {row["label"]: row["words"] for row in rows}
+    assert words["ELBO K"].endswith(
+        f"± {found.bound_error_bits:.2g}"
+    ) and f"± {found.bound_error_bits:.2g}, of which learning gap" in texts(app)
     parts = {*views.PARTS.values(), BoundWords().discretisation}
     chain = [row for row in rows if row["start"] != row["end"] or row["label"] in parts]
     assert all(abs(a["end"] - b["start"]) < 1e-9 for a, b in pairwise(chain))
@@ -67,6 +71,8 @@ def test_images_say_what_is_not_known():
     app = open_page("pages/bound.py")
     check(app.selectbox(key="bits_of").set_value("digits_unet").run())
     assert "The density of these images is unknown" in texts(app) and "per pixel" in texts(app)
+    spread, error = (float(re.search(rf"± (0\.\d+), {of}", texts(app))[1]) for of in ("code length of a grey level", "per pixel"))
+    assert spread == error > 0, "of bits per dimension and of K per pixel: digits have one channel"
 
 
 def test_data_too_wide_break_the_upper_bound():

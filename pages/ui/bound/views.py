@@ -26,7 +26,7 @@ ALL, REDUCIBLE = "All terms", "Reducible terms only"
 def cards(found: Budget, model: Model, words: BoundWords) -> None:
     """K between its baseline and its upper limit."""
     errors, limit = found.errors_bits, -found.entropy / NATS_PER_BIT
-    gap = f"of which learning gap {number(found.parts_bits['learning'], 3)} ± {errors['learning']:.2g}"
+    gap = f"± {found.bound_error_bits:.2g}, of which learning gap {number(found.parts_bits['learning'], 3)} ± {errors['learning']:.2g}"
     best = f"± {errors['discretisation']:.2g}, exact moments, this T and schedule"
     note = f"± {found.bound_error_bits:.2g}, " + (f"at step {model.step:,}" if model.run_id else words.unit)
     number_cards.show(
@@ -48,7 +48,7 @@ def budget_rows(found: Budget, learned: bool, words: BoundWords) -> list[dict]:
     rows = [
         _level("Baseline L_null", null, "noise"),
         {"label": "K − L_null", "start": null, "end": known, "role": role, "words": _signed(known - null)},
-        _level("ELBO K", known, role),
+        _level("ELBO K", known, role, found.bound_error_bits),
     ]
     labels, at = PARTS | {"discretisation": words.discretisation}, known
     for name in ("learning", "discretisation", "prior_mismatch", "first_step"):
@@ -61,8 +61,9 @@ def budget_rows(found: Budget, learned: bool, words: BoundWords) -> list[dict]:
     return [*rows, _level(f"Upper limit {words.limit}", limit, "data")]
 
 
-def _level(label: str, value: float, role: str) -> dict:
-    return {"label": label, "start": value, "end": value, "role": role, "words": number(value)}
+def _level(label: str, value: float, role: str, error: float | None = None) -> dict:
+    words = number(value) if error is None else f"{number(value, 3)} ± {error:.2g}"
+    return {"label": label, "start": value, "end": value, "role": role, "words": words}
 
 
 def _signed(value: float) -> str:
@@ -103,8 +104,15 @@ def _at_step(model: Model, found: Budget, words: BoundWords, t: int | None) -> N
             "Click a bar to see its t on other pages."
         )
         return
-    values = {"irreducible": found.irreducible, "discretisation gap": found.discretisation, "learning gap": found.learning}
-    parts = ", ".join(f"{name} {number(float(nats[t - 2]) / NATS_PER_BIT, 4)}" for name, nats in values.items())
+    values = {
+        "irreducible": (found.irreducible, None),
+        "discretisation gap": (found.discretisation, found.discretisation_error),
+        "learning gap": (found.learning, found.learning_error),
+    }
+    parts = ", ".join(
+        f"{name} {number(float(nats[t - 2]) / NATS_PER_BIT, 4)}" + ("" if error is None else f" ± {float(error[t - 2]) / NATS_PER_BIT:.1g}")
+        for name, (nats, error) in values.items()
+    )
     query = f"&model={model.ref.name}" if model.ref else ""
     st.markdown(f"Step t = {t}, in bits: {parts}. Open it on [Forward](/forward?t={t}) or [Reverse](/reverse?t={t}{query}).")
 
@@ -119,9 +127,9 @@ def estimate(model: Model, found: BoundEstimate, words: BoundWords) -> None:
         ("Gain over the baseline, K − L_null", f"{number(k - null, 3)} bits", words.unit),
     ]
     if words.code_length:
-        cards += [
-            ("Bits per dimension", f"{number(words.code_length(found.bound_bits), 2)} bits", "code length of a grey level; less is better")
-        ]
+        length = words.code_length(found.bound_bits)
+        spread = abs(words.code_length(found.bound_bits + found.standard_error_bits) - length)
+        cards += [("Bits per dimension", f"{number(length, 3)} bits", f"± {spread:.2g}, code length of a grey level; less is better")]
     number_cards.show(cards)
     st.caption(
         f"{words.unknown}, so neither the upper limit {words.limit} nor the exact kernel is known, and a KL term cannot be split into an "
