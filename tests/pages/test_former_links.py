@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from pages.ui.controls.model_titles import model_titles
 from pages.ui.session.former_links import FORMER_TITLES
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
@@ -48,3 +49,18 @@ def test_present_titles_are_among_the_options():
     """A translation to a title that is no option would choose nothing."""
     for key, titles in FORMER_TITLES.items():
         assert key in PAGES and len(set(titles.values())) == len(titles)
+
+
+def test_links_find_the_shipped_models_by_title():
+    """A link holds a model's title: no two are the same, and a new model beside another leaves the other's as it was."""
+    titles = model_titles()
+    assert len(set(titles.values())) == len(titles)
+    for name, title in {
+        "swiss_roll_mlp": "Swiss roll · MLP · T = 40",
+        "swiss_roll_rbf": "Swiss roll · RBF, 16 units · T = 40",
+        "heartbeat_mlp": "Heartbeat · MLP · T = 2000",
+        "heartbeat_sigmoid": "Heartbeat · sigmoid layers · T = 2000",
+        "mnist_unet": "MNIST · U-Net · T = 1000",
+        "mnist_multiscale": "MNIST · multi-scale · T = 1000",
+    }.items():
+        assert titles[name] == title

@@ -25,7 +25,8 @@ def _title(ref: ModelRef) -> str:
     name = config.network.name
     rbf = {"rbf": f"RBF, {dict(config.network.params).get('units', 16)} units"}
     network = (SHORT | rbf).get(name) or (NETWORKS[name].title if name in NETWORKS else name)
-    usual = path.parent == checkpoints.SHIPPED and path.stem == f"{config.data.name}_{name}"  # else another may have the same title
+    # shipped models are called DATA_NETWORK; where more follows, another has the same data and network. Links hold these titles.
+    usual = path.parent == checkpoints.SHIPPED and "_" not in path.stem.removeprefix(f"{config.data.name}_")
     own = "" if usual else f" · {path.stem}"
     return f"{data} · {network} · T = {config.schedule.T}{own}"
 
