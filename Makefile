@@ -33,10 +33,10 @@ checkpoints: $(VENV)/.app
 	$(BIN)/python -m dpm_core train --data swiss_roll --network rbf --schedule paper --schedule-param beta_1=0.001 \
 	  -T 40 --steps 40000 --lr 0.03 --seed 0 --name swiss_roll_rbf --out checkpoints
 
-# six minutes on one processor thread
+# twelve minutes on one processor thread
 bit-checkpoints: $(VENV)/.app
 	$(BIN)/python -m dpm_core train --data heartbeat --steps 8000 --seed 0 --half --name heartbeat_mlp --out checkpoints
-	$(BIN)/python -m dpm_core train --data heartbeat --network sigmoid --steps 20000 --lr 0.01 --seed 0 --half --name heartbeat_sigmoid --out checkpoints
+	$(BIN)/python -m dpm_core train --data heartbeat --network sigmoid --steps 60000 --batch 1024 --lr 0.01 --seed 0 --half --name heartbeat_sigmoid --out checkpoints
 	$(BIN)/python -m dpm_core train --data binary_digits --steps 4000 $(IMAGES) --name binary_digits_unet --out checkpoints
 
 # three hours on one processor thread; MNIST and CIFAR-10 are downloaded unless they are in $$DPM_DATA

@@ -27,6 +27,16 @@ def headers() -> dict[str, dict]:
     return {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "checkpoints").glob("*.json"))}
 
 
+def runs(header: dict) -> list[dict]:
+    """Commands and steps of all runs that trained the weights, one after the other."""
+    return [*header.get("earlier_runs", ()), {"command": header["command"], "steps": header["steps"]}]
+
+
+def steps(header: dict) -> int:
+    """Optimiser steps of all runs."""
+    return sum(run["steps"] for run in runs(header))
+
+
 def number(value: float, digits: int = 2) -> str:
     """``value`` with a fixed number of digits and a typographic minus sign."""
     return f"{value:.{digits}f}".replace("-", "−")
@@ -38,7 +48,7 @@ def setting(header: dict) -> list[str]:
     params = "".join(f", {key} = {value}" for key, value in config["schedule"]["params"].items())
     schedule = f"{config['schedule']['name']}, T = {config['schedule']['T']:,}{params}"
     loss = {"bound": "−K", "simple": "ε"}.get(config["training"]["loss"], config["training"]["loss"])
-    return [config["network"]["name"], schedule, loss, f"{header['parameters']:,}", f"{header['steps']:,}"]
+    return [config["network"]["name"], schedule, loss, f"{header['parameters']:,}", f"{steps(header):,}"]
 
 
 def against_best(name: str, header: dict) -> list[str]:
@@ -52,7 +62,7 @@ def per_pixel(name: str, header: dict) -> list[str]:
     """K, its standard error and K − L_null in bits per pixel (channels summed), bits per dimension, and the values in the paper."""
     pixels = header["data"]["shape"][1] * header["data"]["shape"][2]
     K, error = header["bound_bits"] / pixels, number(header["bound_standard_error_bits"] / pixels, 4)
-    seen = f"{header['steps'] * header['config']['training']['batch']:,}"
+    seen = f"{steps(header) * header['config']['training']['batch']:,}"
     scale = header["data"].get("scale")  # bits have none
     length = number(math.log2(scale) - K / header["data"]["shape"][0]) if scale else ""
     return [name, number(K), error, number(K - header["null_bits"] / pixels), length, *setting(header), seen, PAPER.get(name, "")]
@@ -67,7 +77,7 @@ def tables() -> dict[str, str]:
             images.append(per_pixel(name, header))
         else:
             (sequences if shape else points).append(against_best(name, header))
-        commands.append([name, f"`{header['command']}`", header["saved"][:10]])
+        commands.append([name, ", then ".join(f"`{run['command']}`" for run in runs(header)), header["saved"][:10]])
     common = ["network", "schedule", "loss", "parameters", "steps"]
     best = ["checkpoint", "K", "standard error", "best K", "K − L_null", *common]
     image = ["checkpoint", "K", "standard error", "K − L_null", "bits per dimension", *common, "images seen", "K, K − L_null in the paper"]

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from docs.checkpoint_tables import ROOT, headers, number
+from docs.checkpoint_tables import ROOT, headers, number, runs
+from docs.checkpoint_tables import steps as all_steps
 
 FOLDER = ROOT / "docs" / "models"
 PICTURES = ROOT / "docs" / "images" / "models"
@@ -69,7 +70,7 @@ def measured_lines(header: dict) -> list[str]:
 
 def time_line(header: dict) -> str:
     """How much was trained, where and how long, as far as it was recorded."""
-    training, steps = header["config"]["training"], header["steps"]
+    training, steps = header["config"]["training"], all_steps(header)
     line = f"{steps:,} steps of {training['batch']} data, seed {header['seed']}"
     if rate := header.get("images_per_second"):
         minutes = steps * training["batch"] / rate / 60
@@ -112,10 +113,10 @@ def card(name: str, header: dict, notes: dict) -> str:
 Known faults:
 
 {"".join(f"* {fault}{chr(10)}" for fault in note["faults"])}
-The command that trained it:
+{"The command that trained it:" if len(runs(header)) == 1 else "The commands that trained it, one after the other:"}
 
 ```
-{header["command"]}
+{chr(10).join(run["command"] for run in runs(header))}
 ```
 
 Use it:

@@ -27,3 +27,11 @@ def test_the_snippet_runs(name):
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         exec(code, {})
     assert printed.getvalue().startswith("0 torch.Size([4, ")
+
+
+def test_a_model_trained_in_two_runs_says_so():
+    """Both commands in their order, and the steps of both."""
+    header = headers()["digits_unet"]
+    earlier = {"command": "python -m dpm_core train --name before", "steps": 3000}
+    text = model_cards.card("digits_unet", header | {"earlier_runs": [earlier]}, {"digits_unet": {"purpose": "", "faults": []}})
+    assert f"{earlier['command']}\n{header['command']}\n" in text and f"{header['steps'] + 3000:,} steps of" in text

@@ -8,7 +8,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,8 +44,10 @@ def train(args: argparse.Namespace, argv: list[str]) -> int:
     kind = DATA_KINDS[dataset.kind]
     use_threads(args, len(dataset.shape) > 1)
     model = build_model(config.network, make_diffusion(config), dataset.shape, seed=config.training.seed)
+    earlier: list[dict[str, Any]] = []
     if args.resume:
         resumed = checkpoints.load(args.resume)
+        earlier = [*resumed.meta.get("earlier_runs", ()), {key: resumed.meta.get(key) for key in ("command", "steps")}]
         weights, variance = resumed.model.state_dict(), resumed.config.network.variance
         if variance != config.network.variance:
             raise ValueError(f"The checkpoint {args.resume!r} has a {variance} variance; add --variance {variance}.")
@@ -62,7 +64,7 @@ def train(args: argparse.Namespace, argv: list[str]) -> int:
     world = _world()
     _leave_others()
     if first:
-        save_trained(args, argv, dataset, config, trained, world)
+        save_trained(args, argv, dataset, config, trained, world, earlier)
     return 0
 
 
@@ -75,10 +77,19 @@ def make_run(args: argparse.Namespace, shown: bool = True) -> tuple[Any, RunConf
     return dataset, _run_config(args, DATA_KINDS[dataset.kind].usual_run(dataset, data_config))
 
 
-def save_trained(args: argparse.Namespace, argv: list[str], dataset: Any, config: RunConfig, trained: Trained, processes: int = 1) -> Path:
+def save_trained(
+    args: argparse.Namespace,
+    argv: list[str],
+    dataset: Any,
+    config: RunConfig,
+    trained: Trained,
+    processes: int = 1,
+    earlier: Sequence[dict[str, Any]] = (),
+) -> Path:
     """Measure K of a trained model on held-out data, write its checkpoint to ``args.out`` and print both; return the path.
 
-    ``argv`` are the arguments of the command that the checkpoint records, which ran as ``processes`` processes.
+    ``argv`` are the arguments of the command that the checkpoint records, which ran as ``processes`` processes; ``earlier`` are the
+    commands and steps of the runs that trained the weights it started with, the oldest first.
     """
     kind, average = DATA_KINDS[dataset.kind], trained.average.to(args.device)
     average.precision = torch.float32  # the precision in which it will be loaded
@@ -93,6 +104,8 @@ def save_trained(args: argparse.Namespace, argv: list[str], dataset: Any, config
         "null_bits": round(bound.null_bits, 4),
         "command": f"{launcher} -m dpm_core {shlex.join(_public(argv))}",
     }
+    if earlier:
+        meta["earlier_runs"] = list(earlier)
     if (exact := kind.exact_reverse(dataset, average.diffusion)) is not None:
         best = held_out_bound(exact, dataset, config.training.seed)
         meta["best_bound_bits"] = round(best.bound_bits, 4)

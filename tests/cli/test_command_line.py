@@ -332,11 +332,16 @@ def test_half_precision_weights(place, tmp_path, capsys):
 
 
 def test_training_goes_on_from_a_checkpoints_weights(place, tmp_path, capsys):
-    """One step of 1e-9 from "digits": its weights to 1e-6, while a fresh start of the same seed is elsewhere."""
+    """One step of 1e-9 from "digits": its weights to 1e-6, while a fresh start of the same seed is elsewhere. All runs are recorded."""
     again = [*IMAGES, "--data", "digits", "--steps", "1", "--lr", "1e-9", "--out", str(tmp_path)]
     output(capsys, [*again, "--resume", "digits", "--name", "more"])
     output(capsys, [*again, "--seed", "2", "--name", "fresh"])
-    before = checkpoints.load("digits").model.state_dict()
+    output(capsys, [*again, "--resume", str(tmp_path / "more.safetensors"), "--name", "third"])
+    first = checkpoints.load("digits")
+    ran = [{key: meta[key] for key in ("command", "steps")} for meta in (first.meta, checkpoints.load(tmp_path / "more.safetensors").meta)]
+    assert checkpoints.load(tmp_path / "third.safetensors").meta["earlier_runs"] == ran
+    assert "earlier_runs" not in first.meta
+    before = first.model.state_dict()
     more, fresh = (checkpoints.load(tmp_path / f"{name}.safetensors").model.state_dict() for name in ("more", "fresh"))
     assert all(torch.allclose(more[k], before[k], atol=1e-6) for k in before)
     assert not all(torch.allclose(fresh[k], before[k], atol=1e-4) for k in before)
