@@ -1,11 +1,11 @@
-"""What 28 × 28 training gives on two threads: images per second, and how good the digits are after 1, 3 and 10 minutes.
+"""What training on images gives on two threads: images per second, and how good the samples are after 1, 3 and 10 minutes.
 
-First table: training steps of batch 64 on MNIST, ours with the network that the app proposes and the peers' own
-loops on ready batches. All take turns, five windows each after a warm-up; medians. Target: no slower than the
-fastest peer.
+First table: training steps of batch 64 on MNIST, or on CIFAR-10 with ``--data cifar10``, ours with the network that
+the app proposes and the peers' own loops on ready batches. All take turns, five windows each after a warm-up;
+medians. Target: no slower than the fastest peer.
 
 Second table: 1,000 samples by 50 steps, judged by a small classifier that is trained here once (its accuracy is
-printed): mean of its largest probability, share above 0.9, entropy of the digits it sees relative to that of the
+printed): mean of its largest probability, share above 0.9, entropy of the classes it sees relative to that of the
 held-out images (1 when all ten come about as often), and the Fréchet distance of its 64 features to the 10,000
 held-out images. The floor is that distance for 1,000 training images that the classifier has not learned from,
 mean of ten draws. K is that of held-out images, in bits per pixel of standardised data. Target: nearer than the
@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import _image_peers
-from benchmarks._digits import Judge
+from benchmarks._classifier import RECIPES, Judge
 from benchmarks._image_run import fresh_trainer, train, use_threads
 from benchmarks._report import footer, spread, table, verdict
 from dpm_core.config import IMAGE_RUN
@@ -67,7 +67,7 @@ def rates(dataset: ImageDataset, windows: int, seconds: float) -> tuple[list[lis
         steps[name], sizes[name] = trainer.step, _image_peers.parameters(trainer.model)
     missing = []
     for name in _image_peers.PEERS:
-        if (peer := _image_peers.load(name)) is None:
+        if (peer := _image_peers.load(name, dataset.shape)) is None:
             missing.append(name)
             continue
         steps[name] = lambda peer=peer: peer.step(levels(dataset, generator))
@@ -91,7 +91,7 @@ def rates(dataset: ImageDataset, windows: int, seconds: float) -> tuple[list[lis
 
 
 def drawn(model: ReverseModel, dataset: ImageDataset, sampler: str, n: int, steps: int) -> Tensor:
-    """n samples as grey levels uint8 ``[n, 1, 28, 28]``."""
+    """n samples as grey levels uint8 ``[n, C, H, W]``."""
     generator, parts = torch.Generator().manual_seed(1), []
     for first in range(0, n, CHUNK):
         shape = (min(CHUNK, n - first), *dataset.shape)
@@ -108,7 +108,7 @@ def peer_drawn(peer: _image_peers.Peer, n: int, steps: int) -> Tensor:
 def sheet(images: Tensor, name: str) -> None:
     """64 samples as a picture in artefacts/."""
     ARTEFACTS.mkdir(exist_ok=True)
-    (ARTEFACTS / f"image_training-{name}.png").write_bytes(png(tile(images[:SHEET, 0].numpy())))
+    (ARTEFACTS / f"image_training-{name}.png").write_bytes(png(tile(images[:SHEET].permute(0, 2, 3, 1).numpy())))
 
 
 class Quality:
@@ -155,7 +155,7 @@ def bits_per_pixel(model: ReverseModel, dataset: ImageDataset, n: int) -> str:
 
 def peer_quality(quality: Quality, name: str, dataset: ImageDataset, minutes: list[float], n: int, steps: int) -> dict[float, float]:
     """The peer's rows, and its distances by minutes."""
-    peer, generator = _image_peers.load(name), torch.Generator().manual_seed(0)
+    peer, generator = _image_peers.load(name, dataset.shape), torch.Generator().manual_seed(0)
     used, done, distances = 0.0, 0, {}
     for limit in minutes:
         while used < 60 * limit:
@@ -165,7 +165,7 @@ def peer_quality(quality: Quality, name: str, dataset: ImageDataset, minutes: li
             used += perf_counter() - start
             done += 1
         images = peer_drawn(peer, n, steps)
-        sheet(images, f"{name}-{limit:g}min-ddim")
+        sheet(images, f"{dataset.name}-{name}-{limit:g}min-ddim")
         distances[limit] = quality.measure(name, [f"{limit:g}", f"{done:,}", f"DDIM, {steps}"], images)
     return distances
 
@@ -180,13 +180,14 @@ def our_quality(
         bound = bits_per_pixel(trainer.average, dataset, pairs)
         for sampler, title in (("ddim", "DDIM"), ("ancestral", "ancestral")):
             images = drawn(trainer.average, dataset, sampler, n, steps)
-            sheet(images, f"ours-{limit:g}min-{sampler}")
+            sheet(images, f"{dataset.name}-ours-{limit:g}min-{sampler}")
             against = peer.get(limit) if sampler == "ddim" else None
             quality.measure(OURS, [f"{limit:g}", f"{done:,}", f"{title}, {steps}"], images, bound if sampler == "ddim" else "", against)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="28 × 28 training on two threads, ours and peers.")
+    parser = argparse.ArgumentParser(description="Training on images on two threads, ours and peers.")
+    parser.add_argument("--data", choices=RECIPES, default="mnist", help="data set (default mnist)")
     parser.add_argument("--minutes", type=float, nargs="+", default=[1.0, 3.0, 10.0], help="after how much training the samples are judged")
     parser.add_argument("--quick", action="store_true", help="only try the script: seconds instead of minutes")
     args = parser.parse_args()
@@ -195,7 +196,7 @@ def main() -> None:
     n, steps, pairs = (64, 4, 64) if args.quick else (1000, 50, 10_000)
 
     use_threads()
-    dataset = make_images("mnist")
+    dataset = make_images(args.data)
     rows, fastest = rates(dataset, windows, seconds)
     table(["training, batch 64", "parameters", "images/s", "windows", "÷ fastest peer", "target"], rows)
     judge = Judge(dataset, args.quick)

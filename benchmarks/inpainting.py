@@ -12,7 +12,7 @@ components of the truth's; and the seam, the mean step across the hole's border 
 scikit-image's biharmonic inpainting, a smooth membrane. Contact sheet in artefacts/.
 
 Third table: MNIST, 16 completions of a left half in 50 steps (target 2 s), and how many completions of held-out digits
-of which three quarters are known the classifier of benchmarks._digits reads as what they were (target nine in ten).
+of which three quarters are known the classifier of benchmarks._classifier reads as what they were (target nine in ten).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from skimage.restoration import inpaint_biharmonic
 
-from benchmarks._digits import Judge, frechet
+from benchmarks._classifier import Judge, frechet
 from benchmarks._image_run import use_threads
 from benchmarks._report import footer, table, verdict
 from dpm_core import checkpoints

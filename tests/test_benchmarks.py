@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.linalg import sqrtm
 
-from benchmarks._digits import Seen, covariance, entropy_bits, frechet, frechet_error, non_negative
+from benchmarks._classifier import Seen, covariance, entropy_bits, frechet, frechet_error, non_negative
 from benchmarks.training_page import last_step, ninetieth
 
 

@@ -1,4 +1,4 @@
-"""How good drawn digits are: a small classifier of MNIST, trained here, and what it says of them.
+"""How good drawn images are: a small classifier of MNIST or CIFAR-10, trained here, and what it says of them.
 
 The classifier learns from 50,000 of the training images; the other 10,000 tell its accuracy and, as images that
 it has never seen but a diffusion model has, give the floor of the Fréchet distance.
@@ -10,6 +10,7 @@ import math
 import os
 import tempfile
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 
@@ -22,24 +23,43 @@ from torch.nn import functional
 from dpm_core.data.images import ImageDataset
 
 HELD_BACK = 10_000  # labelled training images that the classifier does not learn from
-FEATURES, EPOCHS, BATCH, RATE, SEED = 64, 4, 128, 3e-3, 0
+FEATURES, BATCH, RATE, SEED = 64, 128, 3e-3, 0
 ROUND_OFF = 1e-8  # of a covariance's eigenvalues, relative to the largest
-CACHE = Path(tempfile.gettempdir()) / f"dpm-benchmarks-{os.getuid() if hasattr(os, 'getuid') else 0}" / f"digits-{EPOCHS}.safetensors"
+CACHE = Path(tempfile.gettempdir()) / f"dpm-benchmarks-{os.getuid() if hasattr(os, 'getuid') else 0}"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a data set's classifier is built and trained.
+
+    ``channels`` of its convolutions, each followed by pooling; ``mean`` of the pixels in [0, 1]; ``flips``: half of the training images
+    are mirrored.
+    """
+
+    channels: tuple[int, ...]
+    epochs: int
+    mean: float
+    flips: bool
+
+
+RECIPES = {"mnist": Recipe((16, 32), 4, 0.13, flips=False), "cifar10": Recipe((32, 64, 128), 8, 0.47, flips=True)}
 
 
 class Classifier(nn.Module):
-    """Two convolutions, two layers: grey levels uint8 ``[n, 1, 28, 28]`` → logits ``[n, 10]`` and features ``[n, 64]``."""
+    """Convolutions and two layers: grey levels uint8 ``[n, C, H, W]`` → logits ``[n, 10]`` and features ``[n, 64]``."""
 
-    def __init__(self) -> None:
+    def __init__(self, shape: tuple[int, ...], recipe: Recipe) -> None:
         super().__init__()
-        self.convolutions = nn.Sequential(
-            nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)
-        )  # fmt: skip
-        self.features = nn.Linear(32 * 7 * 7, FEATURES)
+        self.mean, layers = recipe.mean, []
+        for before, after in pairwise((shape[0], *recipe.channels)):
+            layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+        self.convolutions = nn.Sequential(*layers)
+        pixels = (shape[1] >> len(recipe.channels)) * (shape[2] >> len(recipe.channels))
+        self.features = nn.Linear(recipe.channels[-1] * pixels, FEATURES)
         self.classes = nn.Linear(FEATURES, 10)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        h = self.convolutions(images.float() / 255 - 0.13).flatten(1)
+        h = self.convolutions(images.float() / 255 - self.mean).flatten(1)
         features = functional.relu(self.features(h))
         return self.classes(features), features
 
@@ -67,7 +87,7 @@ class Seen:
 
     @property
     def class_entropy_bits(self) -> float:
-        """Entropy of how often each digit is the likeliest; log₂ 10 when all ten are equally frequent."""
+        """Entropy of how often each class is the likeliest; log₂ 10 when all ten are equally frequent."""
         return entropy_bits(torch.bincount(self.probabilities.argmax(1), minlength=10))
 
 
@@ -77,28 +97,28 @@ class Judge:
     def __init__(self, dataset: ImageDataset, quick: bool = False):
         """Trained or read from the temporary folder; ``quick`` trains for a few seconds unless there is one already.
 
-        Raises ValueError when the data set's labels are missing.
+        Raises ValueError when the labels of the training images are missing.
         """
         if dataset.labels is None:
-            raise ValueError("The labels of MNIST's training images are missing; put train-labels-idx1-ubyte.gz beside the images.")
-        self.seconds = 0.0
-        self.classifier = Classifier()
-        if not self._read():
+            raise ValueError(f"The labels of {dataset.title}'s training images are missing; put their file beside that of the images.")
+        self.seconds, recipe = 0.0, RECIPES[dataset.name]
+        self.classifier, cache = Classifier(dataset.shape, recipe), CACHE / f"{dataset.name}-{recipe.epochs}.safetensors"
+        if not self._read(cache):
             start = perf_counter()
-            train(self.classifier, dataset.train[:-HELD_BACK], dataset.labels[:-HELD_BACK], 200 if quick else None)
+            train(self.classifier, dataset.train[:-HELD_BACK], dataset.labels[:-HELD_BACK], recipe, 200 if quick else None)
             self.seconds = perf_counter() - start
             if not quick:
-                CACHE.parent.mkdir(mode=0o700, exist_ok=True)
-                trial = CACHE.with_suffix(f".{os.getpid()}")
+                CACHE.mkdir(mode=0o700, exist_ok=True)
+                trial = cache.with_suffix(f".{os.getpid()}")
                 save_file(self.classifier.state_dict(), trial)
-                trial.replace(CACHE)
+                trial.replace(cache)
         self.fresh = self.look(dataset.train[-HELD_BACK:])  # in a diffusion model's training set, not in the classifier's
         self.held_out = self.look(dataset.held_out)
         self.accuracy = float((self.fresh.probabilities.argmax(1) == dataset.labels[-HELD_BACK:]).double().mean())
 
     @torch.inference_mode()
     def look(self, images: Tensor) -> Seen:
-        """What the classifier says of uint8 images ``[n, 1, 28, 28]``."""
+        """What the classifier says of uint8 images ``[n, C, H, W]``."""
         parts = [self.classifier(part) for part in images.split(500)]
         return Seen(*(torch.cat([part[i].double().softmax(1) if i == 0 else part[i].double() for part in parts]) for i in (0, 1)))
 
@@ -115,21 +135,21 @@ class Judge:
         order = [torch.randperm(len(self.fresh.features), generator=torch.Generator().manual_seed(i))[:n] for i in range(draws)]
         return [frechet(self.fresh.features[rows], self.held_out.features) for rows in order]
 
-    def _read(self) -> bool:
+    def _read(self, cache: Path) -> bool:
         try:
-            self.classifier.load_state_dict(load_file(CACHE))
+            self.classifier.load_state_dict(load_file(cache))
         except (OSError, SafetensorError, RuntimeError):
             return False
         return True
 
 
-def train(classifier: Classifier, images: Tensor, labels: Tensor, steps: int | None = None) -> None:
-    """Some epochs of Adam with a falling learning rate, or that many ``steps``, in place; the same every time."""
+def train(classifier: Classifier, images: Tensor, labels: Tensor, recipe: Recipe, steps: int | None = None) -> None:
+    """The recipe's epochs of Adam with a falling learning rate, or that many ``steps``, in place; the same every time."""
     generator = torch.Generator().manual_seed(SEED)
     for parameter in classifier.parameters():  # from our own generator, not the global one
         bound = 1 / math.sqrt(parameter[0].numel()) if parameter.ndim > 1 else 0.0
         nn.init.uniform_(parameter, -bound, bound, generator=generator)
-    steps = EPOCHS * (len(images) // BATCH) if steps is None else steps
+    steps = recipe.epochs * (len(images) // BATCH) if steps is None else steps
     optimiser = torch.optim.Adam(classifier.parameters(), lr=RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps)
     rows = torch.empty(0, dtype=torch.long)
@@ -137,7 +157,11 @@ def train(classifier: Classifier, images: Tensor, labels: Tensor, steps: int | N
         if len(rows) < BATCH:
             rows = torch.randperm(len(images), generator=generator)
         batch, rows = rows[:BATCH], rows[BATCH:]
-        logits, _ = classifier(images[batch])
+        shown = images[batch]
+        if recipe.flips:
+            mirrored = torch.rand(len(batch), generator=generator) < 0.5
+            shown = torch.where(mirrored[:, None, None, None], shown.flip(-1), shown)
+        logits, _ = classifier(shown)
         optimiser.zero_grad()
         functional.cross_entropy(logits, labels[batch]).backward()
         optimiser.step()
