@@ -46,17 +46,19 @@ def start(
     root: Path | None = None,
     resume_from: Path | Checkpoint | None = None,
     *,
+    groups: Tensor | None = None,
     paused: bool = False,
     clock: Callable[[], float] = time.monotonic,
 ) -> Job:
     """Start a run in the background, or queue it; a ``paused`` one waits for ``resume`` or ``step_once``.
 
     ``dataset``: images with ``.batches(device)``, points with ``.sample``, or a tensor ``[N, ...]``; ``held_out`` ``[N, ...]``.
+    ``groups`` ``[N]`` numbers what is independent among the held-out data, for the error of K; by default each datum is.
     ``resume_from``: a checkpoint, its path or a run's folder, whose weights to start with. A finished run of the same name is moved to
     ``.name.old``. Raises JobError, in one sentence.
     """
     with _one_at_a_time():
-        context = make_run_context(config, dataset, held_out)
+        context = make_run_context(config, dataset, held_out, groups)
         if resume_from is not None:
             context = replace(context, resume_from=load_initial_weights(context.trainer, resume_from))
         files = _folder_after_end((runs_folder() if root is None else root) / config.name)
@@ -72,10 +74,11 @@ def resume_run(
     held_out: Tensor,
     *,
     stop: Stop | None = None,
+    groups: Tensor | None = None,
     paused: bool = False,
     clock: Callable[[], float] = time.monotonic,
 ) -> Job:
-    """Resume a run on disk, exactly from its last saved state; ``stop`` replaces its stopping conditions.
+    """Resume a run on disk, exactly from its last saved state; ``stop`` replaces its stopping conditions; ``groups`` as in ``start``.
 
     Rows and snapshots after that state are dropped. Raises JobError, in one sentence.
     """
@@ -83,7 +86,7 @@ def resume_run(
         config, header = RunFolder(Path(folder)).read_header()
         if stop is not None:
             config = replace(config, stop=stop)
-        context = with_saved_header(make_run_context(config, dataset, held_out), header)
+        context = with_saved_header(make_run_context(config, dataset, held_out, groups), header)
         files = _folder_after_end(Path(folder))
         files.acquire()
         with _released_on_error(files):

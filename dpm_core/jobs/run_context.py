@@ -48,8 +48,10 @@ class RunContext:
         return {"job": to_dict(self.config), "data": self.fingerprint, "resume_from": self.resume_from, "created": self.created}
 
 
-def make_run_context(config: JobConfig, dataset: Any, held_out: Tensor) -> RunContext:
+def make_run_context(config: JobConfig, dataset: Any, held_out: Tensor, groups: Tensor | None = None) -> RunContext:
     """Return the context for ``dataset``: images with ``.batches(device)``, points with ``.sample``, or a tensor ``[N, ...]``.
+
+    ``groups``: see Evaluator.
 
     Raises JobError, ValueError from the network or schedule, or CheckpointError for a model that is too large to be saved.
     """
@@ -72,7 +74,8 @@ def make_run_context(config: JobConfig, dataset: Any, held_out: Tensor) -> RunCo
     model = build_model(run.network, diffusion, shape, seed)
     checkpoints.check_size(Checkpoint(config.name, model, run, dataset))
     model = model.to(device)
-    evaluator = Evaluator(diffusion, held_out.detach().cpu().float(), config.snapshot_samples, config.sample_steps, seed)
+    held_out = held_out.detach().cpu().float()
+    evaluator = Evaluator(diffusion, held_out, config.snapshot_samples, config.sample_steps, seed, groups)
     return RunContext(config, Trainer(model, data, run.training), evaluator, data, dataset, data_fingerprint(run.data, dataset))
 
 

@@ -70,26 +70,28 @@ class Evaluator:
     """Takes snapshots: samples from fixed noise and K with common random numbers, so that differences come from the weights alone.
 
     ``n`` samples with ``sample_steps`` steps (at most T). K is that of ``held_out`` ``[N, ...]``: for 500 points, at every time; for 256
-    images, 50,000 (bit sequence, time) pairs, or (T > 100) 2,000 (point, time) pairs, at one time each.
+    images, 50,000 (bit sequence, time) pairs, or (T > 100) 2,000 (point, time) pairs, at one time each. ``groups`` ``[N]`` numbers what
+    is independent among the held-out data, as cuts of one picture are not; by default each datum is. A datum that is used at several
+    times is one group, and the standard error counts it once.
     """
 
-    def __init__(self, diffusion: Chain, held_out: Tensor, n: int, sample_steps: int, seed: int):
+    def __init__(self, diffusion: Chain, held_out: Tensor, n: int, sample_steps: int, seed: int, groups: Tensor | None = None):
         self.diffusion, self.seed = diffusion, seed
         self.steps = min(sample_steps, diffusion.T)
         self.images = held_out.ndim > 2
         self.uses_all_times = not self.images and diffusion.T <= LONG_CHAIN
-        if self.uses_all_times:
-            self.held_out = held_out[:POINTS]
-        else:
-            wanted = IMAGES if self.images else SEQUENCES if diffusion.binary else PAIRS
-            self.held_out = held_out[torch.arange(wanted) % len(held_out)]
+        wanted = POINTS if self.uses_all_times else IMAGES if self.images else SEQUENCES if diffusion.binary else PAIRS
+        rows = torch.arange(min(wanted, len(held_out)) if self.uses_all_times else wanted) % len(held_out)
+        self.held_out, self.groups = held_out[rows], rows if groups is None else groups.cpu()[rows]
         self.x_T = diffusion.start((n, *held_out.shape[1:]), torch.Generator().manual_seed(seed))
 
     def bound(self, model: ReverseModel) -> Bound | BoundEstimate:
         """Return K on the held-out data, with the same noise every time."""
         device = next(model.parameters()).device
-        estimate = evaluate_bound if self.uses_all_times else estimate_bound
-        return estimate(model, self.diffusion, self.held_out.to(device), torch.Generator(device).manual_seed(self.seed))
+        x0, noise = self.held_out.to(device), torch.Generator(device).manual_seed(self.seed)
+        if self.uses_all_times:
+            return evaluate_bound(model, self.diffusion, x0, noise)
+        return estimate_bound(model, self.diffusion, x0, noise, groups=self.groups)
 
     def take_snapshot(self, model: ReverseModel, step: int, seconds: float) -> Snapshot:
         """Return a snapshot of ``model``. The caller ensures that the weights do not change meanwhile."""
@@ -140,8 +142,8 @@ def has_plateaued(bounds: Sequence[tuple[float, float]], estimates: dict[int, Bo
     """Return whether the best K of the last 8 snapshots (or the last quarter) exceeds the best before by less than its standard error.
 
     ``bounds``: K and its standard error per snapshot. ``estimates``, by number of snapshot: they use the same data, times and noise, so
-    the error of a difference of two K is that of the paired differences, which is much smaller. Estimates that no later call needs are
-    removed from the dictionary.
+    the error of a difference of two K is that of the paired differences, which is much smaller; the other terms of K cancel. Estimates
+    that no later call needs are removed from the dictionary.
     """
     n = max(PLATEAU, len(bounds) // 4)
     if len(bounds) <= n:
@@ -151,7 +153,7 @@ def has_plateaued(bounds: Sequence[tuple[float, float]], estimates: dict[int, Bo
     error = bounds[before][1]
     if estimates is not None:
         a, b = estimates.get(before), estimates.get(last)
-        paired = 0.0 if a is None or b is None else replace(a, kl_nats=a.kl_nats - b.kl_nats).standard_error_bits
+        paired = 0.0 if a is None or b is None else replace(a, kl_nats=a.kl_nats - b.kl_nats, ends=None).standard_error_bits
         error = max(paired, NEGLIGIBLE * error)
         for i in [i for i in estimates if i < first and i != before]:
             del estimates[i]

@@ -180,6 +180,8 @@ def test_a_plateau_is_seen_pair_by_pair():
     uneven = torch.randn(256, generator=generator, dtype=torch.float64)
     assert judged(spread - 0.2 * rise - 5 * rise * (uneven - uneven.mean())) == (True, True)
     assert judged(spread - 1.5 * rise) == (False, False)
+    base = replace(base, ends=256 * spread)  # terms of K that do not depend on the model
+    assert judged(spread - 0.2 * rise) == (False, True)
 
 
 def test_a_watcher_differs_by_the_weights_alone():
@@ -208,6 +210,23 @@ def test_a_watcher_of_long_chains_and_of_images_estimates():
     assert evaluator.bound(net).bound_bits == bound.bound_bits
     taken = evaluator.take_snapshot(net, 1, 1.0)
     assert torch.equal(taken.estimate.kl_nats, bound.kl_nats) and taken.bound_bits == bound.bound_bits
+
+
+def test_a_watchers_error_counts_what_is_independent():
+    """Over 200 draws of 40 points, each used at 50 times, or of 20 that occur twice: K spreads as its standard error says, within a
+    fifth. Were the pairs independent, it would be less than four fifths of that."""
+    net = model(T=150)
+    for distinct in (40, 20):
+        found = []
+        for seed in range(200):
+            held_out = points(distinct, seed).repeat(40 // distinct, 1)
+            groups = None if distinct == 40 else torch.arange(40) % distinct
+            found.append(Evaluator(net.diffusion, held_out, 2, 5, seed, groups).bound(net))
+        spread = float(np.std([bound.bound_bits for bound in found], ddof=1))
+        stated = float(np.mean([bound.standard_error_bits for bound in found]))
+        assert abs(stated / spread - 1) < 0.2
+        pairs = float(np.mean([replace(bound, groups=None).standard_error_bits for bound in found]))
+        assert pairs < 0.8 * spread
 
 
 def start(tmp_path, steps=3):

@@ -12,12 +12,15 @@ from streamlit.testing.v1 import AppTest
 
 from dpm_core import checkpoints, jobs
 from dpm_core.checkpoints import Checkpoint
+from dpm_core.config import IMAGE_RUN
 from dpm_core.data.kinds import DATA_KINDS
 from dpm_core.process import make_diffusion
 from dpm_core.reverse import build_model
 from pages.ui import kinds
 from pages.ui.components.player import unpack
 from pages.ui.kinds.base import Kind
+from pages.ui.kinds.images.source import ImageSource
+from pages.ui.kinds.runs import Setup
 from tests.pages.line_kind.data import LineData, LineDataset
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -137,3 +140,10 @@ def test_held_out_data_are_as_many_as_stated_and_always_the_same(name):
     x = kind.held_out(made)
     assert len(x) == kind.training.held_out and tuple(x.shape[1:]) == tuple(kind.dataset(made).shape)
     assert torch.equal(x, kind.held_out(made))
+
+
+@pytest.mark.parametrize(("name", "independent"), [("brick", 16), ("digits", 359)])
+def test_a_run_counts_what_is_independent(name, independent):
+    """The 360 held-out cuts of a photograph come from 16 tiles of twice their side; the 359 held-out digits are independent."""
+    data = Setup(ImageSource(name), jobs.JobConfig("run", IMAGE_RUN)).data()
+    assert len(data["groups"]) == len(data["held_out"]) == 360 and len(data["groups"].unique()) == independent

@@ -93,6 +93,10 @@ class Kind(ABC, Generic[S, F, R]):
     def held_out(self, source: S) -> Tensor:
         """Data that no step trains on, by which K is measured, cached."""
 
+    def held_out_groups(self, source: S) -> Tensor | None:
+        """What is independent among ``held_out``: a number for each datum, or None where each datum is."""
+        return None
+
     @abstractmethod
     def process(self, source: S, schedule: ScheduleConfig) -> Chain:
         """The diffusion of this kind, cached. Raises ScheduleError."""

@@ -43,6 +43,11 @@ class Setup:
         """Shape of one datum."""
         return self.kind.dataset(self.source).shape
 
+    def data(self) -> dict[str, Any]:
+        """The arguments of ``jobs.start`` that are data: the data set, held-out data, and what is independent among these."""
+        kind, source = self.kind, self.source
+        return {"dataset": kind.dataset(source), "held_out": kind.held_out(source), "groups": kind.held_out_groups(source)}
+
     def named(self, name: str) -> jobs.JobConfig:
         """The job's description under a name. Raises CheckpointError for one that is no file name."""
         return replace(self.job, name=name)

@@ -102,18 +102,12 @@ def _models(network: str, kind_name: str) -> dict[str, Path]:
 
 def _resume(setup: Setup, info: jobs.RunInfo) -> None:
     """Resume a run from its last state, and show it."""
-
-    def make() -> jobs.Job:
-        source = source_of(setup, info)
-        kind = kinds.of(source)
-        return jobs.resume_run(info.folder, kind.dataset(source), kind.held_out(source))
-
     try:
         made = Setup(source_of(setup, info), info.config, info.name)
     except DataError as error:
         session.TRAINING_ERROR.set(str(error))
         return
-    session_runs.show_run(made, make)
+    session_runs.show_run(made, lambda: jobs.resume_run(info.folder, **made.data()))
 
 
 def source_of(setup: Setup, info: jobs.RunInfo) -> Any:

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from dpm_core import checkpoints, jobs
 from dpm_core.checkpoints import CheckpointError
 from dpm_core.config import ConfigError
@@ -48,14 +46,14 @@ def current(setup: Setup) -> tuple[jobs.Job | None, Setup]:
 
 def start(setup: Setup, resume_from: Path | None = None) -> None:
     """Start a run as the controls say, and show it."""
-    show_run(setup, lambda: jobs.start(_named(setup), *_data(setup), resume_from=resume_from))
+    show_run(setup, lambda: jobs.start(_named(setup), resume_from=resume_from, **setup.data()))
 
 
 def start_by_step(setup: Setup) -> None:
     """Start a run paused, with its first step done."""
 
     def make() -> jobs.Job:
-        job = jobs.start(_named(setup), *_data(setup), paused=True)
+        job = jobs.start(_named(setup), paused=True, **setup.data())
         job.step_once()
         return job
 
@@ -77,7 +75,7 @@ def show_run(setup: Setup, make: Callable[[], jobs.Job]) -> None:
 def resume_stopped(job: jobs.Job) -> None:
     """Resume a run that was stopped on this page, from its folder."""
     made = runs.setup_of(job)
-    show_run(made, lambda: jobs.resume_run(job.folder, *_data(made)))
+    show_run(made, lambda: jobs.resume_run(job.folder, **made.data()))
 
 
 def watch(job: jobs.Job) -> None:
@@ -104,11 +102,6 @@ def follow_rate(setup: Setup, job: jobs.Job) -> None:
     session.RATE_SEEN.set((job.id, rate))
     if before[0] == job.id and before[1] != rate and job.status in ALIVE:
         job.set_learning_rate(rate)
-
-
-def _data(setup: Setup) -> tuple[Any, Tensor]:
-    """The data set of a run and its held-out data."""
-    return setup.kind.dataset(setup.source), setup.kind.held_out(setup.source)
 
 
 def _named(setup: Setup) -> jobs.JobConfig:

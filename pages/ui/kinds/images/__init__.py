@@ -51,6 +51,9 @@ class ImagesKind(Kind[ImageSource, ForwardSettings, ReverseSettings]):
     def held_out(self, source: ImageSource) -> Tensor:
         return training.held_out(source)
 
+    def held_out_groups(self, source: ImageSource) -> Tensor:
+        return training.held_out_groups(source)
+
     def process(self, source: ImageSource, schedule: ScheduleConfig) -> GaussianDiffusion:
         return cache.diffusion(schedule)
 

@@ -32,6 +32,11 @@ def held_out(source: ImageSource) -> torch.Tensor:
     return dataset(source).sample_held_out(HELD_OUT, torch.Generator().manual_seed(11))
 
 
+def held_out_groups(source: ImageSource) -> torch.Tensor:
+    """The part of a picture that each of them comes from: cuts of one part are not independent."""
+    return dataset(source).held_out_groups(HELD_OUT, torch.Generator().manual_seed(11))
+
+
 def stage(source: ImageSource, schedule: ScheduleConfig, versions: Sequence[Version], times: list[int], label: str) -> bytes:
     """Samples of every snapshot beside the data at the same t."""
     process, spec = cache.diffusion(schedule), dataset(source).spec
