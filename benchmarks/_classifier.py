@@ -42,7 +42,7 @@ class Recipe:
     flips: bool
 
 
-RECIPES = {"mnist": Recipe((16, 32), 4, 0.13, flips=False), "cifar10": Recipe((32, 64, 128), 8, 0.47, flips=True)}
+RECIPES = {"mnist": Recipe((16, 32), 4, 0.13, flips=False), "cifar10": Recipe((32, 64, 128), 24, 0.47, flips=True)}
 
 
 class Classifier(nn.Module):

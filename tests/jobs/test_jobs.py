@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 import torch
 
-import dpm_core.jobs.job_queue
-import dpm_core.jobs.record as record
 import dpm_core.jobs.storage.run_folder as disk
-import dpm_core.jobs.worker
+import dpm_core.jobs.thread.job_queue
+import dpm_core.jobs.thread.record as record
+import dpm_core.jobs.thread.worker
 from dpm_core import checkpoints, jobs
 from dpm_core.cli import train
 from dpm_core.cli.main import make_parser
@@ -30,7 +30,8 @@ from dpm_core.data.images import ImageDataset, make_images
 from dpm_core.data.sources import usual_run
 from dpm_core.data.toy2d import make_dataset
 from dpm_core.jobs import JobConfig, JobError, Stop
-from dpm_core.jobs.provenance import command_line, with_defaults
+from dpm_core.jobs.thread.engine import ThreadEngine
+from dpm_core.jobs.thread.provenance import command_line, with_defaults
 from dpm_core.networks import NETWORKS
 from dpm_core.process import GaussianDiffusion
 from dpm_core.reverse import build_model
@@ -82,7 +83,8 @@ def start(tmp_path):
     ):
         config = JobConfig(name, run, stop or Stop(), threads=1, **more)
         data = points() if data is None else data
-        return jobs.start(config, data, points(20, 1) if held_out is None else held_out, root, resume_from, paused=paused, clock=clock)
+        held_out = points(20, 1) if held_out is None else held_out
+        return jobs.start(config, data, held_out, root, resume_from, paused=paused, engine=ThreadEngine(clock))
 
     return make
 
@@ -233,13 +235,13 @@ def test_seconds_are_those_of_training(start, tmp_path):
     assert job.progress.seconds == 1.0
     job.stop()
     assert job.join(20) and job.status == "stopped"
-    job = jobs.resume_run(job.folder, points(), points(20, 1), clock=Clock(0.25))
+    job = jobs.resume_run(job.folder, points(), points(20, 1), engine=ThreadEngine(Clock(0.25)))
     assert job.join(20) and job.status == "finished" and job.step == 10 and job.progress.seconds == 2.5
 
 
 def test_three_want_two_places(start, monkeypatch):
     """First come, first served; a pause gives the place up, and who comes back stands at the end."""
-    monkeypatch.setitem(dpm_core.jobs.job_queue.CAPACITY, "cpu", 2)
+    monkeypatch.setitem(dpm_core.jobs.thread.job_queue.CAPACITY, "cpu", 2)
     a, b, c, d = (start(name) for name in "abcd")
     until(lambda: a.step and b.step)
     assert [job.status for job in (a, b, c, d)] == ["running", "running", "queued", "queued"]
@@ -551,7 +553,7 @@ def test_a_restart_keeps_when_it_was_begun_and_makes_no_trainer_it_does_not_need
     def refuse(*_):
         raise AssertionError
 
-    monkeypatch.setattr(dpm_core.jobs.worker, "Trainer", refuse)
+    monkeypatch.setattr(dpm_core.jobs.thread.worker, "Trainer", refuse)
     job = start(stop=Stop(steps=1))
     assert job.join(20) and job.status == "finished"
     folder = disk.RunFolder(job.folder)
@@ -579,12 +581,12 @@ class Slow:
 
 def test_nothing_that_is_ordered_at_the_end_changes_it(start, monkeypatch):
     """While the last state is written, a pause, a resume and the program's end: no place is taken for ever, no message left."""
-    monkeypatch.setitem(dpm_core.jobs.job_queue.CAPACITY, "cpu", 1)
+    monkeypatch.setitem(dpm_core.jobs.thread.job_queue.CAPACITY, "cpu", 1)
     slow = Slow(monkeypatch, 3)
     job = start(stop=Stop(steps=3))
     assert slow.writing.wait(20)
     job.pause()
-    job.pause_for_exit(0)
+    job.leave(0)
     job.resume()
     slow.go.set()
     assert job.join(20) and job.status == "finished" and job.message == ""
@@ -607,12 +609,12 @@ def test_a_program_that_closes_waits_for_what_is_ending(start, monkeypatch):
     assert slow.writing.wait(20)
     timer = threading.Timer(0.3, slow.go.set)
     timer.start()
-    jobs._pause_all()
+    jobs._leave_all()
     assert job.done and job.status == "stopped"
     stuck = start("stuck")
     until(lambda: stuck.step)
     with stuck._worker.lock:
-        thread = threading.Thread(target=stuck.pause_for_exit, args=(0.1,), daemon=True)
+        thread = threading.Thread(target=stuck.leave, args=(0.1,), daemon=True)
         thread.start()
         thread.join(5)
         assert not thread.is_alive()
@@ -731,14 +733,14 @@ CHILD = """
 import json, sys, time
 from pathlib import Path
 import torch
-import dpm_core.jobs.worker, dpm_core.jobs.record as record
+import dpm_core.jobs.thread.worker, dpm_core.jobs.thread.record as record
 from dpm_core import jobs
 from dpm_core.config import from_dict
 
 def points(n, seed):
     return torch.randn(n, 2, generator=torch.Generator().manual_seed(seed))
 
-dpm_core.jobs.worker.STATE_EVERY = 0.05
+dpm_core.jobs.thread.worker.STATE_EVERY = 0.05
 record.SNAPSHOT_EVERY = (0.1, 0.1)
 record.ROW_STEPS = 1
 config = from_dict(jobs.JobConfig, json.loads(sys.argv[2]))

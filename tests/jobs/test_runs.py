@@ -15,16 +15,16 @@ import torch
 
 import dpm_core.jobs.storage.atomic_files as atomic_files
 import dpm_core.jobs.storage.run_folder as disk
-import dpm_core.jobs.threads as threads
+import dpm_core.jobs.thread.threads as threads
 from dpm_core import jobs
 from dpm_core.config import DataConfig, NetworkConfig, RunConfig, ScheduleConfig, TrainConfig
 from dpm_core.data.images import ImageDataset
 from dpm_core.data.toy2d import make_dataset
 from dpm_core.jobs import JobConfig, JobError, Stop
-from dpm_core.jobs.run_context import data_fingerprint
 from dpm_core.jobs.storage.metrics_log import MetricsLog
 from dpm_core.jobs.storage.run_folder import RunFolder
-from dpm_core.jobs.threads import FairLock, choose_threads, lower_priority
+from dpm_core.jobs.thread.run_context import data_fingerprint
+from dpm_core.jobs.thread.threads import FairLock, choose_threads, lower_priority
 from dpm_core.measure.bound import BoundEstimate, estimate_bound, evaluate_bound
 from dpm_core.process import GaussianDiffusion
 from dpm_core.reverse import build_model

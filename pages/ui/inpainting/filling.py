@@ -17,7 +17,7 @@ from skimage.restoration import inpaint_biharmonic
 from dpm_core.checkpoints import Checkpoint
 from dpm_core.inpainting.model_filling import Progress, fill_by_model, neighbourhood
 from dpm_core.inpainting.patch_filling import fill_by_patches
-from dpm_core.jobs.threads import lower_priority
+from dpm_core.jobs.thread.threads import lower_priority
 from pages.ui.inpainting.picture_network import PictureNetwork
 
 BASELINE_PIXELS = 200_000  # of a hole, some seconds for the biharmonic equation

@@ -12,7 +12,7 @@ from dpm_core.checkpoints import Checkpoint
 from dpm_core.config import Params
 from dpm_core.data.kinds import DATA_KINDS, kind_of, kind_of_dataset
 from dpm_core.jobs.config import JobConfig
-from dpm_core.jobs.run_context import RunContext
+from dpm_core.jobs.thread.run_context import RunContext
 from dpm_core.networks import NETWORKS
 from dpm_core.reverse import ReverseModel
 from dpm_core.schedules import SCHEDULES

@@ -7,45 +7,25 @@ import math
 import threading
 import traceback
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from torch import Tensor
 
 import dpm_core
-from dpm_core.jobs.commands import Commands
-from dpm_core.jobs.job_queue import job_queue
-from dpm_core.jobs.record import Record
-from dpm_core.jobs.run_context import RunContext, release_memory
+from dpm_core.jobs.job import StepDetails
 from dpm_core.jobs.storage.metrics_log import MetricsLog
 from dpm_core.jobs.storage.run_folder import RunFolder
-from dpm_core.jobs.threads import FairLock, choose_threads, lower_priority
+from dpm_core.jobs.thread.commands import Commands
+from dpm_core.jobs.thread.job_queue import job_queue
+from dpm_core.jobs.thread.record import Record
+from dpm_core.jobs.thread.run_context import RunContext, release_memory
+from dpm_core.jobs.thread.threads import FairLock, choose_threads, lower_priority
 from dpm_core.process import from_noise
 from dpm_core.training import OutOfMemory, Trainer, TrainingError, TrainStep, compile_network
 from dpm_core.training.losses import LOSSES
 
 STATE_EVERY = 8.0  # seconds between two states saved to disk
 DETAIL_SAMPLES = 8  # data of one step whose details are shown
-
-
-class StepDetails(NamedTuple):
-    """Details of one optimiser step: up to 8 of its data, on the CPU, with the model's predictions before the step."""
-
-    step: int
-    loss: float  # of the whole batch
-    gradient_norm: float
-    x0: Tensor  # the target of the prediction, [n, ...]
-    t: Tensor  # [n]
-    noise: Tensor
-    xt: Tensor
-    prediction: Tensor  # x̂⁽⁰⁾, the mean of x⁽⁰⁾ given x⁽ᵗ⁾
-    variance: Tensor  # of x⁽⁰⁾ given x⁽ᵗ⁾
-    losses: Tensor  # [n]
-
-    @property
-    def target(self) -> Tensor:
-        """The target of the prediction, x⁽⁰⁾."""
-        return self.x0
 
 
 class Worker:

@@ -7,7 +7,6 @@ import json
 import math
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +17,7 @@ from dpm_core.checkpoints import Checkpoint
 from dpm_core.config import DataConfig, to_dict
 from dpm_core.data.kinds import kind_of_dataset
 from dpm_core.jobs.config import JobConfig, JobError
-from dpm_core.jobs.storage.run_folder import RunFolder
+from dpm_core.jobs.order import InitialWeights
 from dpm_core.process import make_diffusion
 from dpm_core.reverse import build_model
 from dpm_core.training import Draw, Trainer
@@ -135,24 +134,14 @@ def _no_data(n: int, generator: torch.Generator) -> Tensor:
     raise JobError("This run has ended; resume it from its folder to continue.")
 
 
-def load_initial_weights(trainer: Trainer, source: Path | Checkpoint) -> dict[str, str]:
-    """Copy the weights of a checkpoint, or the averaged ones of a run's folder, into model and average.
-
-    Returns the value of ``resume_from``. Raises CheckpointError, or JobError when the weights do not fit.
-    """
-    if not isinstance(source, Checkpoint) and Path(source).is_dir():
-        state = RunFolder(Path(source)).read_state() or {}
-        kind, name = "run", Path(source).name
-        weights = {k.removeprefix("average."): v for k, v in state.items() if k.startswith("average.")}
-    else:
-        found = source if isinstance(source, Checkpoint) else checkpoints.load(source)
-        kind, name, weights = "checkpoint", found.name, found.model.state_dict()
+def use_initial_weights(trainer: Trainer, initial: InitialWeights) -> None:
+    """Copy weights into model and average. Raises JobError when they do not fit."""
     wanted = trainer.model.state_dict()
-    if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in wanted.items()}:
+    if {k: v.shape for k, v in initial.tensors.items()} != {k: v.shape for k, v in wanted.items()}:
+        (name,) = initial.source.values()
         raise JobError(f"{name!r} has a different network or data shape; training cannot start from it with this configuration.")
     for module in (trainer.model, trainer.average):
-        module.load_state_dict(weights)
-    return {kind: name}
+        module.load_state_dict(initial.tensors)
 
 
 def _training_data(dataset: Any, device: str, seed: int) -> tuple[Tensor | Draw, int | None]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dpm_core.jobs.config import JobError
-from dpm_core.jobs.job_queue import job_queue
+from dpm_core.jobs.job import FINAL_STATUSES
+from dpm_core.jobs.thread.job_queue import job_queue
 
 PAUSE_AFTER = 180.0  # seconds without keep_alive after which a job pauses
 STOP_AFTER = 3600.0  # seconds without keep_alive after which a paused job stops
-FINAL_STATUSES = ("finished", "stopped", "failed")
 
 
 class Commands:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from dpm_core.jobs.run_context import RunContext
+from dpm_core.jobs.job import Progress
 from dpm_core.jobs.storage.metrics_log import MetricsLog
 from dpm_core.jobs.storage.run_folder import RunFolder
+from dpm_core.jobs.thread.run_context import RunContext
 from dpm_core.measure.bound import BoundEstimate
 from dpm_core.training import TrainStep
 from dpm_core.training.snapshots import has_plateaued, thin_snapshots
@@ -22,19 +23,6 @@ ROW_EVERY, ROW_STEPS, ROW_SHARE = 0.5, 20, 0.02  # a row per half second, or per
 SNAPSHOT_SHARE, MAX_SNAPSHOT_SHARE = 0.06, 0.1  # of the time, for snapshots; the second where 20 s between them is too short
 SNAPSHOT_EVERY = (1.0, 20.0)  # seconds of training between snapshots, at least and at most
 TIME_BINS, DECAY, STEPS_PER_UPDATE = 40, 0.98, 32  # of the loss per t; updated for 32 steps at once, which is cheaper
-
-
-class Progress(NamedTuple):
-    """The progress of a job. Rates are over the last rows; ``loss`` and ``gradient_norm`` are those of the last row (NaN before it)."""
-
-    step: int
-    seconds: float  # of training, without pauses and snapshots
-    steps_per_second: float
-    images_per_second: float
-    eta_seconds: float | None  # None when the end is not known
-    loss: float
-    gradient_norm: float
-    threads: int | None  # None until chosen, and on a GPU
 
 
 class Record:

@@ -1,0 +1,79 @@
+"""What a run is started or resumed with, and what carries it out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from dpm_core import checkpoints
+from dpm_core.checkpoints import Checkpoint
+from dpm_core.jobs.config import JobConfig, JobError, Stop
+from dpm_core.jobs.job import Job
+from dpm_core.jobs.storage.run_folder import RunFolder
+
+
+@dataclass(frozen=True, eq=False)
+class Order:
+    """The folder and the data of a run.
+
+    ``dataset``: images with ``.batches(device)``, points with ``.sample``, or a tensor ``[N, ...]``; ``held_out`` ``[N, ...]``; ``groups``
+    ``[N]`` numbers what is independent among the held-out data. A ``paused`` run waits for ``resume`` or ``step_once``.
+    """
+
+    folder: Path
+    dataset: Any
+    held_out: Tensor
+    groups: Tensor | None = None
+    paused: bool = False
+
+
+class InitialWeights(NamedTuple):
+    """The weights that a run starts with. ``source``: {"checkpoint": name} or {"run": name}."""
+
+    source: dict[str, str]
+    tensors: dict[str, Tensor]
+
+
+class Engine(Protocol):
+    """Where jobs train: a thread of this process, or a process of their own."""
+
+    def start(self, config: JobConfig, order: Order, initial: InitialWeights | None) -> Job:
+        """Start a new run. Raises JobError."""
+
+    def resume(self, order: Order, stop: Stop | None) -> Job:
+        """Resume the run in a folder, with other stopping conditions if given. Raises JobError."""
+
+    def running(self, root: Path, known: set[str]) -> list[Job]:
+        """The jobs of runs in ``root`` that train without being known to this program, whose ids are ``known``."""
+
+
+def read_initial_weights(source: Path | Checkpoint) -> InitialWeights:
+    """Read the weights of a checkpoint, or the averaged ones of a run's folder. Raises CheckpointError, JobError."""
+    if not isinstance(source, Checkpoint) and Path(source).is_dir():
+        state = RunFolder(Path(source)).read_state() or {}
+        weights = {k.removeprefix("average."): v for k, v in state.items() if k.startswith("average.")}
+        return InitialWeights({"run": Path(source).name}, weights)
+    found = source if isinstance(source, Checkpoint) else checkpoints.load(source)
+    return InitialWeights({"checkpoint": found.name}, found.model.state_dict())
+
+
+@contextmanager
+def errors_in_one_sentence() -> Iterator[None]:
+    """Turn every error into a JobError of one sentence."""
+    try:
+        yield
+    except JobError:
+        raise
+    except torch.OutOfMemoryError:
+        raise JobError("The data or the network do not fit into this device's memory; choose a smaller batch or network.") from None
+    except OSError as error:
+        raise JobError(f"The run's folder cannot be used ({error.strerror or error}: {error.filename}).") from None
+    except (ValueError, TypeError, KeyError) as error:
+        line = (str(error).splitlines() or [type(error).__name__])[0]
+        raise JobError(line if line.endswith(".") else f"{line}.") from None

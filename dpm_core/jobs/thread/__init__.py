@@ -1,0 +1,1 @@
+"""A run as a thread: what happens inside the process that trains."""
