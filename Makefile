@@ -45,7 +45,7 @@ image-checkpoints: $(VENV)/.app
 	$(BIN)/python -m dpm_core train --data digits --steps 9000 $(IMAGES) --name digits_unet --out checkpoints
 	$(BIN)/python -m dpm_core train --data mnist --schedule cosine --loss simple --network-param width=32 --steps 16000 $(IMAGES) \
 	  --name mnist_unet --out checkpoints
-	$(BIN)/python -m dpm_core train --data mnist $(FINE) --network-param grey_levels=78.568 --steps 10000 $(IMAGES) \
+	$(BIN)/python -m dpm_core train --data mnist $(FINE) --network-param grey_levels=78.568 --steps 16000 $(IMAGES) \
 	  --name mnist_unet_bound --out checkpoints
 	$(BIN)/python -m dpm_core train --data mnist --network multiscale --variance capped --steps 4000 $(IMAGES) \
 	  --name mnist_multiscale --out checkpoints
