@@ -13,6 +13,7 @@ from dpm_core.process import GaussianDiffusion
 
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the servers and processes that tests start
+os.environ.setdefault("DPM_CLUSTER", "threads")  # jobs of tests train where they can be looked at; tests of processes say so
 TESTS = Path(__file__).parent
 
 

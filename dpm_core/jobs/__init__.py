@@ -23,7 +23,7 @@ from dpm_core.jobs.thread.commands import STOP_AFTER
 from dpm_core.training.snapshots import Snapshot
 
 __all__ = ["Job", "JobConfig", "JobError", "Progress", "RunInfo", "Snapshot", "StepDetails", "Stop"]
-__all__ += ["get", "jobs", "resume_run", "runs", "runs_folder", "start"]
+__all__ += ["get", "jobs", "resume_run", "runs", "runs_folder", "start", "warm_up"]
 
 EXIT_TIMEOUT = 5.0  # seconds to wait for a job that is ending, or when the program exits
 MAX_ENDED_JOBS = 8  # ended jobs in memory, the most recently used
@@ -75,20 +75,35 @@ def resume_run(
 
 
 def jobs(root: Path | None = None) -> list[Job]:
-    """Return the active jobs that this program knows, oldest first."""
+    """Return the active jobs of ``root`` that are found on this machine, or of all folders that this program has used; oldest first."""
+    _find(runs_folder() if root is None else root)
     return [job for job in list(_jobs.values()) if job.status not in FINAL_STATUSES and (root is None or job.folder.parent == root)]
 
 
 def get(id: str) -> Job | None:
-    """Return a job by its id; an ended job remains available for a while."""
+    """Return a job by its id, also one that another program has started; an ended job remains available for a while."""
+    if id not in _jobs:
+        _find(runs_folder())
     return _jobs.get(id)
+
+
+def warm_up() -> None:
+    """Prepare for a job to start quickly, in the background."""
+    usual_engine().warm_up()
+
+
+def _find(root: Path) -> None:
+    """Take up the jobs that another program, or this one before a restart, has started."""
+    with _starting:
+        for job in usual_engine().running(root, set(_jobs)):
+            _registered(job)
 
 
 def _registered(job: Job) -> Job:
     ended = sorted((old for old in _jobs.values() if old.done), key=lambda old: old.idle_seconds)
     for n, old in enumerate(ended):
         if n >= MAX_ENDED_JOBS or old.idle_seconds > STOP_AFTER:
-            del _jobs[old.id]
+            _jobs.pop(old.id).close()
     _jobs[job.id] = job
     return job
 

@@ -193,3 +193,7 @@ class Job(ABC):
     @abstractmethod
     def leave(self, timeout: float) -> None:
         """The program ends: see that nothing is lost, in at most ``timeout`` seconds if it takes waiting."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release what the job still holds; called when an ended job is forgotten."""

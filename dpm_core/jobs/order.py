@@ -49,6 +49,9 @@ class Engine(Protocol):
     def resume(self, order: Order, stop: Stop | None) -> Job:
         """Resume the run in a folder, with other stopping conditions if given. Raises JobError."""
 
+    def warm_up(self) -> None:
+        """Prepare for a job to start quickly, and return at once."""
+
     def running(self, root: Path, known: set[str]) -> list[Job]:
         """The jobs of runs in ``root`` that train without being known to this program, whose ids are ``known``."""
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from dpm_core.measure.bound import Bound, BoundEstimate, estimate_bound, evaluate_bound
@@ -49,12 +50,17 @@ class Snapshot:
         """The samples' states x⁽ᵗ⁾, float32 ``[F, n, ...]``, from the same noise in every snapshot of a run."""
         return self.packed.astype(np.float32, copy=False)
 
-    def to_bytes(self) -> bytes:
-        """Serialise as one safetensors file."""
+    def to_bytes(self, estimate: bool = False) -> bytes:
+        """Serialise as one safetensors file, on request with the estimate behind K."""
         tensors = {"times": torch.from_numpy(self.times), "frames": torch.from_numpy(self.packed)}
         tensors |= {f"weights.{k}": v for k, v in (self.weights or {}).items()}
         names = ("step", "seconds", "bound_bits", "bound_standard_error_bits", "null_bits")
-        return save(tensors, {"numbers": json.dumps({name: getattr(self, name) for name in names})})
+        metadata = {"numbers": json.dumps({name: getattr(self, name) for name in names})}
+        if estimate and self.estimate is not None:
+            fields = {name: value for name, value in vars(self.estimate).items() if value is not None}
+            tensors |= {f"estimate.{name}": value.contiguous() for name, value in fields.items() if isinstance(value, Tensor)}
+            metadata["estimate"] = json.dumps({name: value for name, value in fields.items() if not isinstance(value, Tensor)})
+        return save(tensors, metadata)
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, Tensor], metadata: dict[str, str]) -> Snapshot:
@@ -63,7 +69,15 @@ class Snapshot:
         times, packed = tensors["times"].numpy(), tensors["frames"].numpy()
         if len(times) != len(packed):
             raise ValueError(f"{len(times)} times for {len(packed)} frames")
-        return cls(**json.loads(metadata["numbers"]), times=times, packed=packed, weights=weights or None)
+        parts: dict[str, Any] = {k.removeprefix("estimate."): v for k, v in tensors.items() if k.startswith("estimate.")}
+        estimate = BoundEstimate(**(json.loads(metadata["estimate"]) | parts)) if "estimate" in metadata else None
+        return cls(**json.loads(metadata["numbers"]), times=times, packed=packed, weights=weights or None, estimate=estimate)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Snapshot:
+        """Deserialise what ``to_bytes`` has made."""
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        return cls.from_tensors(load(data), header["__metadata__"])
 
 
 class Evaluator:
@@ -115,6 +129,11 @@ def sample_from_fixed_noise(model: ReverseKernel, diffusion: Chain, x_T: Tensor,
         return ddim(model, diffusion, x_T, steps=steps)
     noise = torch.Generator(x_T.device).manual_seed(seed + 1)
     return ancestral(model, diffusion, x_T, steps=steps, generator=noise)
+
+
+def without_weights(snapshot: Snapshot) -> Snapshot:
+    """The snapshot without its weights."""
+    return snapshot if snapshot.weights is None else replace(snapshot, weights=None)
 
 
 def thin_snapshots(snapshots: Sequence[Snapshot]) -> list[Snapshot]:

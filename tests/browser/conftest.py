@@ -60,7 +60,13 @@ class Server:
             cwd=ROOT,
             stdout=self.log,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "DPM_CHECKPOINTS": str(folder / "own"), "DPM_RUNS": str(folder / "runs")},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "DPM_CHECKPOINTS": str(folder / "own"),
+                "DPM_RUNS": str(folder / "runs"),
+                "DPM_CLUSTER": "",
+            },
         )
         for _ in range(300):
             try:

@@ -350,7 +350,11 @@ def test_a_new_run_that_cannot_take_the_place_gives_it_back(tmp_path, monkeypatc
         patch.setattr(type(tmp_path), "rename", refuse)
         with pytest.raises(OSError, match="Input/output"):
             RunFolder(folder).create({})
-    assert [path.name for path in tmp_path.iterdir()] == ["run"] and not RunFolder(folder).is_locked() and jobs.runs(tmp_path)[0].step == 3
+    assert (
+        {path.name for path in tmp_path.iterdir()} == {"run", ".queue"}
+        and not RunFolder(folder).is_locked()
+        and jobs.runs(tmp_path)[0].step == 3
+    )
     folder.rename(tmp_path / ".run.aside")  # killed between the two
     RunFolder(folder).create({})
     assert RunFolder(tmp_path / ".run.old").state_step() == 3

@@ -24,7 +24,6 @@ from pages.ui.kinds import runs
 from pages.ui.kinds.bits import cached, likelihood, recordings, schedule, stages
 from pages.ui.kinds.bits import source as bit_source
 from pages.ui.kinds.bits.source import COLUMNS, FIRST_CELLS, ROWS, BitSource
-from pages.ui.training import earlier_runs
 from tests.pages.test_bits import texts
 from tests.pages.test_pages import APP, check
 
@@ -158,7 +157,7 @@ def test_a_run_of_bits_taken_up_again_is_the_controls_run(own_folders):
     assert job.join(60)
     (info,) = jobs.runs()
     setup = runs.setup_of(job)
-    assert earlier_runs.source_of(setup, info) == setup.source
+    assert runs.source_of(info.name, info.config.run, setup) == setup.source
 
 
 def test_black_and_white_digits_do_not_fill_grey_ones():

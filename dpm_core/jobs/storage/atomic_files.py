@@ -9,8 +9,9 @@ from typing import IO
 
 try:
     import fcntl
-except ImportError:  # Windows: locks of other processes cannot be detected
+except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
+    import msvcrt
 
 
 def replace_file(path: Path, data: bytes) -> None:
@@ -28,10 +29,11 @@ def replace_file(path: Path, data: bytes) -> None:
 
 def try_lock(file: IO[bytes]) -> bool:
     """Lock an open file exclusively without waiting; return False if another process holds the lock."""
-    if fcntl is None:
-        return True
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        if fcntl is None:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]
+        else:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
         return False
     return True

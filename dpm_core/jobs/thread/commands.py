@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from dpm_core.jobs.config import JobError
 from dpm_core.jobs.job import FINAL_STATUSES
@@ -15,15 +16,15 @@ STOP_AFTER = 3600.0  # seconds without keep_alive after which a paused job stops
 class Commands:
     """The last command counts, and stop is final. Safe to use from any thread.
 
-    ``job_queue.condition`` protects the state and is notified of every change.
+    ``runs`` is the folder of all runs that share the queue. ``job_queue.condition`` protects the state and is notified of every change.
     """
 
-    def __init__(self, device: str, paused: bool, clock: Callable[[], float]):
+    def __init__(self, device: str, runs: Path, paused: bool, clock: Callable[[], float]):
         self.message = ""  # the reason for the present status
         self.final_status = ""  # set once everything is written
         self.ending = False  # the job is ending; further commands have no effect
         self.waiting = False  # the job's thread waits for a command
-        self._device, self._clock = device, clock
+        self._device, self._runs, self._clock = device, runs, clock
         self._requested, self._last_keep_alive = "pause" if paused else "run", clock()
         self._steps_requested = self._steps_done = 0
 
@@ -54,7 +55,7 @@ class Commands:
         """Enter the queue, unless paused; called when the job's thread starts."""
         with job_queue.condition:
             if self._requested == "run":
-                job_queue.enter(self, self._device)
+                job_queue.enter(self, self._device, self._runs)
 
     def request(self, command: str, message: str = "") -> None:
         """Give the command "run", "pause" or "stop"; without effect if it is in force already or the job is ending."""
@@ -64,7 +65,7 @@ class Commands:
             self._requested, self.message = command, message
             job_queue.leave(self)
             if command == "run":
-                job_queue.enter(self, self._device)
+                job_queue.enter(self, self._device, self._runs)
 
     def step_once(self) -> None:
         """Request one step while paused, and wait until it is done or the job has ended. Raises JobError after the end."""

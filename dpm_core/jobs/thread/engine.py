@@ -52,6 +52,9 @@ class ThreadEngine:
             job.launch(state)
             return job
 
+    def warm_up(self) -> None:
+        """Nothing: a thread starts at once."""
+
     def running(self, root: Path, known: set[str]) -> list[Job]:
         """None: a thread ends with the program that started it."""
         return []

@@ -42,7 +42,7 @@ class ThreadJob(Job):
         threads: int | None = None,
     ):
         self.id, self.config, self.folder = secrets.token_hex(6), context.config, files.path
-        self._commands = Commands(context.config.device, paused, clock)
+        self._commands = Commands(context.config.device, files.path.parent, paused, clock)
         self._worker = Worker(context, files, log, self._commands, clock, threads)
         self._record = self._worker.record
 
@@ -160,6 +160,11 @@ class ThreadJob(Job):
             checkpoint = to_checkpoint(context, name, model, step, seconds, rates, bound, bound.standard_error_bits)
         return checkpoints.save(checkpoint, folder)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one datum."""
+        return tuple(self._worker.context.evaluator.x_T.shape[1:])
+
     def launch(self, state: dict[str, Tensor] | None = None) -> None:
         """Start the job's thread, from ``state`` if given; called once. Raises ValueError if the state belongs to another run."""
         if state is not None:
@@ -177,6 +182,9 @@ class ThreadJob(Job):
             job_queue.condition.wait_for(self._ready_for_exit, timeout)
         if self.done:
             self.join(max(0.0, until - time.monotonic()))
+
+    def close(self) -> None:
+        """Nothing is held but memory, which the end of the run has released."""
 
     def _ready_for_exit(self) -> bool:
         return self.done or (not self.ending and self._commands.waiting and self._worker.saved())

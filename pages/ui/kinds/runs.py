@@ -9,6 +9,7 @@ import streamlit as st
 
 from dpm_core import jobs
 from dpm_core.config import RunConfig
+from dpm_core.data.errors import DataError
 from pages.ui import kinds
 from pages.ui.kinds.base import Kind
 
@@ -64,19 +65,42 @@ def _setups() -> dict[str, Setup]:
     return {}
 
 
-def find(id: str | None) -> jobs.Job | None:
-    """A run of this process that a page has started."""
-    return jobs.get(id) if id in _setups() else None
+def find(id: str | None, present: Setup | None = None) -> jobs.Job | None:
+    """The run of this id, if its data can be shown: those of the user's own only where this process has them, or ``present`` does."""
+    job = jobs.get(id) if id else None
+    return job if job and _found_setup(job, present) else None
 
 
 def setup_of(job: jobs.Job) -> Setup:
-    """How a run that a page has started was set up."""
+    """How a run was set up that ``find`` or ``known`` has returned."""
     return _setups()[job.id]
 
 
 def known() -> list[jobs.Job]:
-    """The runs of this process that a page has started, the last one first."""
+    """The runs that pages of this machine have started and whose data can be shown, the last one first."""
+    for alive in jobs.jobs():
+        _found_setup(alive, None)
     return [job for id in reversed(_setups()) if (job := jobs.get(id))]
+
+
+def _found_setup(job: jobs.Job, present: Setup | None) -> Setup | None:
+    """How a run was set up; of one that another server has started it follows from its config and its data's name."""
+    if job.id not in _setups():
+        try:
+            remember(job, Setup(source_of(job.config.name, job.config.run, present), job.config, job.config.name))
+        except DataError:
+            return None
+    return _setups()[job.id]
+
+
+def source_of(name: str, run: RunConfig, present: Setup | None) -> Any:
+    """The data of the run ``name``. Raises DataError where they were a person's own and are not selected in ``present``."""
+    source = kinds.of_data(run.data.name).source_of_run(run)
+    if source is None and present is not None and present.source.config() == run.data:
+        source = present.source
+    if source is None:
+        raise DataError(f"The run {name} was trained on data of your own. Select that data first, then resume.")
+    return source
 
 
 def remember(job: jobs.Job, setup: Setup) -> None:

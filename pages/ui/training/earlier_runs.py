@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
@@ -103,19 +102,8 @@ def _models(network: str, kind_name: str) -> dict[str, Path]:
 def _resume(setup: Setup, info: jobs.RunInfo) -> None:
     """Resume a run from its last state, and show it."""
     try:
-        made = Setup(source_of(setup, info), info.config, info.name)
+        made = Setup(runs.source_of(info.name, info.config.run, setup), info.config, info.name)
     except DataError as error:
         session.TRAINING_ERROR.set(str(error))
         return
     session_runs.show_run(made, lambda: jobs.resume_run(info.folder, **made.data()))
-
-
-def source_of(setup: Setup, info: jobs.RunInfo) -> Any:
-    """The data of a run on disk. Raises DataError where they were a person's own and are not selected now."""
-    run = info.config.run
-    source = kinds.of_data(run.data.name).source_of_run(run)
-    if source is None and setup.source.config() == run.data:
-        source = setup.source
-    if source is None:
-        raise DataError(f"The run {info.name} was trained on data of your own. Select that data first, then resume.")
-    return source

@@ -25,8 +25,9 @@ def current(setup: Setup) -> tuple[jobs.Job | None, Setup]:
     It is the run that this visit started or that its link names, as long as it lives or the controls
     still describe it.
     """
+    jobs.warm_up()
     id: str | None = session.RUN_ID.read(str, None)
-    job = runs.find(id)
+    job = runs.find(id, setup)
     session.RUN_ID.show(id if job else None)
     if job is None:
         if id:
