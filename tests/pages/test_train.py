@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 import zipfile
 from io import BytesIO
@@ -20,7 +22,7 @@ from dpm_core.config import ScheduleConfig
 from dpm_core.figures.charts import bound_chart, time_chart
 from pages.ui import kinds
 from pages.ui.components.player import unpack
-from pages.ui.kinds import KINDS
+from pages.ui.kinds import KINDS, runs
 from pages.ui.kinds.images.source import ImageSource
 from pages.ui.kinds.points.source import PointSource
 from pages.ui.kinds.records import ReferenceValues, Version
@@ -352,3 +354,59 @@ def test_a_card_never_trusts_the_description(own_folders):
     (folder / "odd.json").write_text(json.dumps(header))
     app = open_checkpoints()
     assert [error.value for error in app.error] == ["odd.json is incomplete, so this model cannot be used. Delete it, or upload it again."]
+
+
+@pytest.fixture
+def processes(monkeypatch):
+    """Runs are processes, as for a user."""
+    monkeypatch.setenv("DPM_CLUSTER", "")
+    yield
+    for job in jobs.jobs():
+        job.stop()
+        job.join(20)
+        job.close()
+
+
+def forget():
+    """What a restart of the server does to what it knew."""
+    for job in jobs.jobs():
+        job.close()
+    jobs._jobs.clear()
+    runs._setups.clear()
+
+
+def test_a_run_outlives_the_server_and_is_taken_up_again(processes):
+    """Its link shows it still training; another visit, without the link, can watch it; Pause and Stop reach it."""
+    app = click(open_train(**TINY | {"max_steps_images": "100000"}), "start")
+    job = running(app)
+    assert job.pid != os.getpid() and job.status == "running"
+    forget()
+    again = open_train(**TINY | {"max_steps_images": "100000", "job": job.id})
+    assert {"Pause", "Stop"} <= labels(again) and running(again).id == job.id and running(again) is not job
+    other = open_train(**TINY)
+    assert f"Watch {job.config.name}" in labels(other)
+    click(again, "pause")
+    assert running(again).status == "paused" and "Resume" in labels(again)
+    click(again, "stop")
+    assert running(again).join(30) and running(again).status == "stopped"
+
+
+def test_a_run_whose_process_is_killed_is_resumed_on_the_page(processes):
+    """One sentence says what has happened, saving says what to do, and Resume goes on from the last saved step."""
+    app = click(open_train(**TINY | {"max_steps_images": "100000"}), "first_step")
+    job = running(app)
+    click(app, "resume")
+    until = time.monotonic() + 60
+    while next(iter(jobs.runs())).step < 1:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    os.kill(job.pid, signal.SIGKILL)
+    assert job.join(10)
+    check(app.run())
+    assert "has ended unexpectedly" in app.error[0].value and {"Start", "Resume"} <= labels(app)
+    app.text_input(key=f"keep_name_{job.id}").set_value("tiny")
+    click(app, "keep_now")
+    assert any("resume the run first" in error.value for error in app.error)
+    click(app, "go_on_here")
+    resumed = running(app)
+    assert resumed.id != job.id and resumed.config.name == job.config.name and resumed.step >= 1 and resumed.status == "running"

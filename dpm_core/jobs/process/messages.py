@@ -70,7 +70,7 @@ class Line:
                 self._connection.send_bytes(pack({"op": op, **arguments}, tensors))
                 reply = unpack(self._connection.recv_bytes())
             except (OSError, EOFError):
-                raise LineLost(f"The worker process did not answer the request {op!r}.") from None
+                raise LineLost("The process of this run has ended, and its latest weights with it; resume the run first.") from None
         if "error" in reply[0]:
             raise ERRORS.get(str(reply[0].get("kind")), JobError)(reply[0]["error"])
         return reply

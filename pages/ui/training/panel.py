@@ -64,7 +64,7 @@ def _buttons(setup: Setup, job: jobs.Job | None) -> None:
             if to_save is not None:
                 save_form(to_save)
         with _place("end"):
-            if job is not None and status == "stopped":
+            if job is not None and (status == "stopped" or (status == "failed" and not job.suggested_batch)):
                 st.button("Resume", on_click=session_runs.resume_stopped, args=(job,), key="go_on_here", width="stretch")
             else:
                 st.button("Stop", on_click=attempt, args=(job and job.stop,), key="stop", disabled=status not in ALIVE, width="stretch")
