@@ -11,7 +11,7 @@ MLP := --points 400000 --network mlp --schedule log_snr -T 40 --steps 24000 --lr
 # two workers with one thread each; tests/conftest.py says which tests stay together and in which order they are given out
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: run test check lint checkpoints image-checkpoints bit-checkpoints gpu-checkpoints clean
+.PHONY: run test check lint hostile checkpoints image-checkpoints bit-checkpoints gpu-checkpoints clean
 
 run: $(VENV)/.app
 	$(BIN)/streamlit run app.py
@@ -25,6 +25,10 @@ check: lint
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# 10,000 cases of damaged input for every reader, and 100 links for every page: an hour or two
+hostile: $(VENV)/.dev
+	DPM_HOSTILE_CASES=10000 $(BIN)/python -m pytest -q -n 2 tests/test_hostile_input.py
 
 # every shipped checkpoint, each by the one command that its JSON records
 checkpoints: $(VENV)/.app

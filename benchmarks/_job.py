@@ -8,6 +8,7 @@ words "pause" and "resume" from its input and ends with it.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -84,6 +85,7 @@ def main() -> None:
     from dpm_core.config import IMAGE_RUN, from_dict
     from dpm_core.data.images import make_images
 
+    os.environ["DPM_CLUSTER"] = "threads"  # so that it is this process which trains
     folder = Path(sys.argv[1])
     dataset = make_images("digits")
     held_out = dataset.sample_held_out(HELD_OUT, torch.Generator().manual_seed(11))

@@ -20,6 +20,13 @@ def seed(key: str, text: str) -> None:
         read_as_new({**stored._initial_query_params, key: [text]})
 
 
+def unseed(key: str) -> None:
+    """Take what the link says of one control, not drawn yet, as if it had said nothing."""
+    del st.query_params[key]
+    with get_session_state().query_params() as stored:
+        read_as_new({name: values for name, values in stored._initial_query_params.items() if name != key})
+
+
 def unbind() -> None:
     """Let parameters be written although widgets are bound to them; each widget binds itself again when it is drawn."""
     with get_session_state().query_params() as stored:

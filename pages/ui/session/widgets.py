@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import streamlit as st
 
 from pages.ui.session.keys import BOUND_WIDGETS
-from pages.ui.session.streamlit_link import seed
+from pages.ui.session.streamlit_link import seed, unseed
 
 T = TypeVar("T")
 
@@ -16,7 +17,16 @@ T = TypeVar("T")
 def bind(widget: Callable[..., Any], *args: Any, key: str, **options: Any) -> Any:
     """A widget whose value is part of the link under its key; :func:`keep_link` carries it from page to page."""
     BOUND_WIDGETS.get().add(key)
+    if widget is st.number_input and _is_infinite(st.query_params.get(key)):
+        unseed(key)  # Streamlit 1.67 raises OverflowError where a link says inf
     return widget(*args, key=key, bind="query-params", **options)
+
+
+def _is_infinite(text: str | None) -> bool:
+    try:
+        return text is not None and math.isinf(float(text))
+    except ValueError:
+        return False
 
 
 def widget_value(key: str, default: T) -> T:
