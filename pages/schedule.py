@@ -29,7 +29,7 @@ with page.stop_on_error(DataError, ScheduleError):
 
 curve_editor(views.editor_data(schedules, T), views.EDITOR, views.take_points)
 if error := session.CONTROL_POINTS_ERROR.pop():
-    st.error(error)
+    st.error(session.plain(error))
 if "custom" not in names:
     st.caption("Add “Custom, drawn” to the schedules to draw your own βₜ by dragging points.")
 

@@ -136,5 +136,5 @@ def stop_on_error(*expected: type[Exception]) -> Iterator[None]:
     try:
         yield
     except expected as error:
-        st.error(str(error).splitlines()[0])
+        st.error(session.plain(str(error).splitlines()[0]))
         st.stop()

@@ -74,7 +74,7 @@ def show_error_of_missing(cards: list[Card]) -> None:
     problem = session.CHECKPOINT_ERROR.get()
     if problem and problem[1] not in [card.path for card in cards]:
         session.CHECKPOINT_ERROR.set(None)
-        st.error(problem[2])
+        st.error(session.plain(problem[2]))
 
 
 def show(shown: Card) -> Any:
@@ -84,16 +84,16 @@ def show(shown: Card) -> Any:
         place.html(_frame(""))
         st.markdown(f"**{shown.name}**  \n{shown.quality}")
         if shown.error:
-            st.error(shown.error)
+            st.error(session.plain(shown.error))
         else:
-            st.caption(f"{shown.words}; {_size(shown.path)}.")
+            st.caption(f"{session.plain(shown.words)}; {_size(shown.path)}.")
         with st.container(horizontal=True, gap="small", vertical_alignment="center", key=f"do_{shown.name}"):
             _actions(shown)
         if shown.command:
             with st.expander("Command"):
                 st.code(shown.command, language="bash", wrap_lines=True)
                 if shown.note:
-                    st.caption(shown.note)
+                    st.caption(session.plain(shown.note))
     return place
 
 
@@ -102,7 +102,7 @@ def fill(place: Any, shown: Card) -> None:
     try:
         png = picture(shown.ref, session.is_dark())
     except CheckpointError as error:
-        place.error(str(error))
+        place.error(session.plain(str(error)))
         return
     if png is None:
         return
@@ -156,7 +156,7 @@ def _error(action: str, path: Path) -> None:
     last = session.CHECKPOINT_ERROR.get()
     if last and last[:2] == (action, path):
         session.CHECKPOINT_ERROR.set(None)
-        st.error(last[2])
+        st.error(session.plain(last[2]))
 
 
 def _words(header: dict[str, Any], config: RunConfig) -> str:

@@ -24,6 +24,6 @@ def form(expanded: bool) -> None:
                     session.ADDED_CHECKPOINT.set(name)
                     st.rerun()
             except (CheckpointError, OSError) as error:
-                st.error(str(error))
+                st.error(session.plain(str(error)))
     if added := session.ADDED_CHECKPOINT.pop():
         st.success(f"The model {added} has been added.")

@@ -22,7 +22,7 @@ def save_form(job: jobs.Job) -> None:
         except (ValueError, OSError) as error:
             session.SAVE_ERROR.set((job.id, name, str(error)))
     if (problem := session.SAVE_ERROR.get()) and problem[:2] == (job.id, name):
-        st.error(problem[2])  # until the name changes: the page is drawn again twice a second
+        st.error(session.plain(problem[2]))  # until the name changes: the page is drawn again twice a second
     id, saved, zipped = session.SAVED_CHECKPOINT.get()
     if id == job.id:
         st.caption(f"Saved as {saved}. It is on the [Checkpoints](/checkpoints) page and in the model menus.")

@@ -150,7 +150,7 @@ def show() -> None:
         with working("Sampling completions …"):
             done = complete(ref, source, schedule, cells, rule, steps, seed)
     except ValueError as error:
-        st.error(str(error))
+        st.error(session.plain(str(error)))
         return
     player(done.payload, key="complete")
     _charts(done, rule)

@@ -88,7 +88,7 @@ def _own() -> Picture:
     if picture is None:
         st.caption("No picture has been uploaded yet, so a sample is shown (a cup of coffee, by Rachel Michetti, CC0).")
         return Picture(photo("coffee"), "coffee", PHOTOS["coffee"])
-    st.caption(f"Showing {picture.title}, {picture.pixels.shape[1]} × {picture.pixels.shape[0]} pixels.")
+    st.caption(f"Showing {session.plain(picture.title)}, {picture.pixels.shape[1]} × {picture.pixels.shape[0]} pixels.")
     return picture
 
 
@@ -107,7 +107,7 @@ def drawn() -> Picture:
     if step == "Draw" or not drawing.any():
         painted = paint(drawing, None, key="drawing_canvas", mode="draw")
         if painted.problem:
-            st.error(painted.problem)
+            st.error(session.plain(painted.problem))
         if painted.drawing is not None:
             session.DIGIT_DRAWING.set(painted.drawing)
         if step == "Mark":

@@ -56,7 +56,7 @@ def stage(picture: Picture, base: np.ndarray, how: tuple[str, int, int, dict], p
             st.button("Back to the original", on_click=start_anew, key="anew", type="tertiary")
     for problem in (painted.problem, session.INPAINT_ERROR.get(), filling and filling.problem):
         if problem:
-            st.error(problem)
+            st.error(session.plain(problem))
     if filling is not None and not filling.problem:
         result(filling, picture)
     if (filling is not None and filling.busy) != polled:

@@ -45,7 +45,7 @@ def _load() -> None:
     file = st.file_uploader("Tour file", type=["txt", "md"], key="tour_file", max_upload_size=1)
     if file is None or session.TOUR_FILE.get() == file.file_id:
         if problem := session.TOUR_ERROR.get():
-            st.error(problem)
+            st.error(session.plain(problem))
         return
     session.TOUR_FILE.set(file.file_id)
     session.TOUR_ERROR.set("")

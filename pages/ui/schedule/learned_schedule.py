@@ -86,7 +86,7 @@ def section(source: Any, seed: int, on_use: Callable[[Schedule], None], label: s
         found = held_out(source, schedule)
         others = fixed(source, T)
     except DataError as error:
-        st.error(str(error))
+        st.error(session.plain(str(error)))
         return
     bars.altair_chart(_bars({"learned": found} | others, dark), key="learned_bars")
     left.markdown(_comparison(found, others, T))

@@ -69,6 +69,7 @@ from pages.ui.session.mode import (
     is_dark,
     presenting,
 )
+from pages.ui.session.plain import plain
 from pages.ui.session.widgets import (
     accept_option_names,
     asked_in_link,
@@ -139,6 +140,7 @@ __all__ = [
     "keep_link",
     "open_link",
     "parameters",
+    "plain",
     "presenting",
     "set_controls",
     "set_widget",

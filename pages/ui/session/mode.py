@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.ui.session.keys import HIDDEN_CONTROLS, PRESENTING
+from pages.ui.session.plain import plain
 
 
 def presenting() -> bool:
@@ -29,6 +30,6 @@ def is_dark() -> bool:
 def complain(sentence: str) -> None:
     """An error beside the control that caused it; in presenter mode, where no control is seen, on the page."""
     if presenting():
-        st.toast(sentence)
+        st.toast(plain(sentence))
     else:
-        st.error(sentence)
+        st.error(plain(sentence))

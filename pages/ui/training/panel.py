@@ -21,7 +21,7 @@ def panel(setup: Setup, reference: ReferenceValues, polled: float | None) -> Non
     job, made = session_runs.current(setup)
     _buttons(setup, job)
     if error := session.TRAINING_ERROR.get():
-        st.error(error)
+        st.error(session.plain(error))
     if job is None:
         _others()
         st.caption(f"Cost: {cost_in_words(setup)}.")
@@ -79,7 +79,7 @@ def _sentence(setup: Setup, made: Setup, job: jobs.Job) -> None:
     """The state of the run in one sentence, and what can be done."""
     step, status = f"{job.step:,}", job.status
     if status == "failed":
-        st.error(job.message)
+        st.error(session.plain(job.message))
         if job.suggested_batch:
             fits = max(size for size in BATCHES if size <= job.suggested_batch)
             st.button(f"Use a batch of {fits}", on_click=_use_batch, args=(made, fits), key="fits")
@@ -94,7 +94,7 @@ def _sentence(setup: Setup, made: Setup, job: jobs.Job) -> None:
     }[status]
     if status in ALIVE and not setup.same(made):
         words += " The controls have changed since it started; they apply to the next run."
-    st.caption(job.message or words)
+    st.caption(session.plain(job.message) or words)
 
 
 def _use_batch(made: Setup, batch: int) -> None:

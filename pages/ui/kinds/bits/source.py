@@ -162,7 +162,7 @@ def _uploaded() -> BitSource:
     if source is None:
         st.caption("No file has been uploaded yet, so the heartbeat is shown.")
         return BitSource("heartbeat")
-    st.caption(f"Showing {source.title}.")
+    st.caption(f"Showing {session.plain(source.title)}.")
     return source
 
 

@@ -158,7 +158,7 @@ def _own() -> ImageSource:
     if source is None:
         st.caption("No picture has been uploaded yet, so a sample is shown (Chelsea the cat, by Stéfan van der Walt, CC0).")
         return _sample()
-    st.caption(f"Showing {source.title}.")
+    st.caption(f"Showing {session.plain(source.title)}.")
     return source
 
 

@@ -131,7 +131,7 @@ def _uploaded() -> PointSource:
         return PointSource("swiss_roll")
     count, most = len(source.points) // 16, toy2d.MAX_OWN_POINTS
     sampled = f", of whose {count:,} rows {most:,} are used, chosen at random" if count > most else ""
-    st.caption(f"Showing {source.title}{sampled}.")
+    st.caption(f"Showing {session.plain(source.title)}{sampled}.")
     return source
 
 
