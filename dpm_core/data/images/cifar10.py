@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import tarfile
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -146,7 +147,8 @@ def _array(archive: zipfile.ZipFile, path: Path, name: str, item: tuple[int, ...
             return np.lib.format.read_array(stream, allow_pickle=False)
     except DataError:
         raise
-    except (ValueError, KeyError):  # no header, an unknown version, or fewer numbers than announced
+    # no header, one that Python's own parser refuses, an unknown version, or fewer numbers than announced
+    except (ValueError, KeyError, TypeError, OverflowError, SyntaxError, tokenize.TokenError):
         raise DataError(f"{name} in {path.name} is damaged; download the file again.") from None
 
 
