@@ -73,12 +73,10 @@ def time_line(header: dict) -> str:
     training, steps = header["config"]["training"], all_steps(header)
     line = f"{steps:,} steps of {training['batch']} data, seed {header['seed']}"
     if rate := header.get("images_per_second"):
-        minutes = steps * training["batch"] / rate / 60
-        line += (
-            f", {minutes:.0f} minutes on {header['trained_on']}"
-            if minutes >= 1.5
-            else f", {60 * minutes:.0f} seconds on {header['trained_on']}"
-        )
+        seconds = header["steps"] * training["batch"] / rate  # of the last run
+        time = f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{seconds:.0f} seconds"
+        last = f"the last {header['steps']:,} in " if header["steps"] < steps else ""
+        line += f", {last}{time} on {header['trained_on']}"
     return f"{line}; {header['saved'][:10]}, PyTorch {header['versions']['torch']}."
 
 

@@ -35,3 +35,4 @@ def test_a_model_trained_in_two_runs_says_so():
     earlier = {"command": "python -m dpm_core train --name before", "steps": 3000}
     text = model_cards.card("digits_unet", header | {"earlier_runs": [earlier]}, {"digits_unet": {"purpose": "", "faults": []}})
     assert f"{earlier['command']}\n{header['command']}\n" in text and f"{header['steps'] + 3000:,} steps of" in text
+    assert f"the last {header['steps']:,} in" in text
