@@ -76,14 +76,14 @@ def resume_run(
 
 def jobs(root: Path | None = None) -> list[Job]:
     """Return the active jobs of ``root`` that are found on this machine, or of all folders that this program has used; oldest first."""
-    _find(runs_folder() if root is None else root)
+    _find(runs_folder() if root is None else root, wait=False)
     return [job for job in list(_jobs.values()) if job.status not in FINAL_STATUSES and (root is None or job.folder.parent == root)]
 
 
 def get(id: str) -> Job | None:
     """Return a job by its id, also one that another program has started; an ended job remains available for a while."""
     if id not in _jobs:
-        _find(runs_folder())
+        _find(runs_folder(), wait=True)
     return _jobs.get(id)
 
 
@@ -92,11 +92,14 @@ def warm_up() -> None:
     usual_engine().warm_up()
 
 
-def _find(root: Path) -> None:
-    """Take up the jobs that another program, or this one before a restart, has started."""
-    with _starting:
-        for job in usual_engine().running(root, set(_jobs)):
-            _registered(job)
+def _find(root: Path, wait: bool) -> None:
+    """Take up the jobs that another program, or this one before a restart, has started; unless a job is just being created."""
+    if _starting.acquire(blocking=wait):
+        try:
+            for job in usual_engine().running(root, set(_jobs)):
+                _registered(job)
+        finally:
+            _starting.release()
 
 
 def _registered(job: Job) -> Job:

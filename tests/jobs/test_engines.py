@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from multiprocessing import AuthenticationError
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from dpm_core.data.images import from_pools
 from dpm_core.data.kinds import DATA_KINDS
 from dpm_core.data.toy2d import make_dataset
 from dpm_core.jobs import JobConfig, JobError, Stop
-from dpm_core.jobs.process.engine import ProcessEngine
+from dpm_core.jobs.process.engine import ProcessEngine, nursery
 from dpm_core.jobs.process.messages import ADDRESS_FILE, Address, Line, pack, unpack
 from dpm_core.jobs.thread.engine import ThreadEngine
 
@@ -148,6 +149,14 @@ def test_what_cannot_start_is_said_in_one_sentence(start):
     with pytest.raises(JobError, match="is still training"):
         start()
     running.stop()
+
+
+def test_the_worker_of_a_run_that_cannot_start_ends(tmp_path):
+    with pytest.raises(JobError, match="finite"):
+        jobs.start(JobConfig("run", RUN, threads=1), points(), points(1), tmp_path, engine=ProcessEngine())
+    assert not list(tmp_path.iterdir())
+    children = f"/proc/{nursery._process.pid}/task/{nursery._process.pid}/children"
+    until(lambda: not Path(children).exists() or not Path(children).read_text().split())
 
 
 def test_a_run_goes_on_without_the_program_that_started_it(tmp_path):

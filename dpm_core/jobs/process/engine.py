@@ -49,11 +49,12 @@ class ProcessEngine:
         """Have a new worker carry out the order, and watch it."""
         place, line = nursery.worker()
         op, tensors = request
-        reply, _ = line.ask(op, tensors, folder=str(order.folder.resolve()), paused=order.paused, **arguments)
-        config, _ = RunFolder(order.folder).read_header()
-        job = ProcessJob(Address(place.address, place.key, reply["pid"], reply["id"]), config, order.folder)
-        line.close()
-        return job
+        try:
+            reply, _ = line.ask(op, tensors, folder=str(order.folder.resolve()), paused=order.paused, **arguments)
+            config, _ = RunFolder(order.folder).read_header()
+            return ProcessJob(Address(place.address, place.key, reply["pid"], reply["id"]), config, order.folder)
+        finally:
+            line.close()
 
     def warm_up(self) -> None:
         """Start what makes workers."""

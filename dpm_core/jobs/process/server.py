@@ -36,7 +36,7 @@ class Server:
 
     def __init__(self, place: Address):
         self.place, self.job = place, None
-        self._connections, self._quiet_since = 0, time.monotonic()
+        self._connections, self._quiet_since, self._asked = 0, time.monotonic(), False
         self._lock = threading.Lock()
         self._requests: dict[str, Callable[[Head, dict[str, Tensor]], Reply]] = {
             "start": self._start, "resume_run": self._resume_run, "watch": self._watch, "weights": self._weights, "save": self._save,
@@ -48,7 +48,8 @@ class Server:
 
     def serve(self) -> None:
         """Answer until there is nothing left to do."""
-        threading.Thread(target=self._accept, args=(Listener(self.place.address, authkey=self.place.key.encode()),), daemon=True).start()
+        listener = Listener(self.place.address, backlog=16, authkey=self.place.key.encode())
+        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
         try:
             while not self._over():
                 time.sleep(0.2)
@@ -64,7 +65,7 @@ class Server:
         with self._lock:
             quiet = 0.0 if self._connections else time.monotonic() - self._quiet_since
         if self.job is None:
-            return quiet > WAIT_FOR_ORDER
+            return quiet > (LINGER if self._asked else WAIT_FOR_ORDER)
         if not self.job.folder.exists():  # removed while it trained: there is nobody to keep it for
             self.job.stop()
         return (self.job.done and quiet > LINGER) or (self.job.status == "paused" and quiet > ORPHANED)
@@ -78,7 +79,7 @@ class Server:
     def _answer(self, connection: Connection) -> None:
         """Answer one connection until it closes."""
         with self._lock:
-            self._connections += 1
+            self._connections, self._asked = self._connections + 1, True
         try:
             while True:
                 head, tensors = unpack(connection.recv_bytes())
