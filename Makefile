@@ -57,8 +57,10 @@ image-checkpoints: $(VENV)/.app
 	  --steps 18000 --lr 0.003 --ema 0.9995 $(IMAGES) --name mnist_unet --out checkpoints
 	$(BIN)/python -m dpm_core train --data mnist $(FINE) --network-param grey_levels=78.568 --steps 16000 $(IMAGES) \
 	  --name mnist_unet_bound --out checkpoints
-	$(BIN)/python -m dpm_core train --data mnist --network multiscale --variance capped --steps 4000 $(IMAGES) \
+	$(BIN)/python -m dpm_core train --data mnist --network multiscale --schedule cosine --loss simple --steps 8000 $(IMAGES) \
 	  --name mnist_multiscale --out checkpoints
+	$(BIN)/python -m dpm_core train --data mnist --network multiscale --schedule cosine --loss simple --resume mnist_multiscale \
+	  --steps 12000 --lr 0.002 --ema 0.9995 $(IMAGES) --name mnist_multiscale --out checkpoints
 	$(BIN)/python -m dpm_core train --data dead_leaves --steps 6000 $(IMAGES) --name dead_leaves_unet --out checkpoints
 	$(BIN)/python -m dpm_core train --data brick --steps 2500 $(IMAGES) --name brick_unet --out checkpoints
 	$(BIN)/python -m dpm_core train --data cifar10 $(FINE) --network-param grey_levels=64.26 --steps 6000 $(IMAGES) \

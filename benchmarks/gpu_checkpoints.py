@@ -42,7 +42,7 @@ PLAN = (
     Model("binary_digits_unet",  8_000,  128, "--data binary_digits --network-param width=32 --lr 0.003"),
     Model("brick_unet",         10_000,  128, "--data brick --network-param width=32 --lr 0.003"),
     Model("dead_leaves_unet",   15_000,  256, "--data dead_leaves --network-param width=32 --lr 0.003"),
-    Model("mnist_multiscale",   20_000,  256, "--data mnist --network multiscale --precision float32"),
+    Model("mnist_multiscale",   20_000,  256, "--data mnist --network multiscale --schedule cosine --loss simple --precision float32"),
     Model("mnist_unet",         40_000,  256, "--data mnist --schedule cosine --loss simple"
                                               " --network-param width=32 --network-param blocks=2 --lr 0.002 --ema 0.9995"),
     Model("mnist_unet_bound",   30_000,  256, "--data mnist --schedule log_snr --schedule-param start=14"
