@@ -12,6 +12,7 @@ import sys
 
 
 def main() -> None:
+    """Load everything, then fork a worker for each line of the standard input."""
     from dpm_core.jobs.process import server
 
     _load_everything()
