@@ -51,11 +51,14 @@ def peak() -> int:
 
 @pytest.fixture(autouse=True)
 def memory_and_files(tmp_path, monkeypatch):
-    """Nothing is written but in the folder of the test, and the memory stays bounded."""
-    monkeypatch.chdir(tmp_path)
-    before, began = set(ROOT.iterdir()) | set(ROOT.parent.iterdir()), peak()
+    """Nothing is written but in the folder of the test, not above it or by an absolute path, and the memory stays bounded."""
+    inside = tmp_path / "above" / "between" / "inside"
+    inside.mkdir(parents=True)
+    monkeypatch.chdir(inside)
+    began = peak()
     yield
-    assert set(ROOT.iterdir()) | set(ROOT.parent.iterdir()) == before
+    elsewhere = [path for path in tmp_path.rglob("*") if inside not in (path, *path.parents) and path not in inside.parents]
+    assert not elsewhere and not Path("/etc/a.json").exists()
     assert peak() - began < MOST_MEMORY
 
 

@@ -47,7 +47,8 @@ def train(args: argparse.Namespace, argv: list[str]) -> int:
     earlier: list[dict[str, Any]] = []
     if args.resume:
         resumed = checkpoints.load(args.resume)
-        earlier = [*resumed.meta.get("earlier_runs", ()), {key: resumed.meta.get(key) for key in ("command", "steps")}]
+        before = resumed.meta.get("earlier_runs")  # a header from elsewhere may hold anything
+        earlier = [*(before if isinstance(before, list) else []), {key: resumed.meta.get(key) for key in ("command", "steps")}]
         weights, variance = resumed.model.state_dict(), resumed.config.network.variance
         if variance != config.network.variance:
             raise ValueError(f"The checkpoint {args.resume!r} has a {variance} variance; add --variance {variance}.")

@@ -341,6 +341,10 @@ def test_training_goes_on_from_a_checkpoints_weights(place, tmp_path, capsys):
     ran = [{key: meta[key] for key in ("command", "steps")} for meta in (first.meta, checkpoints.load(tmp_path / "more.safetensors").meta)]
     assert checkpoints.load(tmp_path / "third.safetensors").meta["earlier_runs"] == ran
     assert "earlier_runs" not in first.meta
+    header = tmp_path / "more.json"
+    header.write_text(json.dumps(json.loads(header.read_text()) | {"earlier_runs": 5}))
+    output(capsys, [*again, "--resume", str(tmp_path / "more.safetensors"), "--name", "fourth"])
+    assert [run["steps"] for run in checkpoints.load(tmp_path / "fourth.safetensors").meta["earlier_runs"]] == [1]
     before = first.model.state_dict()
     more, fresh = (checkpoints.load(tmp_path / f"{name}.safetensors").model.state_dict() for name in ("more", "fresh"))
     assert all(torch.allclose(more[k], before[k], atol=1e-6) for k in before)

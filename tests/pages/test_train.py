@@ -361,7 +361,7 @@ def processes(monkeypatch):
     """Runs are processes, as for a user."""
     monkeypatch.setenv("DPM_CLUSTER", "")
     yield
-    for job in jobs.jobs():
+    for job in list(jobs._jobs.values()):
         job.stop()
         job.join(20)
         job.close()
