@@ -35,7 +35,7 @@ ALLOWED = {
     | {"samplers", "schedules", "training"},
     "__main__": {"cli"},
 }
-OUTSIDE = {"torch", "numpy", "safetensors", "sklearn", "skimage", "scipy", "PIL", "altair", "pandas", "plotly"}
+OUTSIDE = {"torch", "numpy", "safetensors", "sklearn", "skimage", "scipy", "PIL", "altair", "pandas", "plotly", "ray"}
 
 
 def module_name(path):

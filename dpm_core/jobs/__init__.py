@@ -6,6 +6,7 @@ A few jobs per device train at once, the others are queued. A job without ``keep
 from __future__ import annotations
 
 import atexit
+import contextlib
 import threading
 import time
 from pathlib import Path
@@ -23,7 +24,7 @@ from dpm_core.jobs.thread.commands import STOP_AFTER
 from dpm_core.training.snapshots import Snapshot
 
 __all__ = ["Job", "JobConfig", "JobError", "Progress", "RunInfo", "Snapshot", "StepDetails", "Stop"]
-__all__ += ["get", "jobs", "resume_run", "runs", "runs_folder", "start", "warm_up"]
+__all__ += ["devices", "get", "jobs", "resume_run", "runs", "runs_folder", "start", "warm_up"]
 
 EXIT_TIMEOUT = 5.0  # seconds to wait for a job that is ending, or when the program exits
 MAX_ENDED_JOBS = 8  # ended jobs in memory, the most recently used
@@ -92,12 +93,18 @@ def warm_up() -> None:
     usual_engine().warm_up()
 
 
+def devices() -> tuple[str, ...]:
+    """Where networks can train: "cpu" and, if present, "cuda" or "mps"; of the cluster, if there is one."""
+    return usual_engine().devices()
+
+
 def _find(root: Path, wait: bool) -> None:
     """Take up the jobs that another program, or this one before a restart, has started; unless a job is just being created."""
     if _starting.acquire(blocking=wait):
         try:
-            for job in usual_engine().running(root, set(_jobs)):
-                _registered(job)
+            with contextlib.suppress(JobError):  # a wrong setting is reported when a job is started
+                for job in usual_engine().running(root, set(_jobs)):
+                    _registered(job)
         finally:
             _starting.release()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 
 from dpm_core.jobs.config import JobError
 from dpm_core.jobs.order import Engine
@@ -13,10 +14,25 @@ THREADS = "threads"
 
 
 def usual_engine() -> Engine:
-    """The engine that the environment variable DPM_CLUSTER asks for: processes of this machine, or the program's own threads."""
+    """The engine that the environment variable DPM_CLUSTER asks for: processes of this machine, the program's own threads, or a cluster.
+
+    Raises JobError.
+    """
     asked = os.environ.get("DPM_CLUSTER", "")
     if asked == THREADS:
         return ThreadEngine()
+    if asked == "auto" or asked.startswith("ray://"):
+        return _cluster(asked)
     if asked:
-        raise JobError(f"DPM_CLUSTER is {asked!r}; leave it empty for a process for each run, or set it to {THREADS!r}.")
+        raise JobError(f"DPM_CLUSTER is {asked!r}; leave it empty, or set it to {THREADS!r}, 'auto' or 'ray://HOST:PORT'.")
     return ProcessEngine()
+
+
+@cache
+def _cluster(address: str) -> Engine:
+    """One connection for the whole program."""
+    try:
+        from dpm_core.jobs.cluster.engine import RayEngine
+    except ImportError:
+        raise JobError("DPM_CLUSTER asks for a Ray cluster; install what it needs: pip install -r requirements-cluster.txt.") from None
+    return RayEngine(address)

@@ -41,7 +41,7 @@ class InitialWeights(NamedTuple):
 
 
 class Engine(Protocol):
-    """Where jobs train: a thread of this process, or a process of their own."""
+    """Where jobs train: a thread of this process, a process of their own, or a cluster."""
 
     def start(self, config: JobConfig, order: Order, initial: InitialWeights | None) -> Job:
         """Start a new run. Raises JobError."""
@@ -51,6 +51,9 @@ class Engine(Protocol):
 
     def warm_up(self) -> None:
         """Prepare for a job to start quickly, and return at once."""
+
+    def devices(self) -> tuple[str, ...]:
+        """Where networks can train: "cpu" and, if present, "cuda" or "mps"."""
 
     def running(self, root: Path, known: set[str]) -> list[Job]:
         """The jobs of runs in ``root`` that train without being known to this program, whose ids are ``known``."""
@@ -64,6 +67,12 @@ def read_initial_weights(source: Path | Checkpoint) -> InitialWeights:
         return InitialWeights({"run": Path(source).name}, weights)
     found = source if isinstance(source, Checkpoint) else checkpoints.load(source)
     return InitialWeights({"checkpoint": found.name}, found.model.state_dict())
+
+
+def own_devices() -> tuple[str, ...]:
+    """The devices of this machine."""
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    return tuple(name for name, present in available.items() if present)
 
 
 @contextmanager

@@ -1,72 +1,24 @@
-"""The same run in every engine: as a thread of this process, and as a process of its own that goes on without it."""
+"""The same run in every engine: as a thread of this process, as a process of its own, and in a cluster."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
-from multiprocessing import AuthenticationError
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from dpm_core import checkpoints, jobs
-from dpm_core.config import IMAGE_RUN, DataConfig, NetworkConfig, RunConfig, ScheduleConfig, TrainConfig
+from dpm_core.config import IMAGE_RUN, DataConfig, NetworkConfig
 from dpm_core.data.images import from_pools
 from dpm_core.data.kinds import DATA_KINDS
 from dpm_core.data.toy2d import make_dataset
 from dpm_core.jobs import JobConfig, JobError, Stop
-from dpm_core.jobs.process.engine import ProcessEngine, nursery
-from dpm_core.jobs.process.messages import ADDRESS_FILE, Address, Line, pack, unpack
-from dpm_core.jobs.thread.engine import ThreadEngine
+from dpm_core.jobs.remote.messages import pack, unpack
+from tests.jobs.engines import ENGINES, RUN, flat, points
 
-TINY = NetworkConfig("mlp", (("depth", 1), ("features", 2), ("width", 16)))
-RUN = RunConfig(DataConfig("moons"), ScheduleConfig("log_snr", 8), TINY, TrainConfig(batch=16, decay="none", ema=0.9))
+pytestmark = pytest.mark.xdist_group("cluster")
 UNET = NetworkConfig("unet", (("levels", 1), ("width", 8)))
-ENGINES = {"threads": ThreadEngine, "processes": ProcessEngine}
-
-
-def points(n=64, seed=0):
-    return torch.randn(n, 2, generator=torch.Generator().manual_seed(seed))
-
-
-def flat(model):
-    return torch.cat([p.detach().flatten() for p in model.parameters()])
-
-
-def until(condition, seconds=30.0):
-    limit = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < limit, "waited in vain"
-        time.sleep(0.005)
-
-
-@pytest.fixture(params=ENGINES)
-def engine(request):
-    return ENGINES[request.param]()
-
-
-@pytest.fixture
-def start(tmp_path, engine):
-    made = []
-
-    def make(name="run", run=RUN, stop=None, data=None, held_out=None, engine=engine, **more):
-        config = JobConfig(name, run, stop or Stop(), threads=1)
-        data = points() if data is None else data
-        made.append(jobs.start(config, data, points(20, 1) if held_out is None else held_out, tmp_path, engine=engine, **more))
-        return made[-1]
-
-    yield make
-    for job in made:
-        if not job.done:
-            job.stop()
-            job.join(20)
-        job.close()
 
 
 def test_a_run_from_start_to_end(start, engine, tmp_path):
@@ -98,10 +50,10 @@ def test_a_run_from_start_to_end(start, engine, tmp_path):
         job.step_once()
 
 
-def test_the_engines_give_the_same_weights(tmp_path):
-    """30 steps in a thread and in a process, each interrupted at 11: every weight equal."""
+def test_the_engines_give_the_same_weights(tmp_path, cluster):
+    """30 steps in a thread, in a process and in a cluster, each interrupted at 11: every weight equal."""
     found = []
-    for name, engine in ENGINES.items():
+    for name, engine in (ENGINES | {"cluster": lambda: cluster.engine}).items():
         job = jobs.start(JobConfig(name, RUN, Stop(steps=11), threads=1), points(), points(20, 1), tmp_path, engine=engine())
         assert job.join(30)
         job.close()
@@ -109,7 +61,8 @@ def test_the_engines_give_the_same_weights(tmp_path):
         assert job.join(30) and job.step == 30
         found.append((flat(job.weights()), [s.bound_bits for s in job.snapshots], [row["step"] for row in job.metrics()]))
         job.close()
-    assert torch.equal(found[0][0], found[1][0]) and found[0][1][-1] == found[1][1][-1]
+    for weights, bounds, _ in found[1:]:
+        assert torch.equal(weights, found[0][0]) and bounds[-1] == found[0][1][-1]
 
 
 def test_data_by_name_of_ones_own_and_pictures(start, engine, tmp_path):
@@ -133,7 +86,7 @@ def test_data_by_name_of_ones_own_and_pictures(start, engine, tmp_path):
     assert job.weights().network is not None and job.latest().frames.shape[2:] == (1, 8, 8)
 
 
-def test_data_of_a_kind_that_only_the_program_knows(start, monkeypatch):
+def test_data_of_a_kind_that_only_the_program_knows(start, engine, monkeypatch):
     from tests.pages.line_kind.data import LineData, LineDataset
 
     monkeypatch.setitem(DATA_KINDS, "line", LineData())
@@ -142,7 +95,7 @@ def test_data_of_a_kind_that_only_the_program_knows(start, monkeypatch):
     assert job.join(30) and job.status == "finished", job.message
 
 
-def test_what_cannot_start_is_said_in_one_sentence(start):
+def test_what_cannot_start_is_said_in_one_sentence(start, engine):
     with pytest.raises(JobError, match="at least two finite data"):
         start(held_out=points(1))
     running = start()
@@ -151,120 +104,8 @@ def test_what_cannot_start_is_said_in_one_sentence(start):
     running.stop()
 
 
-def test_the_worker_of_a_run_that_cannot_start_ends(tmp_path):
-    nursery.warm_up()
-    before = _workers()  # those of other tests' runs, which may still be held
-    with pytest.raises(JobError, match="finite"):
-        jobs.start(JobConfig("run", RUN, threads=1), points(), points(1), tmp_path, engine=ProcessEngine())
-    assert not list(tmp_path.iterdir())
-    until(lambda: _workers() <= before)
-
-
-def test_a_run_goes_on_without_the_program_that_started_it(tmp_path):
-    """It is found by its id, with everything seen so far, and obeys; a wrong key is refused."""
-    code = f"""
-import torch
-from pathlib import Path
-from dpm_core import jobs
-from tests.jobs.test_engines import RUN, points, until
-job = jobs.start(jobs.JobConfig("run", RUN, threads=1), points(), points(20, 1), Path({str(tmp_path)!r}))
-until(lambda: job.step > 20 and job.snapshots)
-print(job.id, job.pid)
-"""
-    environment = os.environ | {"DPM_CLUSTER": ""}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    id, pid = done.stdout.split()
-    (job,) = ProcessEngine().running(tmp_path, set())
-    assert (job.id, job.pid) == (id, int(pid)) and job.status == "running" and job.snapshots and job.metrics()
-    assert ProcessEngine().running(tmp_path, {id}) == []
-    step = job.step
-    until(lambda: job.step > step + 20)
-    place = Address.read(tmp_path / "run")
-    assert (tmp_path / "run" / ADDRESS_FILE).stat().st_mode & 0o077 == 0
-    with pytest.raises(AuthenticationError):
-        Line(replace(place, key="guess"))
-    job.stop()
-    assert job.join(30) and job.status == "stopped"
-    job.close()
-    until(lambda: not _alive(int(pid)))
-    assert not (tmp_path / "run" / ADDRESS_FILE).exists()
-
-
-def test_a_worker_that_is_killed(tmp_path):
-    """The page has one sentence at once; the run goes on from its last state, exactly."""
-    job = jobs.start(JobConfig("run", RUN, threads=1), points(), points(20, 1), tmp_path, engine=ProcessEngine())
-    until(lambda: job.step > 50)
-    job.pause()
-    until(lambda: jobs.runs(tmp_path)[0].step == job.step)
-    job.resume()
-    until(lambda: jobs.runs(tmp_path)[0].status == "running")
-    os.kill(job.pid, signal.SIGKILL)
-    until(lambda: job.done)
-    assert job.status == "failed" and job.message.count(".") == 2 and "ended unexpectedly" in job.message
-    assert jobs.runs(tmp_path)[0].status == "interrupted"
-    with pytest.raises(JobError):
-        job.weights()
-    job.pause()  # without effect
-    again = jobs.resume_run(job.folder, points(), points(20, 1), stop=Stop(steps=200), engine=ProcessEngine())
-    assert again.join(60) and again.step == 200
-    again.close()
-
-
-def test_a_worker_whose_folder_is_removed_ends(tmp_path):
-    import shutil
-
-    job = jobs.start(JobConfig("run", RUN, threads=1), points(), points(20, 1), tmp_path, engine=ProcessEngine())
-    until(lambda: job.step > 5)
-    shutil.rmtree(job.folder)
-    assert job.join(20)
-    job.close()
-    until(lambda: not _alive(job.pid))
-
-
-def test_three_processes_want_two_places(tmp_path):
-    """The third waits, whoever started it, and trains when one of the others is killed; the fourth is behind it."""
-    made = []
-    for name in "abcd":
-        config = JobConfig(name, RUN, threads=1)
-        made.append(jobs.start(config, points(), points(20, 1), tmp_path, engine=ProcessEngine()))
-    first, second, third, fourth = made
-    until(lambda: first.step > 0 and second.step > 0)
-    assert (third.status, third.queue_position, third.step) == ("queued", 1, 0) and fourth.queue_position == 2
-    os.kill(first.pid, signal.SIGKILL)
-    until(lambda: third.status == "running" and third.step > 0)
-    until(lambda: fourth.queue_position == 1)
-    fourth.pause()
-    assert fourth.status == "paused" and fourth.queue_position is None
-    second.pause()
-    fourth.resume()
-    until(lambda: fourth.step > 0)
-    second.resume()
-    assert (second.status, second.queue_position) == ("queued", 1)
-    for job in made:
-        job.stop()
-        assert job.join(30)
-        job.close()
-    assert list((tmp_path / ".queue").glob("cpu-*")) == []
-
-
 def test_messages_keep_numbers_and_tensors():
     head = {"a": [1, None, 0.1], "b": float("inf")}
     tensors = {"x": torch.arange(6.0).view(2, 3).T, "none": torch.zeros(0, 2)}
     got, received = unpack(pack(head, tensors))
     assert got == head and all(torch.equal(received[k], v) for k, v in tensors.items())
-
-
-def _alive(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def _workers():
-    """The process ids of all workers that this program's nursery has made and that live."""
-    pid = nursery._process.pid
-    children = Path(f"/proc/{pid}/task/{pid}/children")
-    return set(children.read_text().split()) if children.exists() else set()

@@ -16,13 +16,16 @@ from multiprocessing import AuthenticationError
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 import dpm_core
-from dpm_core.config import to_dict
 from dpm_core.jobs.config import JobConfig, JobError, Stop
 from dpm_core.jobs.job import Job
-from dpm_core.jobs.order import InitialWeights, Order
-from dpm_core.jobs.process.job import ProcessJob
-from dpm_core.jobs.process.messages import Address, Line, pack_data
+from dpm_core.jobs.order import InitialWeights, Order, own_devices
+from dpm_core.jobs.process.address import Address, SocketLine
+from dpm_core.jobs.remote.job import RemoteJob
+from dpm_core.jobs.remote.messages import Head
+from dpm_core.jobs.remote.orders import resume_request, start_request
 from dpm_core.jobs.storage.run_folder import RunFolder
 
 ANSWER_WITHIN = 60.0  # seconds until a new worker must answer; where no nursery can be used it first imports everything
@@ -31,34 +34,31 @@ ANSWER_WITHIN = 60.0  # seconds until a new worker must answer; where no nursery
 class ProcessEngine:
     """Starts a worker process for each job."""
 
-    def start(self, config: JobConfig, order: Order, initial: InitialWeights | None = None) -> ProcessJob:
+    def start(self, config: JobConfig, order: Order, initial: InitialWeights | None = None) -> RemoteJob:
         """Start a new run. Raises JobError."""
-        about, tensors = pack_data(config.run, order)
-        if initial is not None:
-            tensors |= {f"initial.{k}": v for k, v in initial.tensors.items()}
-        source = None if initial is None else initial.source
-        return self._begun(order, ("start", tensors), config=to_dict(config), source=source, data=about)
+        return self._begun(order, *start_request(config, order, initial))
 
-    def resume(self, order: Order, stop: Stop | None = None) -> ProcessJob:
+    def resume(self, order: Order, stop: Stop | None = None) -> RemoteJob:
         """Resume a run from its last saved state. Raises JobError."""
-        config, _ = RunFolder(order.folder).read_header()
-        about, tensors = pack_data(config.run, order)
-        return self._begun(order, ("resume_run", tensors), stop=None if stop is None else to_dict(stop), data=about)
+        return self._begun(order, *resume_request(RunFolder(order.folder).read_header()[0], order, stop))
 
-    def _begun(self, order: Order, request: tuple[str, dict], **arguments: Any) -> ProcessJob:
+    def _begun(self, order: Order, head: Head, tensors: dict[str, Tensor]) -> RemoteJob:
         """Have a new worker carry out the order, and watch it."""
         place, line = nursery.worker()
-        op, tensors = request
         try:
-            reply, _ = line.ask(op, tensors, folder=str(order.folder.resolve()), paused=order.paused, **arguments)
+            reply, _ = line.ask(head.pop("op"), tensors, **head)
             config, _ = RunFolder(order.folder).read_header()
-            return ProcessJob(Address(place.address, place.key, reply["pid"], reply["id"]), config, order.folder)
+            return _followed(Address(place.address, place.key, reply["pid"], reply["id"]), config, order.folder)
         finally:
             line.close()
 
     def warm_up(self) -> None:
         """Start what makes workers."""
         nursery.warm_up()
+
+    def devices(self) -> tuple[str, ...]:
+        """The devices of this machine."""
+        return own_devices()
 
     def running(self, root: Path, known: set[str]) -> list[Job]:
         """The jobs of workers that another program, or this one before a restart, has started."""
@@ -67,8 +67,13 @@ class ProcessEngine:
             place, files = Address.read(path.parent), RunFolder(path.parent)
             if place is not None and place.id not in known and files.is_locked():
                 with contextlib.suppress(OSError, EOFError, AuthenticationError, JobError):
-                    found.append(ProcessJob(place, files.read_header()[0], path.parent))
+                    found.append(_followed(place, files.read_header()[0], path.parent))
         return found
+
+
+def _followed(place: Address, config: JobConfig, folder: Path) -> RemoteJob:
+    """The job of the worker at an address. Raises OSError, EOFError or AuthenticationError when it does not answer, JobError."""
+    return RemoteJob(place.id, place.pid, config, folder, SocketLine(place), SocketLine(place)).follow()
 
 
 class Nursery:
@@ -83,7 +88,7 @@ class Nursery:
         with self._lock:
             self._ready()
 
-    def worker(self) -> tuple[Address, Line]:
+    def worker(self) -> tuple[Address, SocketLine]:
         """Make a new worker, and return its address and a line to it. Raises JobError."""
         place = Address(_new_address(), secrets.token_hex(16))
         own = {name: value for name, value in os.environ.items() if name.startswith("DPM_")}
@@ -97,7 +102,7 @@ class Nursery:
         until = time.monotonic() + ANSWER_WITHIN
         while True:
             try:
-                return place, Line(place)
+                return place, SocketLine(place)
             except (OSError, EOFError, AuthenticationError):
                 if time.monotonic() > until or process.poll() is not None:
                     raise JobError("The process for this run could not be started; look at the program's output for the reason.") from None

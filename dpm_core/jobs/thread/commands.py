@@ -16,10 +16,11 @@ STOP_AFTER = 3600.0  # seconds without keep_alive after which a paused job stops
 class Commands:
     """The last command counts, and stop is final. Safe to use from any thread.
 
-    ``runs`` is the folder of all runs that share the queue. ``job_queue.condition`` protects the state and is notified of every change.
+    ``runs`` is the folder of all runs that share the queue; without it the job never waits. ``job_queue.condition`` protects the state
+    and is notified of every change.
     """
 
-    def __init__(self, device: str, runs: Path, paused: bool, clock: Callable[[], float]):
+    def __init__(self, device: str, runs: Path | None, paused: bool, clock: Callable[[], float]):
         self.message = ""  # the reason for the present status
         self.final_status = ""  # set once everything is written
         self.ending = False  # the job is ending; further commands have no effect

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dpm_core.jobs.config import JobConfig, Stop
 from dpm_core.jobs.job import Job
-from dpm_core.jobs.order import InitialWeights, Order
+from dpm_core.jobs.order import InitialWeights, Order, own_devices
 from dpm_core.jobs.storage.metrics_log import MetricsLog
 from dpm_core.jobs.storage.run_folder import RunFolder
 from dpm_core.jobs.thread.job import ThreadJob
@@ -18,10 +18,10 @@ from dpm_core.jobs.thread.run_context import make_run_context, use_initial_weigh
 
 
 class ThreadEngine:
-    """Starts threads; ``clock`` gives the seconds by which they measure."""
+    """Starts threads; ``clock`` gives the seconds by which they measure. Without ``queued`` each trains at once."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic):
-        self._clock = clock
+    def __init__(self, clock: Callable[[], float] = time.monotonic, queued: bool = True):
+        self._clock, self._queued = clock, queued
 
     def start(self, config: JobConfig, order: Order, initial: InitialWeights | None = None) -> ThreadJob:
         """Start a new run; a finished one of the same name is moved to ``.name.old``. Raises JobError and what the data raise."""
@@ -32,7 +32,8 @@ class ThreadEngine:
         files = RunFolder(order.folder)
         files.create({**context.header(), "status": "paused" if order.paused else "queued", "message": ""})
         with _released_on_error(files):
-            job = ThreadJob(context, files, MetricsLog(files.path / "metrics.jsonl"), order.paused, self._clock)
+            log = MetricsLog(files.path / "metrics.jsonl")
+            job = ThreadJob(context, files, log, order.paused, self._clock, queued=self._queued)
             job.launch()
             return job
 
@@ -48,12 +49,16 @@ class ThreadEngine:
             log = MetricsLog(files.path / "metrics.jsonl", None if state is None else int(state["step"]))
             # the same number of threads sums in the same order, which gives identical results
             threads = threads if isinstance(threads, int) and threads > 0 else None
-            job = ThreadJob(context, files, log, order.paused, self._clock, threads)
+            job = ThreadJob(context, files, log, order.paused, self._clock, threads, self._queued)
             job.launch(state)
             return job
 
     def warm_up(self) -> None:
         """Nothing: a thread starts at once."""
+
+    def devices(self) -> tuple[str, ...]:
+        """The devices of this machine."""
+        return own_devices()
 
     def running(self, root: Path, known: set[str]) -> list[Job]:
         """None: a thread ends with the program that started it."""

@@ -40,9 +40,10 @@ class ThreadJob(Job):
         paused: bool = False,
         clock: Callable[[], float] = time.monotonic,
         threads: int | None = None,
+        queued: bool = True,
     ):
         self.id, self.config, self.folder = secrets.token_hex(6), context.config, files.path
-        self._commands = Commands(context.config.device, files.path.parent, paused, clock)
+        self._commands = Commands(context.config.device, files.path.parent if queued else None, paused, clock)
         self._worker = Worker(context, files, log, self._commands, clock, threads)
         self._record = self._worker.record
 

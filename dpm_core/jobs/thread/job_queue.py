@@ -67,10 +67,10 @@ class JobQueue:
         self.condition = threading.Condition()  # its lock is reentrant
         self._tickets: dict[object, Ticket | None] = {}
 
-    def enter(self, job: object, device: str, runs: Path) -> None:
+    def enter(self, job: object, device: str, runs: Path | None) -> None:
         """Append a job to the queue of a device, which all runs in the folder ``runs`` share; if it cannot be written, the job trains."""
         try:
-            self._tickets[job] = Ticket(runs / FOLDER, device)
+            self._tickets[job] = None if runs is None else Ticket(runs / FOLDER, device)
         except OSError:
             self._tickets[job] = None
         self.condition.notify_all()

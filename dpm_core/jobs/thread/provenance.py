@@ -6,6 +6,7 @@ import inspect
 import json
 import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Protocol
 
 from dpm_core.checkpoints import Checkpoint
@@ -48,6 +49,12 @@ def to_checkpoint(
     if note := reproducibility_note(context, step, rates):
         meta["note"] = note
     return Checkpoint(name, model, run, dataset, meta)
+
+
+def renamed(checkpoint: Checkpoint, name: str) -> Checkpoint:
+    """Return a checkpoint of ``to_checkpoint`` under another name."""
+    before = shlex.split(checkpoint.meta["command"])[3:-1]  # after "python -m dpm_core", up to the name
+    return replace(checkpoint, name=name, meta=checkpoint.meta | {"command": "python -m dpm_core " + shlex.join([*before, name])})
 
 
 def reproducibility_note(context: RunContext, step: int, rates: list[float]) -> str:

@@ -17,7 +17,7 @@ from dpm_core.checkpoints import Checkpoint
 from dpm_core.config import DataConfig, to_dict
 from dpm_core.data.kinds import kind_of_dataset
 from dpm_core.jobs.config import JobConfig, JobError
-from dpm_core.jobs.order import InitialWeights
+from dpm_core.jobs.order import InitialWeights, own_devices
 from dpm_core.process import make_diffusion
 from dpm_core.reverse import build_model
 from dpm_core.training import Draw, Trainer
@@ -55,8 +55,7 @@ def make_run_context(config: JobConfig, dataset: Any, held_out: Tensor, groups: 
     Raises JobError, ValueError from the network or schedule, or CheckpointError for a model that is too large to be saved.
     """
     run, device = config.run, config.device
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not available[device]:
+    if device not in own_devices():
         raise JobError(f"This machine has no {device} device; choose another one.")
     if held_out.ndim < 2 or len(held_out) < 2 or not bool(held_out.isfinite().all()):
         raise JobError("The held-out data must be at least two finite data.")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import streamlit as st
-import torch
 
 from dpm_core import jobs
 from dpm_core.config import NetworkConfig, RunConfig, TrainConfig
 from dpm_core.data import sources
+from dpm_core.jobs.order import own_devices
 from dpm_core.networks import NETWORKS, networks_for
 from dpm_core.training import cost, usual_precision
 from pages.ui import kinds, session
@@ -96,7 +96,7 @@ def size_params(network: str, size: str) -> tuple:
 
 def _device(kind: Kind) -> str:
     """The chosen device, or the best for this kind of data."""
-    available = ["cpu", *(["cuda"] if torch.cuda.is_available() else []), *(["mps"] if torch.backends.mps.is_available() else [])]
+    available = jobs.devices()
     best = next(name for name in ("cuda", "mps", "cpu") if name in available) if kind.training.prefers_gpu else "cpu"
     titles = {"auto": f"Automatic: {DEVICE_TITLES[best]}"} | {name: DEVICE_TITLES[name] for name in available}
     chosen = choose("Device", titles, "device", help="Networks of points and of short rows of bits are too small to gain from a GPU.")
@@ -105,17 +105,13 @@ def _device(kind: Kind) -> str:
 
 def cost_in_words(setup: Setup) -> str:
     """The cost of a run before it is started. Raises ValueError where the network does not fit the data."""
-    estimate = _cost(
-        setup.run.network,
-        setup.shape,
-        setup.run.training.loss,
-        setup.run.training.batch,
-        setup.run.schedule.T,
-        setup.job.device,
-        setup.run.diffusion.kind == "binomial",
-    )
+    run, device = setup.run, setup.job.device
+    here = device in own_devices()  # otherwise its pace is known only once it trains
+    estimate = _cost(run.network, setup.shape, run.training.loss, run.training.batch, run.schedule.T, device if here else "cpu",
+                     run.diffusion.kind == "binomial")  # fmt: skip
+    words = f"{count(estimate.parameters)} parameters, about {estimate.memory_bytes / 1e6:,.0f} MB of memory"
     pace = f"{estimate.seconds_per_step:.2f} s" if estimate.seconds_per_step >= 0.1 else f"{1000 * estimate.seconds_per_step:.0f} ms"
-    return f"{count(estimate.parameters)} parameters, about {estimate.memory_bytes / 1e6:,.0f} MB of memory, about {pace} per step"
+    return f"{words}, about {pace} per step" if here else words
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

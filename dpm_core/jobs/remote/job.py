@@ -1,7 +1,8 @@
-"""A job that trains in a process of its own, as the program sees it: a copy of what the worker last said, and commands to it."""
+"""A job that trains elsewhere, as the program sees it: a copy of what the worker last said, and commands to it."""
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
 from pathlib import Path
@@ -11,12 +12,14 @@ import numpy as np
 from torch import Tensor
 
 from dpm_core import checkpoints
+from dpm_core.checkpoints import Checkpoint
 from dpm_core.jobs.config import JobConfig, JobError
 from dpm_core.jobs.job import FINAL_STATUSES, Job, Progress, StepDetails
-from dpm_core.jobs.process.messages import Address, Head, Line, LineLost
+from dpm_core.jobs.remote.messages import Head, Line, LineLost
+from dpm_core.jobs.remote.results import fetch_checkpoint, fetch_weights
 from dpm_core.jobs.storage.run_folder import RunFolder
-from dpm_core.process import make_diffusion
-from dpm_core.reverse import ReverseModel, build_model
+from dpm_core.jobs.thread.provenance import renamed
+from dpm_core.reverse import ReverseModel
 from dpm_core.training.snapshots import Snapshot, without_weights
 
 PACE = 0.05  # seconds between two looks at the worker while it trains
@@ -24,26 +27,43 @@ WAIT = 1.0  # seconds for which the worker waits until there is something new
 LOST = "The process that trained this run has ended unexpectedly. Resume the run to go on from step {:,}, the last one that was saved."
 
 
-class ProcessJob(Job):
-    """One training run in a worker process; what its methods do is said in :class:`Job`."""
+class RemoteJob(Job):
+    """One training run in a worker; what its methods do is said in :class:`Job`.
 
-    def __init__(self, place: Address, config: JobConfig, folder: Path):
-        """Watch the worker at ``place``. Raises OSError, EOFError or AuthenticationError when it does not answer."""
-        self.id, self.config, self.folder = place.id, config, folder
-        self._place, self._requests, self._watch = place, Line(place), Line(place)
+    When the run has ended, its weights and its checkpoint are kept here, so that the worker may go.
+    """
+
+    def __init__(self, id: str, pid: int | None, config: JobConfig, folder: Path, requests: Line, watch: Line):
+        """Watch the worker at the other end of two lines: one for requests, one on which it says what is new."""
+        self.id, self.config, self.folder = id, config, folder
+        self._pid, self._requests, self._watch = pid, requests, watch
         self._changed, self._closed = threading.Condition(), False
+        self._follower: threading.Thread | None = None
         self._kept_alive, self._unreported = time.monotonic(), True
         self._state: dict[str, Any] = {}
+        self._progress = Progress(0, 0.0, 0.0, 0.0, None, float("nan"), float("nan"), None)
         self._rows: list[dict[str, Any]] = []
         self._snapshots: dict[int, Snapshot] = {}
         self._details: StepDetails | None = None
         self._losses = (np.zeros(0), np.zeros(0))
+        self._weights: ReverseModel | None = None  # of an ended run
+        self._checkpoint: Checkpoint | Exception | None = None  # of an ended run, or why it has none
+
+    def follow(self) -> RemoteJob:
+        """Take up the worker's present state, and every later one as it comes. Raises JobError."""
         self._look(self._requests, 0.0)
-        threading.Thread(target=self._follow, name=f"watch {config.name}", daemon=True).start()
+        self._follower = threading.Thread(target=self._follow, name=f"watch {self.config.name}", daemon=True)
+        self._follower.start()
+        return self
+
+    def join_follower(self, timeout: float) -> None:
+        """Wait until nothing more is asked, after ``close``."""
+        if self._follower is not None:
+            self._follower.join(timeout)
 
     @property
-    def pid(self) -> int:
-        return self._place.pid
+    def pid(self) -> int | None:
+        return self._pid
 
     @property
     def status(self) -> str:
@@ -128,15 +148,22 @@ class ProcessJob(Job):
         self._command("set_learning_rate", value=value)
 
     def _averaged(self) -> ReverseModel:
-        about, weights = self._requests.ask("weights")
-        run = self.config.run
-        model = build_model(run.network, make_diffusion(run), tuple(about["shape"]), run.training.seed)
-        model.load_state_dict(weights)
-        return model.eval()
+        return fetch_weights(self._requests, self.config.run) if self._weights is None else copy.deepcopy(self._weights)
 
     def save(self, name: str, folder: Path | None = None) -> Path:
-        target = checkpoints.user_folder() if folder is None else folder
-        return Path(self._requests.ask("save", name=name, folder=str(target.resolve()))[0]["path"])
+        checkpoints.check_name(name)
+        kept = fetch_checkpoint(self._requests) if self._checkpoint is None else self._checkpoint
+        if isinstance(kept, Exception):
+            raise kept
+        return checkpoints.save(renamed(kept, name), folder)
+
+    def _keep(self) -> None:
+        """Keep what can still be asked of the run once its worker is gone."""
+        try:
+            self._weights = fetch_weights(self._requests, self.config.run)
+            self._checkpoint = fetch_checkpoint(self._requests)
+        except Exception as error:  # is raised when somebody asks for it
+            self._checkpoint = error
 
     def leave(self, timeout: float) -> None:
         """Nothing is to be done: the worker goes on without this program."""
@@ -156,14 +183,14 @@ class ProcessJob(Job):
                 self._lose()
 
     def _follow(self) -> None:
-        """Keep the copy up to date, as long as the worker answers."""
-        while not self._closed:
+        """Keep the copy up to date, as long as the worker answers and the run has not ended."""
+        while not (self._closed or self.done):
             try:
                 self._look(self._watch, WAIT)
             except Exception:  # the worker is gone, or says what cannot be understood
                 self._lose()
-                return
             time.sleep(PACE)
+        self.close()
 
     def _look(self, line: Line, wait: float) -> None:
         """Ask for what is new, and note it. Two threads may do so at once: what comes twice changes nothing."""
@@ -174,6 +201,8 @@ class ProcessJob(Job):
                 "snapshots": [(s.step, s.weights is not None) for s in self._snapshots.values()],
             }  # fmt: skip
         about, tensors = line.ask("watch", wait=wait, wanted=wanted, **known)
+        if about["state"]["done"] and self._checkpoint is None:
+            self._keep()
         with self._changed:
             self._note(about, tensors)
             self._changed.notify_all()
@@ -197,8 +226,12 @@ class ProcessJob(Job):
 
     def _lose(self) -> None:
         """Note that the worker is gone; unless its run had ended, it has failed."""
+        self._end("failed", LOST.format(RunFolder(self.folder).state_step()))
+
+    def _end(self, status: str, message: str) -> None:
+        """Note that the run is over without its worker having said so."""
         with self._changed:
             if not self.done and not self._closed:
-                message = LOST.format(RunFolder(self.folder).state_step())
-                self._state |= {"status": "failed", "message": message, "queue_position": None, "done": True, "ending": True}
+                self._checkpoint = LineLost()
+                self._state |= {"status": status, "message": message, "queue_position": None, "done": True, "ending": True}
             self._changed.notify_all()

@@ -1,17 +1,12 @@
-"""What a program and a worker process say to each other: JSON with tensors. No pickle is sent or read."""
+"""What a program and a worker say to each other: JSON with tensors. No pickle of either side is sent or read."""
 
 from __future__ import annotations
 
 import importlib
 import json
-import os
-import tempfile
-import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from multiprocessing.connection import Client
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from safetensors.torch import load, save
 from torch import Tensor
@@ -23,65 +18,28 @@ from dpm_core.data.kinds import DATA_KINDS, kind_of, kind_of_dataset, register
 from dpm_core.jobs.config import JobError
 from dpm_core.jobs.order import Order
 
+UNNAMED = "unnamed"  # of a checkpoint on its way
 LENGTH = 8  # bytes that hold the length of the JSON
-ADDRESS_FILE = "worker.json"  # in a run's folder, while its worker lives
 ERRORS = {error.__name__: error for error in (JobError, CheckpointError, DataError, OSError, ValueError)}
 Head = dict[str, Any]
 Reply = tuple[Head, dict[str, Tensor]]
 
 
-@dataclass(frozen=True)
-class Address:
-    """Where a worker process listens, and the key that proves the right to talk to it."""
+class Line(Protocol):
+    """A connection to a worker. Safe to use from any thread."""
 
-    address: str
-    key: str
-    pid: int = 0
-    id: str = ""  # of its job
-
-    def write(self, folder: Path) -> None:
-        """Note the address in the run's folder, for its owner alone. Raises OSError."""
-        handle, name = tempfile.mkstemp(prefix=f".{ADDRESS_FILE}-", dir=folder)  # readable by its owner alone
-        with open(handle, "w") as file:
-            json.dump(asdict(self), file)
-        os.replace(name, folder / ADDRESS_FILE)
-
-    @classmethod
-    def read(cls, folder: Path) -> Address | None:
-        """The address noted in a run's folder, or None."""
-        try:
-            found = json.loads((folder / ADDRESS_FILE).read_text())
-            return cls(str(found["address"]), str(found["key"]), int(found["pid"]), str(found["id"]))
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-
-
-class Line:
-    """A connection to a worker: one request at a time, each with its reply. Safe to use from any thread."""
-
-    def __init__(self, place: Address):
-        """Raises OSError, EOFError or AuthenticationError when nobody answers."""
-        self._connection, self._lock = Client(place.address, authkey=place.key.encode()), threading.Lock()
-
-    def ask(self, op: str, tensors: Mapping[str, Tensor] | None = None, **arguments: Any) -> Reply:
+    def ask(self, op: str, tensors: Mapping[str, Tensor] | None = None, /, **arguments: Any) -> Reply:
         """Return the reply to a request. Raises what the worker reports, and LineLost when it is gone."""
-        with self._lock:
-            try:
-                self._connection.send_bytes(pack({"op": op, **arguments}, tensors))
-                reply = unpack(self._connection.recv_bytes())
-            except (OSError, EOFError):
-                raise LineLost("The process of this run has ended, and its latest weights with it; resume the run first.") from None
-        if "error" in reply[0]:
-            raise ERRORS.get(str(reply[0].get("kind")), JobError)(reply[0]["error"])
-        return reply
 
     def close(self) -> None:
         """Hang up."""
-        self._connection.close()
 
 
 class LineLost(JobError):
-    """The worker process is gone."""
+    """The worker is gone."""
+
+    def __init__(self) -> None:
+        super().__init__("The process of this run has ended, and its latest weights with it; resume the run first.")
 
 
 def pack(head: Head, tensors: Mapping[str, Tensor] | None = None) -> bytes:
@@ -101,6 +59,14 @@ def error_reply(error: Exception) -> bytes:
     kind = next((name for name, known in ERRORS.items() if isinstance(error, known)), "JobError")
     line = (str(error).splitlines() or [type(error).__name__])[0]
     return pack({"error": line, "kind": kind})
+
+
+def unpack_reply(message: bytes) -> Reply:
+    """JSON and tensors of a reply. Raises what the worker reports."""
+    head, tensors = unpack(message)
+    if "error" in head:
+        raise ERRORS.get(str(head.get("kind")), JobError)(head["error"])
+    return head, tensors
 
 
 def pack_data(run: RunConfig, order: Order) -> Reply:
