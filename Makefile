@@ -1,4 +1,5 @@
-# make run: the app, for this machine alone;  make room: the app, for everybody in the network;  make test: every test;
+# make run: the app, for this machine alone;  make room: the app, for everybody in the network;  make lecture: the same, but the
+# lecturer has the controls and the others follow;  make test: every test;
 # make lint: style and types;  make check: lint and the library's tests, which takes a minute and a half: no pages, no browser,
 # no installed wheel.  Each installs what it needs.
 PYTHON ?= python3
@@ -12,13 +13,16 @@ MLP := --points 400000 --network mlp --schedule log_snr -T 40 --steps 24000 --lr
 # two workers with one thread each; tests/conftest.py says which tests stay together and in which order they are given out
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: run room test check lint hostile checkpoints image-checkpoints bit-checkpoints gpu-checkpoints clean
+.PHONY: run room lecture test check lint hostile checkpoints image-checkpoints bit-checkpoints gpu-checkpoints clean
 
 run: $(VENV)/.app
 	$(BIN)/streamlit run app.py
 
 room: $(VENV)/.app
 	$(BIN)/streamlit run app.py --server.address 0.0.0.0
+
+lecture: $(VENV)/.app
+	DPM_ROLE=lecture $(BIN)/python -m dpm_explorer --server.address 0.0.0.0
 
 test: $(VENV)/.dev $(VENV)/.browser
 	$(PYTEST)

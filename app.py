@@ -3,9 +3,11 @@
 import streamlit as st
 
 from pages.ui import page, session
+from pages.ui.hall import room
 
 st.set_page_config("DPM Explorer", "🌀", layout="wide", initial_sidebar_state="auto")
 
+session.identify()
 presenting = session.presenting()
 navigation = st.navigation(
     {
@@ -38,4 +40,5 @@ navigation = st.navigation(
     expanded=True,
 )
 session.keep_link(navigation.url_path)
-page.run(navigation)
+if not room.enter():
+    page.run(navigation)

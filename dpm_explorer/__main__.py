@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import sys
 from pathlib import Path
 
@@ -20,9 +22,15 @@ def app_path() -> Path:
 
 
 def main() -> None:
-    """Run ``streamlit run app.py`` with the arguments of this command, for example ``--server.port 8600``. Does not return."""
+    """Run ``streamlit run app.py`` with the arguments of this command, for example ``--server.port 8600``. Does not return.
+
+    With DPM_ROLE=lecture the secret of the lecturer's link is printed first, unless $DPM_LECTURER names one.
+    """
     from streamlit.web import cli
 
+    if os.environ.get("DPM_ROLE") == "lecture" and not os.environ.get("DPM_LECTURER"):
+        os.environ["DPM_LECTURER"] = secrets.token_urlsafe(16)
+        print(f"\n  The lecturer opens the app with this at the end of its address: ?lecturer={os.environ['DPM_LECTURER']}", flush=True)
     cli.main(["run", str(app_path()), *sys.argv[1:]], prog_name="dpm-explorer")
 
 

@@ -13,19 +13,22 @@ from dpm_core.jobs.thread.engine import ThreadEngine
 THREADS = "threads"
 
 
+def local_engine() -> Engine:
+    """For short runs whose folder is on this machine alone: processes, or the program's own threads."""
+    return ThreadEngine() if os.environ.get("DPM_CLUSTER", "") == THREADS else ProcessEngine()
+
+
 def usual_engine() -> Engine:
     """The engine that the environment variable DPM_CLUSTER asks for: processes of this machine, the program's own threads, or a cluster.
 
     Raises JobError.
     """
     asked = os.environ.get("DPM_CLUSTER", "")
-    if asked == THREADS:
-        return ThreadEngine()
+    if asked in ("", THREADS):
+        return local_engine()
     if asked == "auto" or asked.startswith("ray://"):
         return _cluster(asked)
-    if asked:
-        raise JobError(f"DPM_CLUSTER is {asked!r}; leave it empty, or set it to {THREADS!r}, 'auto' or 'ray://HOST:PORT'.")
-    return ProcessEngine()
+    raise JobError(f"DPM_CLUSTER is {asked!r}; leave it empty, or set it to {THREADS!r}, 'auto' or 'ray://HOST:PORT'.")
 
 
 @cache

@@ -129,7 +129,7 @@ def _actions(shown: Card) -> None:
             "Download", lambda: archive.zipped(shown.path), f"{shown.name}.zip", "application/zip", on_click="ignore",
             type="tertiary", key=f"zip_{shown.name}",
         )  # fmt: skip
-    if shown.own:
+    if shown.own and session.may_change():
         with st.popover("Rename", type="tertiary", key=f"rename_{shown.name}"):
             new = st.text_input("New name", shown.name, max_chars=64, key=f"name_{shown.name}")
             if st.button("Rename", key=f"rename_now_{shown.name}"):  # no callback: its arguments would be those of the run before
@@ -146,6 +146,8 @@ def _do(action: str, path: Path, *arguments: str) -> None:
     """Do what a button says; an error is shown beside the button."""
     actions: dict[str, Callable[..., object]] = {"rename": checkpoints.rename, "delete": checkpoints.delete}
     try:
+        if not session.may_change():
+            raise CheckpointError(session.READ_ONLY)
         actions[action](path, *arguments)
     except (CheckpointError, OSError) as error:
         session.CHECKPOINT_ERROR.set((action, path, str(error)))

@@ -11,6 +11,8 @@ from pages.ui import session
 
 def form(expanded: bool) -> None:
     """The file uploader, the name and the button; then the confirmation."""
+    if not session.may_change():
+        return
     with st.expander("Upload a model", expanded=expanded):
         turn = session.UPLOAD_ROUND.get()  # another key empties the uploader
         uploaded = st.file_uploader(archive.WANTED, ["safetensors", "json", "zip"], accept_multiple_files=True, key=f"model_files_{turn}")

@@ -14,6 +14,8 @@ def save_form(job: jobs.Job) -> None:
     name = st.text_input("Name", job.config.name, max_chars=64, key=f"keep_name_{job.id}")
     if st.button("Save checkpoint", key="keep_now", type="primary"):
         try:
+            if not session.may_change():
+                raise checkpoints.CheckpointError(session.READ_ONLY)
             if name in checkpoints.list_checkpoints():
                 raise checkpoints.CheckpointError(f"A checkpoint named {name!r} exists already; choose another name.")
             # the bytes now: a file made on the click may be gone before the browser has fetched it, as this page is polled

@@ -101,6 +101,8 @@ def begin(picture: np.ndarray, missing: np.ndarray, name: str, n: int, seed: int
     """Start filling. Where nothing can be filled the reason is shown in one sentence, and earlier completions stay."""
     try:
         check_mask(picture, missing)
+        if name in TRAINED_HERE and not session.may_change():
+            raise ValueError(session.READ_ONLY)
         if (old := session.FILLING.get(Filling)) is not None:
             old.stop()
             old.wait(STOP_SECONDS)

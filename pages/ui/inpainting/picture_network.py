@@ -35,7 +35,9 @@ class PictureNetwork:
         stop = jobs.Stop(seconds=max(1.0, seconds - self._earlier))
         config = jobs.JobConfig(name, crop_run_config(self.dataset, seed), stop, device, snapshot_samples=SAMPLES)
         held_out = self.dataset.sample_held_out(256)
-        self.job = jobs.start(config, self.dataset, held_out, _folder(), before.checkpoint() if before else None)
+        self.job = jobs.start(
+            config, self.dataset, held_out, _folder(), before.checkpoint() if before else None, engine=jobs.local_engine()
+        )
 
     @property
     def spent(self) -> float:

@@ -52,6 +52,8 @@ PICTURE_NETWORK = ObjectKey("inpaint_learning")
 INPAINT_ERROR = Key("inpaint_problem", "")
 DIGIT_DRAWING = Key[Any]("inpaint_drawing", None)
 
+MOMENT = Key("moment", "")  # what the players of the lecturer's page show, as JSON
+
 TRIED = Key("tried", 0)  # raised by an action of "Try this": another key closes the menu
 TOUR = ObjectKey("own_tour")  # a tour loaded from a file
 TOUR_FILE = Key("tour_read", "")

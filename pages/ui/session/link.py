@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import NoReturn
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import streamlit as st
 
@@ -37,6 +37,11 @@ def keep_link(page: str) -> None:
 def parameters(link: str) -> dict[str, list[str]]:
     """The query parameters of a link such as ``/reverse?model=exact&T=5``."""
     return parse_qs(urlsplit(link).query, keep_blank_values=True)
+
+
+def link_as_text() -> str:
+    """The controls of the page that is shown, as they stand in its address after the question mark."""
+    return urlencode({key: st.query_params.get_all(key) for key in st.query_params}, doseq=True)
 
 
 def set_controls(values: Parameters) -> None:

@@ -1,4 +1,4 @@
-"""Streamlit's own reading of the link, made to read it again: the one place that uses Streamlit's internals.
+"""Streamlit's own reading of the link, made to read it again, and the controls of another session.
 
 Streamlit reads the address when a page is loaded and when another page is chosen, but then the values that the session already
 holds win. These functions hand parameters to Streamlit's own parser as on a first visit.
@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from urllib.parse import urlencode
 
 import streamlit as st
+from streamlit.proto.WidgetStates_pb2 import WidgetState
+from streamlit.runtime import Runtime
 from streamlit.runtime.state import get_session_state
 
 
@@ -32,6 +34,12 @@ def unbind() -> None:
     with get_session_state().query_params() as stored:
         for widget in list(stored._bindings_by_widget):
             stored.unbind_widget(widget)
+
+
+def widget_states(session: str) -> list[WidgetState]:
+    """What the browser of another session last reported of each of its controls."""
+    found = Runtime.instance().get_app_session(session)
+    return [] if found is None else found.session_state.get_widget_states()
 
 
 def read_as_new(values: Mapping[str, list[str]]) -> None:

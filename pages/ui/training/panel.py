@@ -19,7 +19,10 @@ from pages.ui.training.session_runs import attempt
 def panel(setup: Setup, reference: ReferenceValues, polled: float | None) -> None:
     """The buttons, the state of the run in one sentence, and the numbers. Reruns the page when a run starts or ends."""
     job, made = session_runs.current(setup)
-    _buttons(setup, job)
+    if session.may_change():
+        _buttons(setup, job)
+    else:
+        st.caption(session.READ_ONLY)
     if error := session.TRAINING_ERROR.get():
         st.error(session.plain(error))
     if job is None:

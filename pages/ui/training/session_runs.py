@@ -64,13 +64,13 @@ def start_by_step(setup: Setup) -> None:
 def show_run(setup: Setup, make: Callable[[], jobs.Job]) -> None:
     """Show the run that ``make`` gives; the session and its link refer to it from now on."""
 
-    def action() -> None:
-        job = make()
-        runs.remember(job, setup)
-        session.RUN_ID.remember(job.id)
-        session.RUN_SEEN.set((job.id, setup))
+    attempt(lambda: _show(make(), setup))
 
-    attempt(action)
+
+def _show(job: jobs.Job, setup: Setup) -> None:
+    runs.remember(job, setup)
+    session.RUN_ID.remember(job.id)
+    session.RUN_SEEN.set((job.id, setup))
 
 
 def resume_stopped(job: jobs.Job) -> None:
@@ -80,13 +80,16 @@ def resume_stopped(job: jobs.Job) -> None:
 
 
 def watch(job: jobs.Job) -> None:
-    """Show a run of this process that is in progress."""
-    show_run(runs.setup_of(job), lambda: job)
+    """Show a run that is in progress."""
+    _show(job, runs.setup_of(job))
+    session.TRAINING_CHANGED.set(True)
 
 
 def attempt(action: Callable[..., object], *arguments: Any) -> None:
     """Do what a button says; an error is shown as one sentence and nothing is lost."""
-    session.TRAINING_ERROR.set("")
+    session.TRAINING_ERROR.set("" if session.may_change() else session.READ_ONLY)
+    if session.TRAINING_ERROR.get():
+        return
     try:
         action(*arguments)
         session.TRAINING_CHANGED.set(True)
@@ -101,7 +104,7 @@ def follow_rate(setup: Setup, job: jobs.Job) -> None:
     rate = setup.run.training.learning_rate
     before = session.RATE_SEEN.get() or (job.id, rate)
     session.RATE_SEEN.set((job.id, rate))
-    if before[0] == job.id and before[1] != rate and job.status in ALIVE:
+    if before[0] == job.id and before[1] != rate and job.status in ALIVE and session.may_change():
         job.set_learning_rate(rate)
 
 

@@ -26,6 +26,7 @@ SCRIPTS = (
     "common/elements.js", "common/numbers.js", "common/theme.js", "common/lifecycle.js", "common/pointer.js", "common/message.js",
     "payload.js", "camera.js", "particles.js", "layers.js", "marks.js", "panel.js", "images.js",
     "controls.js", "histogram.js", "versions.js", "input.js", "share.js", "render.js", "playback.js", "stage.js", "component.js",
+    "follow.js",
 )  # fmt: skip
 
 _component = register("dpm_player", "player", SCRIPTS)

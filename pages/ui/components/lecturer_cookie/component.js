@@ -1,0 +1,3 @@
+export default function ({ data }) {
+  document.cookie = `lecturer=${encodeURIComponent(data)}; path=/; SameSite=Strict`
+}
