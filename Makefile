@@ -19,7 +19,7 @@ run: $(VENV)/.app
 	$(BIN)/streamlit run app.py
 
 room: $(VENV)/.app
-	$(BIN)/streamlit run app.py --server.address 0.0.0.0
+	DPM_ROLE=shared $(BIN)/streamlit run app.py --server.address 0.0.0.0
 
 lecture: $(VENV)/.app
 	DPM_ROLE=lecture $(BIN)/python -m dpm_explorer --server.address 0.0.0.0

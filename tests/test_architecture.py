@@ -123,7 +123,7 @@ print(*[m for m in ("torch", "streamlit", "pages") if m in sys.modules])
 PAGES = ROOT / "pages"
 # the parts of the page layer, lowest first: each imports only parts of lower levels, and its own modules
 LEVELS = {
-    "session": 1, "cache": 1,
+    "session": 0, "rights": 1, "cache": 1,
     "components": 2, "controls": 2, "lecture": 2,
     "kinds": 3,
     "hall": 3, "page": 4, "bound": 4, "checkpoints": 4, "inpainting": 4, "posterior": 4, "schedule": 4, "start": 4, "training": 4,

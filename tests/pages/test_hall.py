@@ -10,7 +10,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 
 from pages.ui import session
-from pages.ui.components import lecture_bar, lecturer_cookie
+from pages.ui.components import lecture_bar, private_cookie
 from pages.ui.hall.broadcast import Follower
 from pages.ui.hall.stream import Stream, with_control
 
@@ -105,7 +105,7 @@ def test_a_control_is_shown_as_the_lecturer_has_set_it(element, state, field, va
 def test_viewers_get_their_own_bar_and_no_secret():
     stream = Stream()
     bar = {"component_name": lecture_bar.NAME, "json": json.dumps({"role": "lecturer", "viewers": 3, "moment": "[]"})}
-    secret = {"component_name": lecturer_cookie.NAME, "json": json.dumps("SECRET"), "id": "x"}
+    secret = {"component_name": private_cookie.NAME, "json": json.dumps("SECRET"), "id": "x"}
     copied = [stream.add(message((i,), bidi_component=part), {}) for i, part in enumerate((bar, secret))]
     assert json.loads(copied[0].delta.new_element.bidi_component.json) == {"role": "follower", "viewers": 3, "moment": "[]"}
     assert copied[1].delta.new_element.WhichOneof("type") == "empty" and list(copied[1].metadata.delta_path) == [1]

@@ -16,7 +16,7 @@ from dpm_core import checkpoints
 from dpm_core.checkpoints import CheckpointError, archive
 from dpm_core.config import RunConfig, from_dict
 from dpm_core.networks import NETWORKS
-from pages.ui import cache, kinds, session
+from pages.ui import cache, kinds, rights, session
 from pages.ui.components.data_uri import data_uri
 from pages.ui.components.number_cards import count
 from pages.ui.controls.model_titles import model_title
@@ -129,7 +129,7 @@ def _actions(shown: Card) -> None:
             "Download", lambda: archive.zipped(shown.path), f"{shown.name}.zip", "application/zip", on_click="ignore",
             type="tertiary", key=f"zip_{shown.name}",
         )  # fmt: skip
-    if shown.own and session.may_change():
+    if shown.own and rights.may_change(shown.path):
         with st.popover("Rename", type="tertiary", key=f"rename_{shown.name}"):
             new = st.text_input("New name", shown.name, max_chars=64, key=f"name_{shown.name}")
             if st.button("Rename", key=f"rename_now_{shown.name}"):  # no callback: its arguments would be those of the run before
@@ -144,12 +144,12 @@ def _actions(shown: Card) -> None:
 
 def _do(action: str, path: Path, *arguments: str) -> None:
     """Do what a button says; an error is shown beside the button."""
-    actions: dict[str, Callable[..., object]] = {"rename": checkpoints.rename, "delete": checkpoints.delete}
+    actions: dict[str, Callable[..., Path | None]] = {"rename": checkpoints.rename, "delete": checkpoints.delete}
     try:
-        if not session.may_change():
-            raise CheckpointError(session.READ_ONLY)
-        actions[action](path, *arguments)
-    except (CheckpointError, OSError) as error:
+        rights.check_change(path)
+        new = actions[action](path, *arguments)
+        rights.move_mark(path, new)
+    except (rights.NotAllowed, CheckpointError, OSError) as error:
         session.CHECKPOINT_ERROR.set((action, path, str(error)))
 
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 from dpm_core import checkpoints, jobs
 from dpm_core.checkpoints import archive
-from pages.ui import session
+from pages.ui import rights, session
 
 
 def save_form(job: jobs.Job) -> None:
@@ -14,12 +14,13 @@ def save_form(job: jobs.Job) -> None:
     name = st.text_input("Name", job.config.name, max_chars=64, key=f"keep_name_{job.id}")
     if st.button("Save checkpoint", key="keep_now", type="primary"):
         try:
-            if not session.may_change():
-                raise checkpoints.CheckpointError(session.READ_ONLY)
+            rights.check_space()
             if name in checkpoints.list_checkpoints():
                 raise checkpoints.CheckpointError(f"A checkpoint named {name!r} exists already; choose another name.")
             # the bytes now: a file made on the click may be gone before the browser has fetched it, as this page is polled
-            session.SAVED_CHECKPOINT.set((job.id, name, archive.zipped(job.save(name))))
+            path = job.save(name)
+            rights.claim(path)
+            session.SAVED_CHECKPOINT.set((job.id, name, archive.zipped(path)))
             session.SAVE_ERROR.set(None)
         except (ValueError, OSError) as error:
             session.SAVE_ERROR.set((job.id, name, str(error)))

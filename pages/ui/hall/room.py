@@ -9,10 +9,11 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pages.ui import session
 from pages.ui.components.lecture_bar import lecture_bar
-from pages.ui.components.lecturer_cookie import lecturer_cookie
+from pages.ui.components.private_cookie import private_cookie
 from pages.ui.hall.broadcast import broadcast
 
 MOMENT_BYTES = 20_000  # of what all players of a page show
+REMEMBER_DAYS = 365  # for which a browser is known again, where people share a server
 COUNT_EVERY = 5.0  # seconds between two counts of the viewers
 
 
@@ -21,6 +22,8 @@ def enter() -> bool:
 
     Call once in every run, after ``st.navigation``.
     """
+    if session.role() == "shared":
+        private_cookie(session.BROWSER_COOKIE, session.browser_cookie(), REMEMBER_DAYS)
     if not session.in_lecture():
         return False
     context = get_script_run_ctx()
@@ -28,7 +31,7 @@ def enter() -> bool:
     if session.is_lecturer():
         if broadcast().lead(context.session_id):
             st.rerun()
-        lecturer_cookie(session.lecturer_token())
+        private_cookie(session.LECTURER_COOKIE, session.lecturer_token())
         st.fragment(_bar_of_lecturer, run_every=COUNT_EVERY)()
         return False
     if session.explores():

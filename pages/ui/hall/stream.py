@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 
-from pages.ui.components import lecture_bar, lecturer_cookie
+from pages.ui.components import lecture_bar, private_cookie
 
 # what only the lecturer's browser may get: it would answer (timers), or belongs to its connection
 PRIVATE = frozenset({
@@ -68,7 +68,7 @@ def _is_element(message: ForwardMsg) -> bool:
 def for_viewers(message: ForwardMsg) -> ForwardMsg:
     """The message with the bar that a viewer has, and nothing in the place of the component that has the lecturer's secret."""
     name = message.delta.new_element.bidi_component.component_name if _is_element(message) else ""
-    if name not in (lecture_bar.NAME, lecturer_cookie.NAME):
+    if name not in (lecture_bar.NAME, private_cookie.NAME):
         return message
     own = ForwardMsg(metadata=message.metadata)
     if name == lecture_bar.NAME:

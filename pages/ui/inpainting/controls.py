@@ -7,7 +7,7 @@ import streamlit as st
 
 from dpm_core import checkpoints
 from dpm_core.inpainting.model_filling import check_mask, incompatibility
-from pages.ui import cache, session
+from pages.ui import cache, rights, session
 from pages.ui.components.painter import masks
 from pages.ui.controls.model_titles import model_title
 from pages.ui.controls.widgets import choose, whole_number
@@ -101,8 +101,8 @@ def begin(picture: np.ndarray, missing: np.ndarray, name: str, n: int, seed: int
     """Start filling. Where nothing can be filled the reason is shown in one sentence, and earlier completions stay."""
     try:
         check_mask(picture, missing)
-        if name in TRAINED_HERE and not session.may_change():
-            raise ValueError(session.READ_ONLY)
+        if name in TRAINED_HERE:
+            rights.check_start()
         if (old := session.FILLING.get(Filling)) is not None:
             old.stop()
             old.wait(STOP_SECONDS)

@@ -10,7 +10,7 @@ import streamlit as st
 from dpm_core import jobs
 from dpm_core.config import RunConfig
 from dpm_core.data.errors import DataError
-from pages.ui import kinds
+from pages.ui import kinds, rights
 from pages.ui.kinds.base import Kind
 
 UNNAMED = "run"
@@ -77,10 +77,10 @@ def setup_of(job: jobs.Job) -> Setup:
 
 
 def known() -> list[jobs.Job]:
-    """The runs that pages of this machine have started and whose data can be shown, the last one first."""
+    """The runs that this session may change and whose data can be shown, the last one first."""
     for alive in jobs.jobs():
         _found_setup(alive, None)
-    return [job for id in reversed(_setups()) if (job := jobs.get(id))]
+    return [job for id in reversed(_setups()) if (job := jobs.get(id)) and rights.may_change(job.folder)]
 
 
 def _found_setup(job: jobs.Job, present: Setup | None) -> Setup | None:

@@ -73,13 +73,16 @@ from pages.ui.session.mode import (
 )
 from pages.ui.session.plain import plain
 from pages.ui.session.roles import (
-    READ_ONLY,
+    BROWSER_COOKIE,
+    LECTURER_COOKIE,
+    browser_cookie,
     explores,
     identify,
     in_lecture,
     is_lecturer,
     lecturer_token,
-    may_change,
+    role,
+    user,
 )
 from pages.ui.session.widgets import (
     accept_option_names,
@@ -94,6 +97,7 @@ from pages.ui.session.widgets import (
 __all__ = [
     "ADDED_CHECKPOINT",
     "BOUND_WIDGETS",
+    "BROWSER_COOKIE",
     "CHECKPOINT_ERROR",
     "CONTROL_POINTS",
     "CONTROL_POINTS_ERROR",
@@ -108,6 +112,7 @@ __all__ = [
     "INPAINT_ERROR",
     "LAST_GOOD",
     "LEARNED_SCHEDULES",
+    "LECTURER_COOKIE",
     "LIKELIHOOD_BITS",
     "LIKELIHOOD_CLICK",
     "LIKELIHOOD_POINT",
@@ -122,7 +127,6 @@ __all__ = [
     "PLAYER_STATE",
     "PRESENTING",
     "RATE_SEEN",
-    "READ_ONLY",
     "RUN_ID",
     "RUN_SEEN",
     "SAVED_CHECKPOINT",
@@ -145,6 +149,7 @@ __all__ = [
     "accept_option_names",
     "asked_in_link",
     "bind",
+    "browser_cookie",
     "complain",
     "component_state",
     "explores",
@@ -157,12 +162,13 @@ __all__ = [
     "keep_link",
     "lecturer_token",
     "link_as_text",
-    "may_change",
     "open_link",
     "parameters",
     "plain",
     "presenting",
+    "role",
     "set_controls",
     "set_widget",
+    "user",
     "widget_value",
 ]

@@ -1,7 +1,8 @@
-"""Who may do what: on one's own machine everybody everything; in a lecture (DPM_ROLE=lecture) only the lecturer may change things."""
+"""Who opens the page (DPM_ROLE): on one's own machine anybody; several people who share a server; or a lecturer and viewers."""
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import os
 import secrets
@@ -11,18 +12,25 @@ import streamlit as st
 
 from pages.ui.session.key import Key
 
-PARAMETER = COOKIE = "lecturer"
-READ_ONLY = "Only the lecturer can start or change runs and models here."
+ROLES = ("", "shared", "lecture")
+PARAMETER = LECTURER_COOKIE = "lecturer"
+BROWSER_COOKIE = "dpm_browser"
 _is_lecturer = Key("is_lecturer", False)
 _explores = Key("explores", False)
+_browser = Key("browser", "")
+
+
+def role() -> str:
+    """How the server is used: "", "shared" or "lecture". Raises ValueError for a DPM_ROLE that does not exist."""
+    asked = os.environ.get("DPM_ROLE", "")
+    if asked not in ROLES:
+        raise ValueError(f"DPM_ROLE is {asked!r}; leave it empty, or set it to 'shared' or 'lecture'.")
+    return asked
 
 
 def in_lecture() -> bool:
-    """Whether this server holds a lecture. Raises ValueError for a DPM_ROLE that does not exist."""
-    role = os.environ.get("DPM_ROLE", "")
-    if role not in ("", "lecture"):
-        raise ValueError(f"DPM_ROLE is {role!r}; leave it empty, or set it to 'lecture'.")
-    return role == "lecture"
+    """Whether this server holds a lecture."""
+    return role() == "lecture"
 
 
 @cache
@@ -38,7 +46,7 @@ def lecturer_token() -> str:
 def identify() -> None:
     """Take the lecturer's secret out of the link, before anything else sees it. Call first in every run."""
     if in_lecture() and not _is_lecturer.get():
-        shown = (st.query_params.get(PARAMETER, ""), st.context.cookies.get(COOKIE, ""))
+        shown = (st.query_params.get(PARAMETER, ""), st.context.cookies.get(LECTURER_COOKIE, ""))
         _is_lecturer.set(any(hmac.compare_digest(text.encode(), lecturer_token().encode()) for text in shown))
     if PARAMETER in st.query_params:
         del st.query_params[PARAMETER]
@@ -56,6 +64,29 @@ def explores() -> bool:
     return _explores.get()
 
 
-def may_change() -> bool:
-    """Whether this session may start, change and remove runs and models."""
-    return not in_lecture() or is_lecturer()
+@cache
+def _signature_key() -> bytes:
+    """The key that signs cookies: $DPM_SECRET, or one of this server process."""
+    return (os.environ.get("DPM_SECRET") or secrets.token_hex(16)).encode()
+
+
+def _signed(id: str) -> str:
+    return f"{id}.{hmac.new(_signature_key(), id.encode(), 'sha256').hexdigest()}"
+
+
+def browser_cookie() -> str:
+    """The cookie of this browser, signed: the one that it has sent, or a new one."""
+    if not _browser.get():
+        sent = st.context.cookies.get(BROWSER_COOKIE, "")
+        id = sent.partition(".")[0]
+        _browser.set(id if id and hmac.compare_digest(sent.encode(), _signed(id).encode()) else secrets.token_hex(16))
+    return _signed(_browser.get())
+
+
+def user() -> str:
+    """Who uses this session, as a number that tells nobody who it is: the person that has logged in, where the server asks for that,
+    or else the browser.
+    """
+    person = st.user.to_dict() if st.user else {}
+    name = str(person.get("email") or person.get("sub") or "") if person.get("is_logged_in") else ""
+    return hashlib.sha256((name or browser_cookie().partition(".")[0]).encode()).hexdigest()[:32]

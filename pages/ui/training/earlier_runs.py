@@ -12,7 +12,7 @@ import streamlit as st
 from dpm_core import checkpoints, jobs
 from dpm_core.config import RunConfig, from_dict
 from dpm_core.data.errors import DataError
-from pages.ui import kinds, session
+from pages.ui import kinds, rights, session
 from pages.ui.kinds import runs
 from pages.ui.kinds.records import ReferenceValues
 from pages.ui.kinds.runs import Setup
@@ -67,8 +67,8 @@ def _found() -> list[jobs.RunInfo]:
 
 
 def found() -> list[jobs.RunInfo]:
-    """All runs on disk, the last written first; looked up at most every few seconds."""
-    return _found()
+    """The runs on disk that this session may change, the last written first; looked up at most every few seconds."""
+    return [info for info in _found() if rights.may_change(info.folder)]
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
@@ -106,4 +106,4 @@ def _resume(setup: Setup, info: jobs.RunInfo) -> None:
     except DataError as error:
         session.TRAINING_ERROR.set(str(error))
         return
-    session_runs.show_run(made, lambda: jobs.resume_run(info.folder, **made.data()))
+    session_runs.resume(made, info.folder)

@@ -6,23 +6,26 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from dpm_core import jobs
-from pages.ui import session
+from pages.ui import rights, session
 from pages.ui.controls.save_checkpoint import save_form
 from pages.ui.kinds import runs
 from pages.ui.kinds.records import ReferenceValues
 from pages.ui.kinds.runs import ALIVE, Setup
 from pages.ui.training import session_runs, views
 from pages.ui.training.run_setup import BATCHES, DEVICE_TITLES, cost_in_words
-from pages.ui.training.session_runs import attempt
+from pages.ui.training.session_runs import command
 
 
 def panel(setup: Setup, reference: ReferenceValues, polled: float | None) -> None:
     """The buttons, the state of the run in one sentence, and the numbers. Reruns the page when a run starts or ends."""
     job, made = session_runs.current(setup)
-    if session.may_change():
+    if not rights.may_start():
+        st.caption(rights.READ_ONLY)
+    elif job is None or rights.may_change(job.folder):
         _buttons(setup, job)
     else:
-        st.caption(session.READ_ONLY)
+        st.caption(rights.OTHERS)
+        _buttons(setup, None)
     if error := session.TRAINING_ERROR.get():
         st.error(session.plain(error))
     if job is None:
@@ -49,16 +52,18 @@ def _buttons(setup: Setup, job: jobs.Job | None) -> None:
     with st.container(key="train_buttons", horizontal=True, gap="small"):
         with _place("main"):
             if job is not None and status == "running":
-                st.button("Pause", on_click=attempt, args=(job.pause,), key="pause", type="primary", width="stretch")
+                st.button("Pause", on_click=command, args=(job, job.pause), key="pause", type="primary", width="stretch")
             elif job is not None and status in ("paused", "queued"):
                 queued = status == "queued"
-                st.button("Resume", on_click=attempt, args=(job.resume,), key="resume", type="primary", width="stretch", disabled=queued)
+                st.button(
+                    "Resume", on_click=command, args=(job, job.resume), key="resume", type="primary", width="stretch", disabled=queued
+                )
             else:
                 st.button("Start", on_click=session_runs.start, args=(setup,), key="start", type="primary", width="stretch")
         with _place("step"):
             if job is not None and status in ALIVE:
                 once = "Do one training step, and show its details."
-                st.button("Step", on_click=attempt, args=(job.step_once,), key="step", help=once, width="stretch")
+                st.button("Step", on_click=command, args=(job, job.step_once), key="step", help=once, width="stretch")
             else:
                 slowly = "Start with one training step, and show its details."
                 st.button("Step", on_click=session_runs.start_by_step, args=(setup,), key="first_step", help=slowly, width="stretch")
@@ -70,7 +75,7 @@ def _buttons(setup: Setup, job: jobs.Job | None) -> None:
             if job is not None and (status == "stopped" or (status == "failed" and not job.suggested_batch)):
                 st.button("Resume", on_click=session_runs.resume_stopped, args=(job,), key="go_on_here", width="stretch")
             else:
-                st.button("Stop", on_click=attempt, args=(job and job.stop,), key="stop", disabled=status not in ALIVE, width="stretch")
+                st.button("Stop", on_click=command, args=(job, job and job.stop), key="stop", disabled=status not in ALIVE, width="stretch")
 
 
 def _place(name: str) -> DeltaGenerator:

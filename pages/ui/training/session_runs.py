@@ -12,7 +12,7 @@ from dpm_core.checkpoints import CheckpointError
 from dpm_core.config import ConfigError
 from dpm_core.data.errors import DataError
 from dpm_core.training import TrainingError
-from pages.ui import session
+from pages.ui import rights, session
 from pages.ui.kinds import runs
 from pages.ui.kinds.runs import ALIVE, Setup
 
@@ -47,14 +47,14 @@ def current(setup: Setup) -> tuple[jobs.Job | None, Setup]:
 
 def start(setup: Setup, resume_from: Path | None = None) -> None:
     """Start a run as the controls say, and show it."""
-    show_run(setup, lambda: jobs.start(_named(setup), resume_from=resume_from, **setup.data()))
+    show_run(setup, lambda: jobs.start(_allowed(setup), resume_from=resume_from, **setup.data()))
 
 
 def start_by_step(setup: Setup) -> None:
     """Start a run paused, with its first step done."""
 
     def make() -> jobs.Job:
-        job = jobs.start(_named(setup), paused=True, **setup.data())
+        job = jobs.start(_allowed(setup), paused=True, **setup.data())
         job.step_once()
         return job
 
@@ -64,7 +64,12 @@ def start_by_step(setup: Setup) -> None:
 def show_run(setup: Setup, make: Callable[[], jobs.Job]) -> None:
     """Show the run that ``make`` gives; the session and its link refer to it from now on."""
 
-    attempt(lambda: _show(make(), setup))
+    def action() -> None:
+        job = make()
+        rights.claim(job.folder)
+        _show(job, setup)
+
+    attempt(action)
 
 
 def _show(job: jobs.Job, setup: Setup) -> None:
@@ -75,8 +80,17 @@ def _show(job: jobs.Job, setup: Setup) -> None:
 
 def resume_stopped(job: jobs.Job) -> None:
     """Resume a run that was stopped on this page, from its folder."""
-    made = runs.setup_of(job)
-    show_run(made, lambda: jobs.resume_run(job.folder, **made.data()))
+    resume(runs.setup_of(job), job.folder)
+
+
+def resume(made: Setup, folder: Path) -> None:
+    """Resume a run on disk, and show it."""
+
+    def make() -> jobs.Job:
+        rights.check_change(folder)
+        return jobs.resume_run(folder, **made.data())
+
+    show_run(made, make)
 
 
 def watch(job: jobs.Job) -> None:
@@ -85,15 +99,23 @@ def watch(job: jobs.Job) -> None:
     session.TRAINING_CHANGED.set(True)
 
 
+def command(job: jobs.Job, action: Callable[[], object]) -> None:
+    """Do what a button says to a run."""
+
+    def act() -> None:
+        rights.check_change(job.folder)
+        action()
+
+    attempt(act)
+
+
 def attempt(action: Callable[..., object], *arguments: Any) -> None:
     """Do what a button says; an error is shown as one sentence and nothing is lost."""
-    session.TRAINING_ERROR.set("" if session.may_change() else session.READ_ONLY)
-    if session.TRAINING_ERROR.get():
-        return
+    session.TRAINING_ERROR.set("")
     try:
         action(*arguments)
         session.TRAINING_CHANGED.set(True)
-    except (jobs.JobError, TrainingError, DataError, CheckpointError, ConfigError, OSError) as error:
+    except (rights.NotAllowed, jobs.JobError, TrainingError, DataError, CheckpointError, ConfigError, OSError) as error:
         session.TRAINING_ERROR.set((str(error).splitlines() or [f"The action failed: {type(error).__name__}."])[0])
     except MemoryError:
         session.TRAINING_ERROR.set("This machine has too little free memory. Choose a smaller batch or network.")
@@ -104,8 +126,15 @@ def follow_rate(setup: Setup, job: jobs.Job) -> None:
     rate = setup.run.training.learning_rate
     before = session.RATE_SEEN.get() or (job.id, rate)
     session.RATE_SEEN.set((job.id, rate))
-    if before[0] == job.id and before[1] != rate and job.status in ALIVE and session.may_change():
+    if before[0] == job.id and before[1] != rate and job.status in ALIVE and rights.may_change(job.folder):
         job.set_learning_rate(rate)
+
+
+def _allowed(setup: Setup) -> jobs.JobConfig:
+    """The run's config, if it may be started. Raises NotAllowed."""
+    config = _named(setup)
+    rights.check_start(config.name)
+    return config
 
 
 def _named(setup: Setup) -> jobs.JobConfig:

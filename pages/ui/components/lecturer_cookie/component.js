@@ -1,3 +1,0 @@
-export default function ({ data }) {
-  document.cookie = `lecturer=${encodeURIComponent(data)}; path=/; SameSite=Strict`
-}
