@@ -13,7 +13,7 @@ MLP := --points 400000 --network mlp --schedule log_snr -T 40 --steps 24000 --lr
 # two workers with one thread each; tests/conftest.py says which tests stay together and in which order they are given out
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: run room lecture test check lint hostile checkpoints image-checkpoints bit-checkpoints gpu-checkpoints clean
+.PHONY: run room lecture test check lint hostile lock checkpoints image-checkpoints bit-checkpoints gpu-checkpoints clean
 
 run: $(VENV)/.app
 	$(BIN)/streamlit run app.py
@@ -87,6 +87,11 @@ $(VENV)/.dev: $(VENV)/.app requirements-dev.txt requirements-cluster.txt
 $(VENV)/.browser: $(VENV)/.dev tests/install_browser.sh
 	sh tests/install_browser.sh $(BIN)/python
 	touch $@
+
+# requirements.lock: the same with everything that they need, each with its hashes
+lock: requirements.txt
+	$(PYTHON) -m pip install --quiet uv
+	$(PYTHON) -m uv pip compile $< --generate-hashes --python-version 3.11 --universal --custom-compile-command "make lock" -o requirements.lock
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache artefacts

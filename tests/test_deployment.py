@@ -56,3 +56,10 @@ def test_what_kubernetes_starts():
     assert service["spec"]["selector"] == app["spec"]["selector"]["matchLabels"] == app["spec"]["template"]["metadata"]["labels"]
     backend = ingress["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]
     assert backend == {"name": service["metadata"]["name"], "port": {"number": service["spec"]["ports"][0]["port"]}}
+
+
+def test_the_lock_has_the_requirements_and_a_hash_for_each():
+    wanted = set(re.findall(r"^([\w-]+==\S+)$", (ROOT / "requirements.txt").read_text(), re.M))
+    entries = re.split(r"\n(?=[a-z])", re.sub(r"^#.*\n", "", (ROOT / "requirements.lock").read_text(), flags=re.M))
+    assert len(wanted) == 10 and wanted <= {entry.split(" ")[0] for entry in entries}
+    assert all("--hash=sha256:" in entry for entry in entries)

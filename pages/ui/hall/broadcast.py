@@ -43,7 +43,7 @@ class Follower:
         if complete.hash:
             self.known.add(complete.hash)
         queue = getattr(self.client, "_send_queue", None)  # of the client's own write_forward_msg, after packing
-        if cached or not packed or queue is None:
+        if cached or not packed or queue is None or queue.full():  # a browser that does not keep up is hung up on, and joins again
             self.write(message if cached else complete)
         else:
             queue.put_nowait(packed)
