@@ -10,7 +10,8 @@ from pages.ui.components.common import ignore_change, register
 __all__ = ["NAME", "lecture_bar"]
 
 NAME = "dpm_lecture_bar"
-_component = register(NAME, "lecture_bar", ("common/elements.js", "component.js"))
+SCRIPTS = ("common/elements.js", "component.js")
+_component = register(NAME, "lecture_bar", SCRIPTS)
 
 
 def lecture_bar(data: Mapping[str, Any], key: str, on_moment: Callable[[], Any] | None = None) -> None:

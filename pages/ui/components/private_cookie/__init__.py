@@ -7,7 +7,8 @@ from pages.ui.components.common import register
 __all__ = ["NAME", "private_cookie"]
 
 NAME = "dpm_private_cookie"
-_component = register(NAME, "private_cookie", ("component.js",))
+SCRIPTS = ("component.js",)
+_component = register(NAME, "private_cookie", SCRIPTS)
 
 
 def private_cookie(name: str, value: str, days: int = 0) -> None:
