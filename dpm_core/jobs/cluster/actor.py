@@ -15,7 +15,7 @@ from dpm_core.jobs.storage.run_folder import RunFolder
 from dpm_core.jobs.thread.engine import ThreadEngine
 from dpm_core.jobs.thread.job import ThreadJob
 
-LINGER = 3.0  # seconds that an ended run, or one that could not start, waits for a question before its place is free
+LINGER = 3.0  # seconds after the last answer that an ended run, or one that could not start, waits for a question before it goes
 ORPHANED = 240.0  # the same for a paused run, which is then resumed from its folder
 LOCK_EXPIRES = 120.0  # seconds until shared storage notices that the node which held a lock is gone
 
@@ -26,7 +26,7 @@ class RunActor:
     def __init__(self, id: str, environment: dict[str, str], *order: bytes):
         """Carry out an order, which comes in pieces; ``environment``: the variables DPM_… of the program that gave it."""
         os.environ.update(environment)
-        self._id, self._asked = id, time.monotonic()
+        self._id, self._quiet_since, self._answering, self._counting = id, time.monotonic(), 0, threading.Lock()
         self._requests = Requests(ThreadEngine(queued=False), self._begun)
         self._first = self._carry_out(b"".join(order))
         threading.Thread(target=self._leave_when_over, args=(ray.get_runtime_context().current_actor,), daemon=True).start()
@@ -37,8 +37,13 @@ class RunActor:
 
     def ask(self, message: bytes) -> bytes:
         """The reply to a request."""
-        self._asked = time.monotonic()
-        return self._requests.reply(message)
+        with self._counting:
+            self._answering += 1
+        try:
+            return self._requests.reply(message)
+        finally:
+            with self._counting:
+                self._answering, self._quiet_since = self._answering - 1, time.monotonic()
 
     def _carry_out(self, order: bytes) -> bytes:
         if not ray.get_runtime_context().was_current_actor_reconstructed:
@@ -75,7 +80,7 @@ class RunActor:
         ray.kill(myself, no_restart=True)
 
     def _over(self) -> bool:
-        job, quiet = self._requests.job, time.monotonic() - self._asked
+        job, quiet = self._requests.job, 0.0 if self._answering else time.monotonic() - self._quiet_since
         if job is not None and not job.folder.exists():  # removed while it trained: there is nobody to keep it for
             job.stop()
         if job is None or job.done:

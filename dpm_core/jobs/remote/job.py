@@ -37,7 +37,7 @@ class RemoteJob(Job):
         """Watch the worker at the other end of two lines: one for requests, one on which it says what is new."""
         self.id, self.config, self.folder = id, config, folder
         self._pid, self._requests, self._watch = pid, requests, watch
-        self._changed, self._closed = threading.Condition(), False
+        self._changed, self._keeping, self._closed = threading.Condition(), threading.Lock(), False
         self._follower: threading.Thread | None = None
         self._kept_alive, self._unreported = time.monotonic(), True
         self._state: dict[str, Any] = {}
@@ -201,8 +201,9 @@ class RemoteJob(Job):
                 "snapshots": [(s.step, s.weights is not None) for s in self._snapshots.values()],
             }  # fmt: skip
         about, tensors = line.ask("watch", wait=wait, wanted=wanted, **known)
-        if about["state"]["done"] and self._checkpoint is None:
-            self._keep()
+        with self._keeping:
+            if about["state"]["done"] and self._checkpoint is None:
+                self._keep()
         with self._changed:
             self._note(about, tensors)
             self._changed.notify_all()
