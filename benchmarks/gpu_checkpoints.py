@@ -21,7 +21,7 @@ import torch
 from dpm_core import checkpoints, jobs
 from dpm_core.cli.main import make_parser
 from dpm_core.cli.train import Trained, make_run, save_trained
-from dpm_core.jobs.storage.atomic_files import replace_file
+from dpm_core.files import replace_file
 
 
 class Model(NamedTuple):

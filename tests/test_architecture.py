@@ -17,6 +17,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ALLOWED = {
     "": set(),
     "config": set(),
+    "files": set(),
     "schedules": set(),
     "networks": {"config"},
     "figures": set(),
@@ -28,10 +29,10 @@ ALLOWED = {
     "measure": {"process", "reverse", "samplers", "schedules"},
     "data": {"config", "figures", "process", "reverse", "schedules"},
     "training": {"config", "measure", "process", "reverse", "samplers", "schedules"},
-    "checkpoints": {"", "config", "data", "process", "reverse"},
-    "jobs": {"", "checkpoints", "config", "data", "measure", "networks", "process", "reverse", "schedules", "training"},
+    "checkpoints": {"", "config", "data", "files", "process", "reverse"},
+    "jobs": {"", "checkpoints", "config", "data", "files", "measure", "networks", "process", "reverse", "schedules", "training"},
     "inpainting": {"checkpoints", "config", "data", "factors", "jobs", "posterior", "process", "reverse", "samplers", "schedules"},
-    "cli": {"", "checkpoints", "config", "data", "figures", "inpainting", "measure", "networks", "process", "reverse"}
+    "cli": {"", "checkpoints", "config", "data", "figures", "files", "inpainting", "measure", "networks", "process", "reverse"}
     | {"samplers", "schedules", "training"},
     "__main__": {"cli"},
 }

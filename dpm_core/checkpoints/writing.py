@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
-import tempfile
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save as serialized
 
 import dpm_core
 from dpm_core.checkpoints.folders import user_folder
 from dpm_core.checkpoints.format import FORMAT, Checkpoint, check_name, check_size
 from dpm_core.config import to_dict
 from dpm_core.data.kinds import DATA_KINDS
+from dpm_core.files import written_whole
 
 
 def save(checkpoint: Checkpoint, folder: Path | None = None, half: bool = False) -> Path:
@@ -41,24 +38,7 @@ def save(checkpoint: Checkpoint, folder: Path | None = None, half: bool = False)
     }
     path = folder / f"{checkpoint.name}.safetensors"
     text = json.dumps(header, indent=2) + "\n"
-    _write({path: lambda file: save_file(tensors, file), path.with_suffix(".json"): lambda file: file.write_text(text)})
+    with written_whole(path) as first, written_whole(path.with_suffix(".json")) as second:  # both are whole before either appears
+        first.write_bytes(serialized(tensors))
+        second.write_text(text)
     return path
-
-
-def _write(files: dict[Path, Callable[[Path], Any]]) -> None:
-    """Write every file to a temporary one beside it, flush, and rename only when all are complete."""
-    written: dict[Path, Path] = {}
-    try:
-        for path, write in files.items():
-            handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-            os.close(handle)
-            written[path] = Path(name)
-            write(written[path])
-            with open(name, "rb") as file:
-                os.fsync(file.fileno())
-            os.chmod(name, 0o644)
-        for path, temporary in written.items():
-            os.replace(temporary, path)
-    finally:
-        for temporary in written.values():
-            temporary.unlink(missing_ok=True)

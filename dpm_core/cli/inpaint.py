@@ -15,6 +15,7 @@ from dpm_core.cli.common import use_threads
 from dpm_core.cli.terminal import progress
 from dpm_core.data import uploads
 from dpm_core.data.uploads import PICTURES
+from dpm_core.files import written_whole
 from dpm_core.inpainting.model_filling import Progress, fill_by_model
 from dpm_core.inpainting.patch_filling import fill_by_patches
 
@@ -33,7 +34,8 @@ def inpaint(args: argparse.Namespace, argv: list[str]) -> int:
         output.parent.mkdir(parents=True, exist_ok=True)
         for i, one in enumerate(last.guess, 1):
             path = output if args.n == 1 else output.with_stem(f"{output.stem}-{i}")
-            Image.fromarray(one).save(path)
+            with written_whole(path) as whole:
+                Image.fromarray(one).save(whole)
             print(path)
     return 0
 

@@ -19,6 +19,7 @@ from dpm_core.cli.terminal import Parser
 from dpm_core.cli.train import train
 from dpm_core.config import VARIANCES
 from dpm_core.data.kinds import DATA_KINDS
+from dpm_core.files import in_words
 from dpm_core.inpainting.model_filling import RULES
 from dpm_core.networks import NETWORKS
 from dpm_core.samplers import SAMPLERS
@@ -52,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
         print("error: not enough memory on the device; use a smaller -n or --batch, or --device cpu.", file=sys.stderr)
         return 1
     except (ValueError, OSError) as error:
-        print(f"error: {str(error).splitlines()[0]}", file=sys.stderr)
+        print(f"error: {in_words(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

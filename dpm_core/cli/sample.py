@@ -11,6 +11,7 @@ from dpm_core import checkpoints
 from dpm_core.cli.common import use_threads
 from dpm_core.cli.terminal import progress
 from dpm_core.data.kinds import DATA_KINDS
+from dpm_core.files import written_whole
 from dpm_core.samplers import SAMPLERS, timesteps
 
 FORMATS = (".npz", ".csv", ".png")
@@ -39,10 +40,11 @@ def sample(args: argparse.Namespace, argv: list[str]) -> int:
         last = step
     x = last.x.cpu()
     args.output.parent.mkdir(parents=True, exist_ok=True)
-    if args.output.suffix == ".npz":
-        np.savez_compressed(args.output, x=x.numpy())
-    else:
-        write = {".csv": kind.write_csv, ".png": kind.write_png}[args.output.suffix]
-        write(loaded.dataset, x, args.output)
+    with written_whole(args.output) as output:
+        if output.suffix == ".npz":
+            np.savez_compressed(output, x=x.numpy())
+        else:
+            write = {".csv": kind.write_csv, ".png": kind.write_png}[output.suffix]
+            write(loaded.dataset, x, output)
     print(args.output)
     return 0

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dpm_core import checkpoints
 from dpm_core.checkpoints import Checkpoint
+from dpm_core.files import in_words
 from dpm_core.jobs.config import JobConfig, JobError, Stop
 from dpm_core.jobs.job import Job
 from dpm_core.jobs.storage.run_folder import RunFolder
@@ -85,7 +86,7 @@ def errors_in_one_sentence() -> Iterator[None]:
     except torch.OutOfMemoryError:
         raise JobError("The data or the network do not fit into this device's memory; choose a smaller batch or network.") from None
     except OSError as error:
-        raise JobError(f"The run's folder cannot be used ({error.strerror or error}: {error.filename}).") from None
+        raise JobError(in_words(error)) from None
     except (ValueError, TypeError, KeyError) as error:
-        line = (str(error).splitlines() or [type(error).__name__])[0]
+        line = in_words(error)
         raise JobError(line if line.endswith(".") else f"{line}.") from None

@@ -19,6 +19,7 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import StopException
 
 from dpm_core.figures.palette import GROUND
+from dpm_core.files import in_words
 from pages.ui import session
 from pages.ui.lecture import course, frame, tour_bar
 
@@ -136,5 +137,5 @@ def stop_on_error(*expected: type[Exception]) -> Iterator[None]:
     try:
         yield
     except expected as error:
-        st.error(session.plain(str(error).splitlines()[0]))
+        st.error(session.plain(in_words(error)))
         st.stop()

@@ -40,6 +40,7 @@ GROUND = """(dark) => {
   const ground = getComputedStyle(document.querySelector('[data-testid="stApp"]')).backgroundColor
   return (ground.match(/\\d+/g).slice(0, 3).reduce((sum, c) => sum + Number(c), 0) < 380) === dark
 }"""
+SIZES = ((1440, 900), (390, 844))
 LAUNCH = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync"]
 
 
@@ -169,13 +170,20 @@ class Visit:
         self.page.evaluate("document.fonts.ready.then(() => true)")
         return self.page
 
-    def themes(self) -> Iterator[str]:
+    def themes(self, *schemes: str) -> Iterator[str]:
         """Show the page in one theme after the other: the name of each, once the page has come to rest in it."""
-        for scheme in ("light", "dark"):
+        for scheme in schemes or ("light", "dark"):
             self.page.emulate_media(color_scheme=scheme)
             self.page.wait_for_function(GROUND, arg=scheme == "dark", timeout=30_000)
             self.settle()
             yield scheme
+
+    def looks(self, *schemes: str) -> Iterator[tuple[str, int]]:
+        """Show the page, opened once, at the size of a laptop and of a phone, in each of these themes: theme and width."""
+        for n, (width, height) in enumerate(SIZES):
+            self.page.set_viewport_size({"width": width, "height": height})
+            for scheme in self.themes(*(schemes or ("light", "dark"))[:: 1 if n == 0 else -1]):
+                yield scheme, width
 
     def check_fit(self, name: str = "the page") -> None:
         """No error of Streamlit's on the page, and nothing that makes it scroll sideways."""

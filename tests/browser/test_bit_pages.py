@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import re
 
-import pytest
 
-
-@pytest.mark.parametrize("width,height,scheme", [(1440, 900, "light"), (390, 844, "dark")])
-def test_pages_of_bits_in_both_themes_and_sizes(visit, width, height, scheme):
-    one = visit(width=width, height=height, scheme=scheme)
+def test_pages_of_bits_in_both_themes_and_sizes(visit):
+    one = visit()
     for name, path in {
         "schedule": "/schedule?data=Heartbeat",
         "forward": "/forward?data=Heartbeat",
@@ -20,9 +17,9 @@ def test_pages_of_bits_in_both_themes_and_sizes(visit, width, height, scheme):
     }.items():
         page = one.open(path)
         page.get_by_text("Export", exact=True).wait_for(timeout=60_000)
-        one.settle()
-        one.check_fit(name)
-        one.shot(f"bits-{name}-{scheme}-{width}")
+        for scheme, width in one.looks():
+            one.check_fit(name)
+            one.shot(f"bits-{name}-{scheme}-{width}")
 
 
 def test_rows_are_painted_by_mouse_and_keyboard(visit):

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import re
 
-import pytest
 
-
-@pytest.mark.parametrize("width,height", [(1440, 900), (390, 844)])
-def test_both_pages_in_both_themes_and_sizes(visit, width, height):
-    one = visit(width=width, height=height)
+def test_both_pages_in_both_themes_and_sizes(visit):
+    one = visit()
     for path, sentence in (("bound", "Table 1 of the paper"), ("likelihood", "Quasi-static limit.")):
         page = one.open(f"/{path}")
         page.get_by_text(sentence).first.wait_for(timeout=90_000)
-        for scheme in one.themes():
+        for scheme, width in one.looks():
             one.check_fit(path)
             one.shot(f"{path}-{scheme}-{width}")
 

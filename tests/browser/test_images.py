@@ -39,9 +39,8 @@ def visit_images(own, browser):
     yield from visits(browser, own.url)
 
 
-@pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
-def test_images_in_both_themes_and_sizes(visit_images, width, height):
-    one = visit_images(width=width, height=height)
+def test_images_in_both_themes_and_sizes(visit_images):
+    one = visit_images()
     opened = {
         "images-forward": ("/forward", {"data": "Digits 8 × 8"}),
         "images-photo": ("/forward", {"data": "Your own picture"}),
@@ -50,10 +49,10 @@ def test_images_in_both_themes_and_sizes(visit_images, width, height):
     for name, (path, query) in opened.items():
         page = one.open(f"{path}?{urlencode(query)}")
         one.stage()
-        for place, name_of in ((0, name), (1e6, f"{name}-foot")):
-            page.locator('[data-testid="stMain"]').evaluate("(e, place) => e.scrollTo(0, place)", place)
-            for scheme in one.themes():
-                one.check_fit(name)
+        for scheme, width in one.looks():
+            one.check_fit(name)
+            for place, name_of in ((0, name), (1e6, f"{name}-foot")):
+                page.locator('[data-testid="stMain"]').evaluate("(e, place) => e.scrollTo(0, place)", place)
                 one.shot(f"{name_of}-{scheme}-{width}")
 
 

@@ -340,11 +340,11 @@ def test_a_failing_write_leaves_the_old_files_alone(saved, monkeypatch):
     """The disk fills half way through the tensors: both old files byte for byte, nothing beside them, still loadable."""
     before = {p.name: p.read_bytes() for p in saved.parent.iterdir()}
 
-    def half(tensors, path):
-        path.write_bytes(b"half")
+    def half(path, data, _write=Path.write_bytes):
+        _write(path, data[: len(data) // 2])
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(checkpoints.writing, "save_file", half)
+    monkeypatch.setattr(Path, "write_bytes", half)
     other = dataclasses.replace(trained("rbf"), meta={"steps": 99})
     with pytest.raises(OSError, match="No space"):
         save(other, saved.parent)
@@ -362,7 +362,7 @@ def test_a_failing_rename_leaves_no_temporary_file(saved, monkeypatch):
     def refuse(source, target):
         raise PermissionError("Read-only file system")
 
-    monkeypatch.setattr(checkpoints.writing.os, "replace", refuse)
+    monkeypatch.setattr("dpm_core.files.os.replace", refuse)
     with pytest.raises(PermissionError):
         save(trained("rbf"), saved.parent)
     assert {p.name: p.read_bytes() for p in saved.parent.iterdir()} == before
@@ -605,7 +605,7 @@ def test_a_disk_that_fills_leaves_an_image_checkpoint_alone(tmp_path, monkeypatc
     def full(handle):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoints.writing.os, "fsync", full)
+    monkeypatch.setattr("dpm_core.files.os.fsync", full)
     with pytest.raises(OSError, match="No space"):
         save(dataclasses.replace(imaged("digits"), name="image"), tmp_path)
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before

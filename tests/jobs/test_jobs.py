@@ -687,7 +687,7 @@ def test_samples_that_do_not_fit_the_memory_are_done_without(start, monkeypatch)
         ({"held_out": torch.zeros(5, 3)}, r"shape \(2,\) and the held-out data \(3,\)"),
         ({"data": torch.zeros(0, 2)}, "training data"),
         ({"device": "mps" if torch.cuda.is_available() else "cuda"}, "no (mps|cuda) device"),
-        ({"root": Path("/proc/none")}, "folder"),
+        ({"root": Path("/proc/none")}, "No such file or directory: /proc/none"),
     ],
 )
 def test_what_cannot_be_started_is_said_in_one_sentence(start, change, words):

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 
-import dpm_core.jobs.storage.atomic_files as atomic_files
 import dpm_core.jobs.storage.run_folder as disk
 import dpm_core.jobs.thread.threads as threads
 from dpm_core import jobs
@@ -113,7 +112,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(atomic_files.os, "fsync", full)
+        patch.setattr("dpm_core.files.os.fsync", full)
         with pytest.raises(OSError, match="No space"):
             disk.replace_file(path, b"new")
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
@@ -323,7 +322,7 @@ def test_a_disk_that_is_full_hides_no_run(tmp_path, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(disk, "replace_file", full)
             if refused < 2:
-                with pytest.raises(JobError, match="No space"):
+                with pytest.raises(JobError, match="The disk is full"):
                     jobs.start(JobConfig("run", RUN, Stop(steps=1), threads=1), points(), points(20, 1), tmp_path, paused=True)
                 assert jobs.runs(tmp_path)[0].step == 3 and old.state_step() == 2
             else:  # only then does it take the place; what it cannot write later, it says

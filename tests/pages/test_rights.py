@@ -7,10 +7,12 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from dpm_core import jobs
 from pages.ui import rights, session
 from pages.ui.session import roles
+from tests.pages.test_pages import APP
 
 
 @pytest.fixture
@@ -143,3 +145,10 @@ def test_a_cookie_that_was_not_made_here_is_not_believed(monkeypatch):
         values.clear()
         context.cookies = {session.BROWSER_COOKIE: sent}
         assert (roles.browser_cookie() == first) is same and (roles.user() == user) is same
+
+
+def test_a_role_that_does_not_exist_is_one_sentence_and_no_page(monkeypatch):
+    monkeypatch.setenv("DPM_ROLE", "teacher")
+    app = AppTest.from_file(str(APP), default_timeout=60).run()
+    assert [error.value for error in app.error] == [r"DPM\_ROLE is 'teacher'; leave it empty, or set it to 'shared' or 'lecture'."]
+    assert not app.exception and not app.title and not app.button

@@ -28,6 +28,7 @@ from pages.ui.kinds.points.source import PointSource
 from pages.ui.kinds.records import ReferenceValues, Version
 from pages.ui.training import views
 from tests.pages.test_pages import APP, check
+from tests.test_faults import read_only
 
 TINY = {"data": "Digits 8 × 8", "T_images": "20", "batch_images": "16", "max_steps_images": "12"}
 pytestmark = pytest.mark.usefixtures("own_folders")
@@ -101,15 +102,21 @@ def test_a_run_from_start_to_checkpoint_and_out_again(own_folders):
     assert not list((own_folders / "models").glob("renamed*"))
 
 
-def test_shipped_names_are_refused_and_nothing_is_written(own_folders):
+def test_names_that_are_refused_and_a_folder_that_may_not_be_written(own_folders, monkeypatch):
+    """One sentence each, nothing is written, and the network is still there to be saved."""
     app = until_over(click(open_train(**TINY), "start"))
-    app.text_input(key=f"keep_name_{running(app).id}").set_value("swiss_roll_mlp")
-    click(app, "keep_now")
-    assert "already" in app.error[0].value
+    for name, sentence in (("swiss_roll_mlp", "already"), ("../x", "letters")):
+        app.text_input(key=f"keep_name_{running(app).id}").set_value(name)
+        click(app, "keep_now")
+        assert sentence in app.error[0].value and app.error[0].value.endswith(".")
+    app.text_input(key=f"keep_name_{running(app).id}").set_value("tiny")
+    with monkeypatch.context() as patch:
+        patch.setattr("dpm_core.files.tempfile.mkstemp", read_only)
+        click(app, "keep_now")
+    assert app.error[0].value.startswith("Nothing may be written in") and app.error[0].value.endswith("choose another folder.")
     assert not list((own_folders / "models").glob("*"))
-    app.text_input(key=f"keep_name_{running(app).id}").set_value("../x")
     click(app, "keep_now")
-    assert app.error[0].value.endswith(".")
+    assert not app.error and checkpoints.load("tiny").meta["steps"] == 12
 
 
 def test_step_by_step_does_one_step_at_a_time_and_shows_it():

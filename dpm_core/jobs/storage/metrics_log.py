@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from dpm_core.jobs.storage.atomic_files import replace_file
+from dpm_core.files import replace_file
 
 
 class MetricsLog:

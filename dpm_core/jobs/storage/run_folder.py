@@ -20,8 +20,9 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from dpm_core.config import from_dict
+from dpm_core.files import replace_file
 from dpm_core.jobs.config import JobConfig, JobError
-from dpm_core.jobs.storage.atomic_files import replace_file, try_lock
+from dpm_core.jobs.storage.locks import try_lock
 from dpm_core.training.snapshots import Snapshot
 
 FORMAT = "dpm-run-1"

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from dpm_core.jobs.storage.atomic_files import try_lock
+from dpm_core.jobs.storage.locks import try_lock
 
 CAPACITY = {"cpu": 2, "cuda": 1, "mps": 1}  # jobs that train at once on each device
 FOLDER = ".queue"  # beside the runs that share the queue
@@ -25,7 +25,9 @@ class Ticket:
     def __init__(self, folder: Path, device: str):
         """Take the last place. Raises OSError."""
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._device, self._rest = folder, device, f"{time.time_ns():020d}-{secrets.token_hex(4)}"
+        waiting = (path.name.split("-")[2] for path in folder.glob(f"{device}-{WAITING}-*"))
+        moment = max([time.time_ns(), *(int(other) + 1 for other in waiting if other.isdecimal())])  # the clock may have been set back
+        self._folder, self._device, self._rest = folder, device, f"{moment:020d}-{secrets.token_hex(4)}"
         self.path = self._named(WAITING)
         new = folder / f".{self.path.name}"
         self._file: IO[bytes] = open(new, "xb")  # noqa: SIM115 - the lock is held while the file is open

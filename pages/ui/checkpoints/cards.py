@@ -15,6 +15,7 @@ import streamlit as st
 from dpm_core import checkpoints
 from dpm_core.checkpoints import CheckpointError, archive
 from dpm_core.config import RunConfig, from_dict
+from dpm_core.files import in_words
 from dpm_core.networks import NETWORKS
 from pages.ui import cache, kinds, rights, session
 from pages.ui.components.data_uri import data_uri
@@ -150,7 +151,7 @@ def _do(action: str, path: Path, *arguments: str) -> None:
         new = actions[action](path, *arguments)
         rights.move_mark(path, new)
     except (rights.NotAllowed, CheckpointError, OSError) as error:
-        session.CHECKPOINT_ERROR.set((action, path, str(error)))
+        session.CHECKPOINT_ERROR.set((action, path, in_words(error)))
 
 
 def _error(action: str, path: Path) -> None:

@@ -6,6 +6,7 @@ import streamlit as st
 
 from dpm_core import checkpoints
 from dpm_core.checkpoints import CheckpointError, archive
+from dpm_core.files import in_words
 from pages.ui import rights, session
 
 
@@ -27,6 +28,6 @@ def form(expanded: bool) -> None:
                     session.ADDED_CHECKPOINT.set(name)
                     st.rerun()
             except (rights.NotAllowed, CheckpointError, OSError) as error:
-                st.error(session.plain(str(error)))
+                st.error(session.plain(in_words(error)))
     if added := session.ADDED_CHECKPOINT.pop():
         st.success(f"The model {added} has been added.")

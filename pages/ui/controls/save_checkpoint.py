@@ -6,6 +6,7 @@ import streamlit as st
 
 from dpm_core import checkpoints, jobs
 from dpm_core.checkpoints import archive
+from dpm_core.files import in_words
 from pages.ui import rights, session
 
 
@@ -23,7 +24,7 @@ def save_form(job: jobs.Job) -> None:
             session.SAVED_CHECKPOINT.set((job.id, name, archive.zipped(path)))
             session.SAVE_ERROR.set(None)
         except (ValueError, OSError) as error:
-            session.SAVE_ERROR.set((job.id, name, str(error)))
+            session.SAVE_ERROR.set((job.id, name, in_words(error)))
     if (problem := session.SAVE_ERROR.get()) and problem[:2] == (job.id, name):
         st.error(session.plain(problem[2]))  # until the name changes: the page is drawn again twice a second
     id, saved, zipped = session.SAVED_CHECKPOINT.get()

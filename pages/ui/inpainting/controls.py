@@ -91,10 +91,24 @@ def base(picture: Picture, seed: int) -> np.ndarray:
         session.PICTURE_SHOWN.set(picture.key)
         session.FILLING.set(None)
         session.PICTURE_BASE.set(None)
-        session.MASK.set(preset(picture.pixels.shape[:2], "centre", seed))
+        session.MASK.set(_kept_mask(picture, preset(picture.pixels.shape[:2], "centre", seed)))
         session.INPAINT_ERROR.set("")
     chosen = session.PICTURE_BASE.get()
     return picture.pixels if chosen is None else chosen
+
+
+def keep_mask(picture: Picture, mask: np.ndarray, seed: int) -> None:
+    """Let the link find the mask of this picture again; a link without one stands for the hole in the centre."""
+    untouched = np.array_equal(mask, preset(mask.shape, "centre", seed))
+    session.MASK_KEPT.keep(None if untouched else picture.key.encode() + b"\0" + np.packbits(mask).tobytes())
+
+
+def _kept_mask(picture: Picture, default: np.ndarray) -> np.ndarray:
+    """The mask that the link names, if it is one of this picture."""
+    key, _, bits = (session.MASK_KEPT.find() or b"").partition(b"\0")
+    if key != picture.key.encode() or len(bits) != -(-default.size // 8):
+        return default
+    return np.unpackbits(np.frombuffer(bits, np.uint8), count=default.size).astype(bool).reshape(default.shape)
 
 
 def begin(picture: np.ndarray, missing: np.ndarray, name: str, n: int, seed: int, options: dict) -> None:

@@ -100,7 +100,10 @@ def _read(name: str, raw: bytes) -> Picture:
 def drawn() -> Picture:
     """The person's drawing; its canvas is the page until it is ready to be painted over."""
     drawing = session.DIGIT_DRAWING.get()
-    drawing = np.zeros((SIDE, SIDE), np.uint8) if drawing is None else drawing
+    if drawing is None:
+        kept = session.DIGIT_DRAWING_KEPT.find() or b""
+        drawing = np.frombuffer(kept if len(kept) == SIDE**2 else bytes(SIDE**2), np.uint8).reshape(SIDE, SIDE)
+        session.DIGIT_DRAWING.set(drawing)
     step = st.segmented_control(
         "First draw a digit, then mark the part to fill", ["Draw", "Mark"], default="Draw", key="drawing_step", required=True
     )
@@ -110,6 +113,7 @@ def drawn() -> Picture:
             st.error(session.plain(painted.problem))
         if painted.drawing is not None:
             session.DIGIT_DRAWING.set(painted.drawing)
+            session.DIGIT_DRAWING_KEPT.keep(painted.drawing.tobytes() if painted.drawing.any() else None)
         if step == "Mark":
             st.caption("The drawing is empty: draw a digit first.")
         st.stop()

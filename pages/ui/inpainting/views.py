@@ -34,6 +34,7 @@ def stage(picture: Picture, base: np.ndarray, how: tuple[str, int, int, dict], p
     shown = InTheHole() if filling is None else in_the_hole(filling)
     painted = paint(base, session.MASK.get(), key="inpaint_canvas", before=picture.pixels, **shown)
     session.MASK.set(painted.mask)
+    controls.keep_mask(picture, painted.mask, seed)
     running = filling is not None and filling.running
 
     def fill() -> None:

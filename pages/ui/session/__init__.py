@@ -5,6 +5,7 @@ Nothing outside this package touches ``st.session_state`` or ``st.query_params``
 them are listed in ``keys.py``. Widgets are bound to the link under their own keys by :func:`bind`.
 """
 
+from pages.ui.session.kept import KeptKey
 from pages.ui.session.key import (
     Key,
     LinkKey,
@@ -19,6 +20,7 @@ from pages.ui.session.keys import (
     CONTROL_POINTS_REVISION,
     CURRENT_PAGE,
     DIGIT_DRAWING,
+    DIGIT_DRAWING_KEPT,
     DRAWING,
     FACTOR_STROKES,
     FILLING,
@@ -33,6 +35,7 @@ from pages.ui.session.keys import (
     LINK,
     MASK,
     MASK_FILE,
+    MASK_KEPT,
     MOMENT,
     PAINTED_BITS,
     PICTURE_BASE,
@@ -55,6 +58,7 @@ from pages.ui.session.keys import (
     TRIED,
     UNBOUND,
     UPLOAD_ROUND,
+    UPLOADED,
     UPLOADS,
 )
 from pages.ui.session.link import (
@@ -104,6 +108,7 @@ __all__ = [
     "CONTROL_POINTS_REVISION",
     "CURRENT_PAGE",
     "DIGIT_DRAWING",
+    "DIGIT_DRAWING_KEPT",
     "DRAWING",
     "FACTOR_STROKES",
     "FILLING",
@@ -119,6 +124,7 @@ __all__ = [
     "LINK",
     "MASK",
     "MASK_FILE",
+    "MASK_KEPT",
     "MOMENT",
     "PAINTED_BITS",
     "PICTURE_BASE",
@@ -140,8 +146,10 @@ __all__ = [
     "TRAINING_ERROR",
     "TRIED",
     "UNBOUND",
+    "UPLOADED",
     "UPLOADS",
     "UPLOAD_ROUND",
+    "KeptKey",
     "Key",
     "LinkKey",
     "ObjectKey",

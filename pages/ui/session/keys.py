@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pages.ui.session.kept import KeptKey
 from pages.ui.session.key import Key, LinkKey, ObjectKey
 
 PLAYER_STATE = ("t", "version", "layers", "colour", "pick")  # of one page's player: without meaning on another page
@@ -14,6 +15,7 @@ CURRENT_PAGE = Key("page", "")
 LINK: Key[dict[str, list[str]]] = Key("link", dict)
 BOUND_WIDGETS: Key[set[str]] = Key("bound", set)
 UPLOADS: Key[dict[str, Any]] = Key("uploads", dict)  # by widget key: controls.file_upload.Upload
+UPLOADED = {key: KeptKey(f"{key}_kept") for key in ("csv", "bits_file", "picture", "inpaint_file")}  # the file of each uploader
 LAST_GOOD: Key[dict[str, Any]] = Key("last_good", dict)  # by control: what is shown while the control's value makes no sense
 
 CONTROL_POINTS = LinkKey("points")  # of the custom schedule
@@ -46,11 +48,13 @@ ADDED_CHECKPOINT = Key("added", "")
 PICTURE_SHOWN = Key("inpaint_on", "")  # key of the picture that the mask belongs to
 PICTURE_BASE = Key[Any]("inpaint_base", None)  # a completion that is painted on instead of the picture
 MASK = Key[Any]("inpaint_mask", None)
+MASK_KEPT = KeptKey("mask_kept")
 MASK_FILE = Key("mask_read", "")
 FILLING = ObjectKey("inpaint_filling")
 PICTURE_NETWORK = ObjectKey("inpaint_learning")
 INPAINT_ERROR = Key("inpaint_problem", "")
 DIGIT_DRAWING = Key[Any]("inpaint_drawing", None)
+DIGIT_DRAWING_KEPT = KeptKey("drawing_kept")
 
 MOMENT = Key("moment", "")  # what the players of the lecturer's page show, as JSON
 

@@ -11,6 +11,7 @@ from functools import cache
 import streamlit as st
 
 from pages.ui.session.key import Key
+from pages.ui.session.plain import plain
 
 ROLES = ("", "shared", "lecture")
 PARAMETER = LECTURER_COOKIE = "lecturer"
@@ -44,7 +45,15 @@ def lecturer_token() -> str:
 
 
 def identify() -> None:
-    """Take the lecturer's secret out of the link, before anything else sees it. Call first in every run."""
+    """Take the lecturer's secret out of the link, before anything else sees it. Call first in every run.
+
+    For a DPM_ROLE that does not exist there is one sentence and no page, as it is not known who may do what.
+    """
+    try:
+        role()
+    except ValueError as error:
+        st.error(plain(str(error)))
+        st.stop()
     if in_lecture() and not _is_lecturer.get():
         shown = (st.query_params.get(PARAMETER, ""), st.context.cookies.get(LECTURER_COOKIE, ""))
         _is_lecturer.set(any(hmac.compare_digest(text.encode(), lecturer_token().encode()) for text in shown))

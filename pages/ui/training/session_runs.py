@@ -11,6 +11,7 @@ from dpm_core import checkpoints, jobs
 from dpm_core.checkpoints import CheckpointError
 from dpm_core.config import ConfigError
 from dpm_core.data.errors import DataError
+from dpm_core.files import in_words
 from dpm_core.training import TrainingError
 from pages.ui import rights, session
 from pages.ui.kinds import runs
@@ -116,7 +117,7 @@ def attempt(action: Callable[..., object], *arguments: Any) -> None:
         action(*arguments)
         session.TRAINING_CHANGED.set(True)
     except (rights.NotAllowed, jobs.JobError, TrainingError, DataError, CheckpointError, ConfigError, OSError) as error:
-        session.TRAINING_ERROR.set((str(error).splitlines() or [f"The action failed: {type(error).__name__}."])[0])
+        session.TRAINING_ERROR.set(in_words(error))
     except MemoryError:
         session.TRAINING_ERROR.set("This machine has too little free memory. Choose a smaller batch or network.")
 

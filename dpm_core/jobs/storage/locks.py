@@ -1,10 +1,7 @@
-"""Files that are replaced as a whole, and locks that end with the process that holds them."""
+"""Locks that end with the process that holds them."""
 
 from __future__ import annotations
 
-import os
-import tempfile
-from pathlib import Path
 from typing import IO
 
 try:
@@ -12,19 +9,6 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
     import msvcrt
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Write a temporary file, flush it to the disk and rename it to ``path``. On an OSError the old file is unchanged."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with open(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(handle)
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
 
 
 def try_lock(file: IO[bytes]) -> bool:
