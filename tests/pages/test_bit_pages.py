@@ -176,9 +176,8 @@ def test_bound_splits_bits():
     assert not app.error and "per pixel" in texts(app)
 
 
-def test_the_likelihood_of_bits(monkeypatch):
+def test_the_likelihood_of_bits():
     """Jarzynski's estimate meets log₂ (1/5) within its error for a heartbeat; what is none is said to be none."""
-    monkeypatch.setattr(likelihood, "STATES", 400_000)
     app = open_page("likelihood", bits_at="10000" * 4)
     check(app.selectbox(key="likelihood_of").set_value("heartbeat_mlp").run())
     assert not app.error and "−2.32 bits" in texts(app)

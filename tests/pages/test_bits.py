@@ -90,7 +90,7 @@ def test_the_likelihood_of_a_point():
     found = measures.estimates(ref, source, 0.27, 1.895, 7)
     assert f"{found.exact:.2f} nats".replace("-", "−") in texts(app)
     assert float(found.jarzynski.elbo[0]) < float(found.jarzynski.log_prob[0])
-    assert abs(float(found.jarzynski.log_prob[0]) - found.exact) < 0.05
+    assert abs(float(found.jarzynski.log_prob[0]) - found.exact) < 4 * float(found.jarzynski.standard_error[0]) + 0.02
     assert [row["N"] for row in found.jarzynski.curve()][-1] == measures.TRAJECTORIES
     check(app.number_input(key="x1_(0.27, 1.895)").set_value(0.5).run())
     assert app.session_state["at"] == (0.5, 1.895) and app.query_params["at"] in ("0.500,1.895", ["0.500,1.895"])
