@@ -15,6 +15,10 @@ Params = tuple[tuple[str, Any], ...]  # (name, value) pairs
 VARIANCES = ("free", "capped")
 
 
+class SettingError(ValueError):
+    """An environment variable DPM_… that cannot be used; the message is one sentence."""
+
+
 class ConfigError(ValueError):
     """An invalid description. The message is one sentence."""
 

@@ -36,7 +36,7 @@ ALLOWED = {
     | {"samplers", "schedules", "training"},
     "__main__": {"cli"},
 }
-OUTSIDE = {"torch", "numpy", "safetensors", "sklearn", "skimage", "scipy", "PIL", "altair", "pandas", "plotly", "ray"}
+OUTSIDE = {"torch", "numpy", "safetensors", "sklearn", "skimage", "scipy", "PIL", "altair", "pandas", "plotly", "ray", "fsspec"}
 
 
 def module_name(path):

@@ -283,6 +283,7 @@ def test_any_link_opens_a_page(page, monkeypatch):
 
     @settings(generated, max_examples=PAGE_CASES)
     @example(dict.fromkeys(names, "inf"))
+    @example(dict.fromkeys(names, ""))
     @given(st.dictionaries(st.sampled_from(names) | st.text(min_size=1, max_size=10), values, max_size=6))
     def check(query):
         found = opened(page, query)

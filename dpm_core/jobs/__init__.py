@@ -19,12 +19,13 @@ from dpm_core.jobs.config import JobConfig, JobError, Stop
 from dpm_core.jobs.engines import local_engine, usual_engine
 from dpm_core.jobs.job import FINAL_STATUSES, Job, Progress, StepDetails
 from dpm_core.jobs.order import Engine, Order, errors_in_one_sentence, read_initial_weights
-from dpm_core.jobs.storage.run_list import RunInfo, runs, runs_folder
+from dpm_core.jobs.storage.run_folder import RunFolder
+from dpm_core.jobs.storage.run_list import RunInfo, remove_run, runs, runs_folder
 from dpm_core.jobs.thread.commands import STOP_AFTER
 from dpm_core.training.snapshots import Snapshot
 
 __all__ = ["Job", "JobConfig", "JobError", "Progress", "RunInfo", "Snapshot", "StepDetails", "Stop"]
-__all__ += ["devices", "get", "jobs", "local_engine", "resume_run", "runs", "runs_folder", "start", "warm_up"]
+__all__ += ["devices", "get", "jobs", "local_engine", "remove_run", "resume_run", "runs", "runs_folder", "start", "warm_up"]
 
 EXIT_TIMEOUT = 5.0  # seconds to wait for a job that is ending, or when the program exits
 MAX_ENDED_JOBS = 8  # ended jobs in memory, the most recently used
@@ -72,6 +73,7 @@ def resume_run(
     """
     with _starting, errors_in_one_sentence():
         folder = _after_end(Path(folder))
+        RunFolder(folder).fetch()
         return _registered((engine or usual_engine()).resume(Order(folder, dataset, held_out, groups, paused), stop))
 
 

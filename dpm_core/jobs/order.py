@@ -61,9 +61,11 @@ class Engine(Protocol):
 
 
 def read_initial_weights(source: Path | Checkpoint) -> InitialWeights:
-    """Read the weights of a checkpoint, or the averaged ones of a run's folder. Raises CheckpointError, JobError."""
+    """Read the weights of a checkpoint, or the averaged ones of a run's folder. Raises CheckpointError, JobError, OSError."""
     if not isinstance(source, Checkpoint) and Path(source).is_dir():
-        state = RunFolder(Path(source)).read_state() or {}
+        folder = RunFolder(Path(source))
+        folder.fetch()
+        state = folder.read_state() or {}
         weights = {k.removeprefix("average."): v for k, v in state.items() if k.startswith("average.")}
         return InitialWeights({"run": Path(source).name}, weights)
     found = source if isinstance(source, Checkpoint) else checkpoints.load(source)

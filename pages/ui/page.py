@@ -18,6 +18,7 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime.scriptrunner import StopException
 
+from dpm_core.config import SettingError
 from dpm_core.figures.palette import GROUND
 from dpm_core.files import in_words
 from pages.ui import session
@@ -67,7 +68,7 @@ def run(navigation: Any) -> None:
     """Run the page that ``st.navigation`` chose, then say which page follows it. Only app.py calls this."""
     _run.by_app = True
     try:
-        with suppress(StopException):  # a page that ends early still leads on
+        with suppress(StopException), stop_on_error(SettingError):  # a page that ends early still leads on
             navigation.run()
         frame.close(course.lesson(navigation.url_path or "start"))
     finally:

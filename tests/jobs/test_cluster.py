@@ -88,6 +88,30 @@ print(job.id)
     assert job.join(20)
 
 
+def test_a_node_is_lost_and_the_runs_lie_in_object_storage(cluster, tmp_path, monkeypatch):
+    """No two machines share a folder: the next node fetches the run and goes on, and another program sees how far it is."""
+    monkeypatch.setenv("DPM_RUNS", f"file://{tmp_path}/bucket")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "page"))
+    job = jobs.start(JobConfig("run", RUN, threads=1), points(), points(20, 1), engine=cluster.engine)
+    until(lambda: job.step > 50)
+    job.pause()
+    until(lambda: jobs.runs() and jobs.runs()[0].step == job.step)
+    saved = job.step
+    assert not (jobs.runs_folder() / "run" / "state.safetensors").exists()
+    job.resume()
+    until(lambda: jobs.runs()[0].status == "running")  # otherwise the next node would find a paused run
+    cluster.lose(node_of(job))
+    until(lambda: "was lost" in job.message)
+    until(lambda: job.status == "running", 60)
+    assert job.step >= saved
+    job.stop()
+    assert job.join(30)
+    until(lambda: jobs.runs()[0].status == "stopped")
+    assert jobs.runs()[0].step == job.step
+    again = jobs.resume_run(job.folder, points(), points(20, 1), stop=Stop(steps=job.step + 5), engine=cluster.engine)
+    assert again.join(60) and again.status == "finished" and again.step == job.step + 5
+
+
 def test_what_the_cluster_does_not_have(cluster, start, monkeypatch):
     run = JobConfig("run", RUN, Stop(), device="cuda", threads=1)
     with pytest.raises(JobError, match="has 0 GPUs and this run needs 1"):

@@ -10,6 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dpm_core import jobs
+from dpm_core.jobs.storage.run_folder import RunFolder
 from pages.ui import rights, session
 from pages.ui.session import roles
 from tests.pages.test_pages import APP
@@ -104,7 +105,7 @@ def test_what_is_old_is_removed(person, own_folders):
     for file in own_folders.rglob("*"):
         if file.is_file() and recent not in file.parents:
             os.utime(file, (0, time.time() - 31 * 86_400))
-    busy = rights.RunFolder(old[2])
+    busy = RunFolder(old[2])
     busy.acquire()
     os.utime(old[2] / "lock", (0, 0))
     try:

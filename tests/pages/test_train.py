@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
 import zipfile
@@ -117,6 +118,15 @@ def test_names_that_are_refused_and_a_folder_that_may_not_be_written(own_folders
     assert not list((own_folders / "models").glob("*"))
     click(app, "keep_now")
     assert not app.error and checkpoints.load("tiny").meta["steps"] == 12
+
+
+@pytest.mark.parametrize("name", ["train", "bound"])
+def test_a_place_for_runs_that_cannot_be_used_is_one_sentence(monkeypatch, name):
+    with monkeypatch.context() as patch:
+        patch.setenv("DPM_RUNS", "nowhere://x/runs")
+        app = check(AppTest.from_file(str(APP), default_timeout=120).switch_page(f"pages/{name}.py").run())
+    (error,) = app.error
+    assert re.fullmatch(r"DPM.{2}RUNS: The storage nowhere://x/runs cannot be used \(.*\)\.", error.value)
 
 
 def test_step_by_step_does_one_step_at_a_time_and_shows_it():

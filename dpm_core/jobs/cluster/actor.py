@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import threading
 import time
-from pathlib import Path
 
 import ray
 
 from dpm_core.jobs.remote.messages import Head, error_reply, pack, unpack
 from dpm_core.jobs.remote.requests import Requests
+from dpm_core.jobs.storage.bucket import folder_at
 from dpm_core.jobs.storage.run_folder import RunFolder
 from dpm_core.jobs.thread.engine import ThreadEngine
 from dpm_core.jobs.thread.job import ThreadJob
@@ -56,7 +56,8 @@ class RunActor:
     def _carry_on(self, order: bytes) -> bytes:
         """Go on with a run whose node was lost, as soon as its folder is free."""
         head, tensors = unpack(order)
-        folder, until = RunFolder(Path(head["folder"])), time.monotonic() + LOCK_EXPIRES
+        folder, until = RunFolder(folder_at(head["folder"])), time.monotonic() + LOCK_EXPIRES
+        folder.fetch()
         if not (folder.path / "job.json").exists():
             return self._requests.reply(order)
         paused = folder.read_header()[1].get("status") == "paused"

@@ -25,6 +25,7 @@ from dpm_core.jobs.job import Job
 from dpm_core.jobs.order import InitialWeights, Order
 from dpm_core.jobs.remote.messages import Head, pack, unpack_reply
 from dpm_core.jobs.remote.orders import resume_request, start_request
+from dpm_core.jobs.storage.bucket import folder_at
 from dpm_core.jobs.storage.run_folder import RunFolder
 
 NAMESPACE = "dpm-explorer"
@@ -119,11 +120,11 @@ class RayEngine:
         for id in [id for id, ref in self._asked.items() if ref in answered]:
             try:
                 about, _ = unpack_reply(ray.get(self._asked.pop(id)))
-                folder = Path(about["folder"])
+                folder = folder_at(about["folder"])
                 if folder.parent.resolve() == root.resolve():
                     actor = ray.get_actor(str(strange[id]), NAMESPACE)
                     found.append(ClusterJob(id, from_dict(JobConfig, about["config"]), folder, str(strange[id]), actor).begin(AT_ONCE))
-            except (RayError, JobError, ValueError):
+            except (RayError, JobError, ValueError, OSError):
                 pass  # it has ended just now, or could not start
         return found
 

@@ -91,8 +91,8 @@ class ClusterJob(RemoteJob):
         if self.status != "queued":
             super()._command(op, **arguments)
         elif op == "stop":
+            self._end("stopped", "")  # first: who waits for the start takes the loss of the actor for a failure
             ray.kill(self._actor, no_restart=True)
-            self._end("stopped", "")
         elif op != "resume":
             raise JobError(WAITING)
 

@@ -17,7 +17,7 @@ from dpm_core.jobs.config import JobConfig, JobError
 from dpm_core.jobs.job import FINAL_STATUSES, Job, Progress, StepDetails
 from dpm_core.jobs.remote.messages import Head, Line, LineLost
 from dpm_core.jobs.remote.results import fetch_checkpoint, fetch_weights
-from dpm_core.jobs.storage.run_folder import RunFolder
+from dpm_core.jobs.storage.run_list import saved_step
 from dpm_core.jobs.thread.provenance import renamed
 from dpm_core.reverse import ReverseModel
 from dpm_core.training.snapshots import Snapshot, without_weights
@@ -227,7 +227,7 @@ class RemoteJob(Job):
 
     def _lose(self) -> None:
         """Note that the worker is gone; unless its run had ended, it has failed."""
-        self._end("failed", LOST.format(RunFolder(self.folder).state_step()))
+        self._end("failed", LOST.format(saved_step(self.folder)))
 
     def _end(self, status: str, message: str) -> None:
         """Note that the run is over without its worker having said so."""

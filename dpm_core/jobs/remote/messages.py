@@ -15,6 +15,7 @@ from dpm_core.checkpoints import CheckpointError
 from dpm_core.config import RunConfig
 from dpm_core.data.errors import DataError
 from dpm_core.data.kinds import DATA_KINDS, kind_of, kind_of_dataset, register
+from dpm_core.files import in_words
 from dpm_core.jobs.config import JobError
 from dpm_core.jobs.order import Order
 
@@ -57,8 +58,7 @@ def unpack(message: bytes) -> Reply:
 def error_reply(error: Exception) -> bytes:
     """The reply to a request that failed."""
     kind = next((name for name, known in ERRORS.items() if isinstance(error, known)), "JobError")
-    line = (str(error).splitlines() or [type(error).__name__])[0]
-    return pack({"error": line, "kind": kind})
+    return pack({"error": in_words(error), "kind": kind})
 
 
 def unpack_reply(message: bytes) -> Reply:

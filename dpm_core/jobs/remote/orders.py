@@ -6,6 +6,7 @@ from dpm_core.config import to_dict
 from dpm_core.jobs.config import JobConfig, Stop
 from dpm_core.jobs.order import InitialWeights, Order
 from dpm_core.jobs.remote.messages import Reply, pack_data
+from dpm_core.jobs.storage.bucket import address_of
 
 
 def start_request(config: JobConfig, order: Order, initial: InitialWeights | None) -> Reply:
@@ -24,4 +25,4 @@ def resume_request(config: JobConfig, order: Order, stop: Stop | None) -> Reply:
 
 
 def _common(op: str, order: Order) -> dict:
-    return {"op": op, "folder": str(order.folder.resolve()), "paused": order.paused}
+    return {"op": op, "folder": address_of(order.folder), "paused": order.paused}

@@ -16,6 +16,7 @@ from dpm_core.config import from_dict, to_dict
 from dpm_core.jobs.config import JobConfig, JobError, Stop
 from dpm_core.jobs.order import InitialWeights, errors_in_one_sentence
 from dpm_core.jobs.remote.messages import UNNAMED, Head, Reply, error_reply, pack, unpack, unpack_data
+from dpm_core.jobs.storage.bucket import address_of, folder_at
 from dpm_core.jobs.storage.run_folder import RunFolder
 from dpm_core.jobs.thread.engine import ThreadEngine
 from dpm_core.jobs.thread.job import ThreadJob
@@ -51,13 +52,14 @@ class Requests:
         config = from_dict(JobConfig, head["config"])
         weights = {k.removeprefix("initial."): v for k, v in tensors.items() if k.startswith("initial.")}
         with self._starting, errors_in_one_sentence():
-            order = unpack_data(Path(head["folder"]), head["paused"], config.run, head["data"], tensors)
+            order = unpack_data(folder_at(head["folder"]), head["paused"], config.run, head["data"], tensors)
             self.job = self._engine.start(config, order, InitialWeights(head["source"], weights) if weights else None)
             return self._begun(self.job), {}
 
     def _resume_run(self, head: Head, tensors: dict[str, Tensor]) -> Reply:
-        folder = Path(head["folder"])
         with self._starting, errors_in_one_sentence():
+            folder = folder_at(head["folder"])
+            RunFolder(folder).fetch()
             config, _ = RunFolder(folder).read_header()
             order = unpack_data(folder, head["paused"], config.run, head["data"], tensors)
             self.job = self._engine.resume(order, None if head["stop"] is None else from_dict(Stop, head["stop"]))
@@ -70,7 +72,7 @@ class Requests:
 
     def _about(self, head: Head, _: dict[str, Tensor]) -> Reply:
         job = self._present()
-        return {"config": to_dict(job.config), "folder": str(job.folder), "done": job.done}, {}
+        return {"config": to_dict(job.config), "folder": address_of(job.folder), "done": job.done}, {}
 
     def _watch(self, head: Head, _: dict[str, Tensor]) -> Reply:
         """What is new since the watcher last asked; waits for at most ``wait`` seconds until something is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import IO
 
 try:
@@ -9,6 +10,18 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
     import msvcrt
+
+
+LOCK = "lock"  # the name of the file in a run's folder
+
+
+def is_locked(folder: Path) -> bool:
+    """Return whether some process trains the run in a folder; False also in a folder without lock files or permissions."""
+    try:
+        with open(folder / LOCK, "rb") as file:
+            return not try_lock(file)
+    except OSError:
+        return False
 
 
 def try_lock(file: IO[bytes]) -> bool:

@@ -22,10 +22,12 @@ from torch import Tensor
 from dpm_core.config import from_dict
 from dpm_core.files import replace_file
 from dpm_core.jobs.config import JobConfig, JobError
-from dpm_core.jobs.storage.locks import try_lock
+from dpm_core.jobs.storage.bucket import bucket_of
+from dpm_core.jobs.storage.locks import LOCK, is_locked, try_lock
 from dpm_core.training.snapshots import Snapshot
 
 FORMAT = "dpm-run-1"
+SENT_WITHIN = 20.0
 RENAMED_KEYS = {"watch": "snapshot_samples"}  # of a JobConfig: old name -> present name
 
 
@@ -44,6 +46,7 @@ class RunFolder:
         the disk cannot be written; in both cases nothing has changed.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.fetch()
         aside = self.path.with_name(f".{self.path.name}.aside")
         if aside.exists() and not self.path.exists():
             aside.rename(self.path)  # an earlier program was killed between the two renames below
@@ -70,6 +73,8 @@ class RunFolder:
         self._lock = new._lock
         with suppress(OSError):  # the new run is complete; the next one of this name will archive it
             self._archive(aside)
+        with suppress(OSError):  # is tried again with the first state
+            self.share()
 
     def _archive(self, aside: Path) -> None:
         """Move the replaced run to ``.name.old`` if it can be resumed; delete it otherwise."""
@@ -83,7 +88,7 @@ class RunFolder:
 
     def acquire(self) -> None:
         """Hold the lock until ``release`` or the end of the process. Raises JobError when another run holds it, OSError."""
-        self._lock = open(self.path / "lock", "ab")  # noqa: SIM115 - the lock is held while the file is open
+        self._lock = open(self.path / LOCK, "ab")  # noqa: SIM115 - the lock is held while the file is open
         for wait in (0.02, 0.1, 0):
             if try_lock(self._lock):
                 for temporary in self.path.glob(".*"):
@@ -93,19 +98,27 @@ class RunFolder:
         self.release()
         raise JobError(f"A run named {self.path.name!r} is still training; stop it first, or choose another name.")
 
+    def fetch(self) -> None:
+        """Bring the copy of a run in object storage up to date. Raises OSError."""
+        if bucket := bucket_of(self.path):
+            bucket.fetch(self.path.name)
+
+    def share(self) -> None:
+        """Send a run to object storage, in the background. Raises OSError when that has failed before."""
+        if bucket := bucket_of(self.path):
+            bucket.send_later(self.path.name)
+
     def release(self) -> None:
-        """Release the lock."""
+        """Release the lock, when object storage has everything or SENT_WITHIN seconds are over; then whoever comes next sends it."""
+        if self._lock is not None and (bucket := bucket_of(self.path)):
+            bucket.wait(self.path.name, SENT_WITHIN)
         if self._lock is not None:
             self._lock.close()
             self._lock = None
 
     def is_locked(self) -> bool:
         """Return whether some process holds the lock; False also in a folder without lock files or permissions."""
-        try:
-            with open(self.path / "lock", "rb") as file:
-                return not try_lock(file)
-        except OSError:
-            return False
+        return is_locked(self.path)
 
     def write_header(self, header: dict[str, Any]) -> None:
         """Write ``job.json``; the config is stored under "job"."""

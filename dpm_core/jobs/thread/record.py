@@ -156,7 +156,8 @@ class Record:
             self.log.flush()
             self.files.write_state(state)
             self.files.write_snapshots(self.snapshots)
-            self.files.write_header(header)
+            self.files.write_header(header | {"step": self.trainer.step_number})
+            self.files.share()
 
         if self.write(write):
             self.saved_status, self.write_error = (header["status"], header["message"]), ""

@@ -186,6 +186,7 @@ class Worker:
                 self._save(end)
             else:
                 self.record.write(lambda: self.record.files.write_header(self._header(end)))
+                self.record.write(self.record.files.share)
         finally:
             self.record.files.release()
             try:

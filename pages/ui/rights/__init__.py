@@ -7,13 +7,14 @@ share a server, each may change what is marked as theirs: a run's folder has a f
 from __future__ import annotations
 
 import hmac
-import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from dpm_core import jobs
 from dpm_core.checkpoints import user_folder
-from dpm_core.jobs.storage.run_folder import RunFolder
+from dpm_core.jobs.storage.bucket import bucket_of
+from dpm_core.jobs.storage.locks import is_locked
 from pages.ui import session
 
 READ_ONLY = "Only the lecturer can start or change runs and models here."
@@ -71,6 +72,8 @@ def claim(thing: Path) -> None:
     """Mark a run's folder or a model as this user's, where people share a server. Raises OSError."""
     if session.role() == "shared":
         _mark(thing).write_text(session.user())
+        if bucket := bucket_of(thing):
+            bucket.send(thing.name, [MARK])
 
 
 def move_mark(old: Path, new: Path | None) -> None:
@@ -93,10 +96,11 @@ def remove_old(now: float | None = None) -> list[Path]:
         is_run = mark.name == MARK
         thing = mark.parent if is_run else mark.with_suffix(".safetensors")
         files = list(thing.iterdir()) if is_run else [path for path in (mark, thing, mark.with_suffix(".json")) if path.exists()]
-        if max(file.stat().st_mtime for file in files) > limit or (is_run and RunFolder(thing).is_locked()):
+        if max(file.stat().st_mtime for file in files) > limit or (is_run and is_locked(thing)):
             continue
         if is_run:
-            shutil.rmtree(thing, ignore_errors=True)
+            with suppress(OSError):  # another time
+                jobs.remove_run(thing)
         else:
             for file in files:
                 file.unlink(missing_ok=True)

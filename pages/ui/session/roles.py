@@ -10,6 +10,7 @@ from functools import cache
 
 import streamlit as st
 
+from dpm_core.config import SettingError
 from pages.ui.session.key import Key
 from pages.ui.session.plain import plain
 
@@ -22,10 +23,10 @@ _browser = Key("browser", "")
 
 
 def role() -> str:
-    """How the server is used: "", "shared" or "lecture". Raises ValueError for a DPM_ROLE that does not exist."""
+    """How the server is used: "", "shared" or "lecture". Raises SettingError for a DPM_ROLE that does not exist."""
     asked = os.environ.get("DPM_ROLE", "")
     if asked not in ROLES:
-        raise ValueError(f"DPM_ROLE is {asked!r}; leave it empty, or set it to 'shared' or 'lecture'.")
+        raise SettingError(f"DPM_ROLE is {asked!r}; leave it empty, or set it to 'shared' or 'lecture'.")
     return asked
 
 
@@ -51,7 +52,7 @@ def identify() -> None:
     """
     try:
         role()
-    except ValueError as error:
+    except SettingError as error:
         st.error(plain(str(error)))
         st.stop()
     if in_lecture() and not _is_lecturer.get():

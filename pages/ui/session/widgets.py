@@ -17,8 +17,9 @@ T = TypeVar("T")
 def bind(widget: Callable[..., Any], *args: Any, key: str, **options: Any) -> Any:
     """A widget whose value is part of the link under its key; :func:`keep_link` carries it from page to page."""
     BOUND_WIDGETS.get().add(key)
-    if widget is st.number_input and _is_infinite(st.query_params.get(key)):
-        unseed(key)  # Streamlit 1.67 raises OverflowError where a link says inf
+    asked = st.query_params.get(key)
+    if (widget is st.number_input and _is_infinite(asked)) or (widget is st.segmented_control and asked == ""):
+        unseed(key)  # Streamlit 1.67 raises OverflowError where a link says inf, and chooses nothing where it says nothing
     return widget(*args, key=key, bind="query-params", **options)
 
 

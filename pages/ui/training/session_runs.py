@@ -24,8 +24,9 @@ def current(setup: Setup) -> tuple[jobs.Job | None, Setup]:
     """The run on the page and how it was set up; without one, the controls.
 
     It is the run that this visit started or that its link names, as long as it lives or the controls
-    still describe it.
+    still describe it. Raises SettingError when there is no place for runs.
     """
+    jobs.runs_folder()
     jobs.warm_up()
     id: str | None = session.RUN_ID.read(str, None)
     job = runs.find(id, setup)
