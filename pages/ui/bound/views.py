@@ -13,7 +13,7 @@ from dpm_core.measure.budget import Budget
 from pages.ui import kinds, session
 from pages.ui.bound import compute
 from pages.ui.components import number_cards
-from pages.ui.components.number_cards import number
+from pages.ui.components.number_cards import number, plus_minus
 from pages.ui.components.player import player
 from pages.ui.components.step_bars import step_bars
 from pages.ui.kinds.records import BoundWords, Model
@@ -26,9 +26,10 @@ ALL, REDUCIBLE = "All terms", "Reducible terms only"
 def cards(found: Budget, model: Model, words: BoundWords) -> None:
     """K between its baseline and its upper limit."""
     errors, limit = found.errors_bits, -found.entropy / NATS_PER_BIT
-    gap = f"± {found.bound_error_bits:.2g}, of which learning gap {number(found.parts_bits['learning'], 3)} ± {errors['learning']:.2g}"
-    best = f"± {errors['discretisation']:.2g}, exact moments, this T and schedule"
-    note = f"± {found.bound_error_bits:.2g}, " + (f"at step {model.step:,}" if model.run_id else words.unit)
+    learning = f"learning gap {number(found.parts_bits['learning'], 3)} {plus_minus(errors['learning'])}"
+    gap = f"{plus_minus(found.bound_error_bits)}, of which {learning}"
+    best = f"{plus_minus(errors['discretisation'])}, exact moments, this T and schedule"
+    note = f"{plus_minus(found.bound_error_bits)}, " + (f"at step {model.step:,}" if model.run_id else words.unit)
     number_cards.show(
         [
             ("ELBO K (lower bound on log p)", f"{number(found.bound_bits)} bits", note),
@@ -54,7 +55,7 @@ def budget_rows(found: Budget, learned: bool, words: BoundWords) -> list[dict]:
     for name in ("learning", "discretisation", "prior_mismatch", "first_step"):
         if name == "learning" and not learned:
             continue
-        spread = f" ± {errors[name]:.2g}" if name in errors else ""
+        spread = f" {plus_minus(errors[name])}" if name in errors else ""
         role = {"learning": "model", "discretisation": "exact"}.get(name, "noise")
         rows.append({"label": labels[name], "start": at, "end": at + parts[name], "role": role, "words": f"{_signed(parts[name])}{spread}"})
         at += parts[name]
@@ -62,7 +63,7 @@ def budget_rows(found: Budget, learned: bool, words: BoundWords) -> list[dict]:
 
 
 def _level(label: str, value: float, role: str, error: float | None = None) -> dict:
-    words = number(value) if error is None else f"{number(value, 3)} ± {error:.2g}"
+    words = number(value) if error is None else f"{number(value, 3)} {plus_minus(error)}"
     return {"label": label, "start": value, "end": value, "role": role, "words": words}
 
 
@@ -120,7 +121,7 @@ def _at_step(model: Model, found: Budget, words: BoundWords, t: int | None) -> N
 def estimate(model: Model, found: BoundEstimate, words: BoundWords) -> None:
     """K alone, where the budget cannot be split, and why."""
     k, error, null = (value / words.divisor for value in (found.bound_bits, found.standard_error_bits, found.null_bits))
-    note = f"± {error:.2g}, " + (f"at step {model.step:,}" if model.run_id else words.unit)
+    note = f"{plus_minus(error)}, " + (f"at step {model.step:,}" if model.run_id else words.unit)
     cards = [
         ("ELBO K (lower bound on log p)", f"{number(k, 3)} bits", note),
         ("Baseline L_null", f"{number(null, 3)} bits", "log-likelihood under the prior π"),
@@ -129,7 +130,7 @@ def estimate(model: Model, found: BoundEstimate, words: BoundWords) -> None:
     if words.code_length:
         length = words.code_length(found.bound_bits)
         spread = abs(words.code_length(found.bound_bits + found.standard_error_bits) - length)
-        cards += [("Bits per dimension", f"{number(length, 3)} bits", f"± {spread:.2g}, code length of a grey level; less is better")]
+        cards += [("Bits per dimension", f"{number(length, 3)} bits", f"{plus_minus(spread)}, code length of a grey level; less is better")]
     number_cards.show(cards)
     st.caption(
         f"{words.unknown}, so neither the upper limit {words.limit} nor the exact kernel is known, and a KL term cannot be split into an "

@@ -29,6 +29,13 @@ def number(value: float, digits: int = 2) -> str:
     return f"{value:.{digits}f}".replace("-", "−")
 
 
+def plus_minus(error: float) -> str:
+    """A standard error with two digits, never as a power of ten."""
+    if 0 < error < 1e-4:
+        return "± <0.0001"  # a digit after it: no browser takes this for a tag
+    return f"± {error:.2g}" if error < 100 else f"± {error:,.0f}"
+
+
 def count(n: int) -> str:
     """A number of parameters, millions with two digits."""
     return f"{n / 1e6:.2g} million" if n >= 1e6 else f"{n:,}"

@@ -20,7 +20,7 @@ from dpm_core.reverse import build_model
 from dpm_core.training.snapshots import Snapshot
 from pages.ui import cache, kinds, session
 from pages.ui.components import number_cards
-from pages.ui.components.number_cards import number
+from pages.ui.components.number_cards import number, plus_minus
 from pages.ui.components.player import player
 from pages.ui.kinds import snapshots as snapshot_stages
 from pages.ui.kinds.records import ReferenceValues, Version
@@ -91,7 +91,7 @@ def cards(job: jobs.Job, reference: ReferenceValues) -> None:
     last = snapshots[-1] if snapshots else None
     against = "<br>".join(f"{html.escape(label)} {number(value)}" for label, (value, _) in reversed(reference.limits.items()))
     known = f"{number(last.bound_bits / reference.bits_per_datum)} {reference.unit}" if last else "–"
-    spread = f"± {last.bound_standard_error_bits / reference.bits_per_datum:.2g} at step {last.step:,}<br>" if last else ""
+    spread = f"{plus_minus(last.bound_standard_error_bits / reference.bits_per_datum)} at step {last.step:,}<br>" if last else ""
     stop = job.config.stop
     share = (now.step / stop.steps) if stop.steps else (now.seconds / stop.seconds) if stop.seconds else 0.0
     of = f" of {stop.steps:,}" if stop.steps else ""

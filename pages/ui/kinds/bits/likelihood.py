@@ -16,7 +16,7 @@ from pages.ui import cache, session
 from pages.ui.cache import ModelRef
 from pages.ui.components import convergence, number_cards
 from pages.ui.components.bit_pad import bit_pad, check
-from pages.ui.components.number_cards import number
+from pages.ui.components.number_cards import number, plus_minus
 from pages.ui.components.working import working
 from pages.ui.kinds.bits.source import BitSource, dataset
 from pages.ui.kinds.records import Export, Model
@@ -87,12 +87,12 @@ def _of_one_sequence(model: Model, seed: int) -> None:
         (
             "ELBO (mean log weight)",
             _bits(float(found.elbo[0]) / NATS_PER_BIT),
-            f"± {float(found.elbo_error[0]) / NATS_PER_BIT:.2g}; lower bound for this sequence",
+            f"{plus_minus(float(found.elbo_error[0]) / NATS_PER_BIT)}; lower bound for this sequence",
         ),
         (
             "Jarzynski (log mean weight)",
             _bits(value),
-            f"± {error:.2g}; N = {N:,}, effective sample size {float(found.effective_samples[0]):,.0f}",
+            f"{plus_minus(error)}; N = {N:,}, effective sample size {float(found.effective_samples[0]):,.0f}",
         ),
     ]
     if log_q is not None:

@@ -18,7 +18,7 @@ from dpm_core.measure.bound import estimate_bound
 from pages.ui import cache, session
 from pages.ui.cache import ModelRef
 from pages.ui.components import number_cards
-from pages.ui.components.number_cards import number
+from pages.ui.components.number_cards import number, plus_minus
 from pages.ui.components.working import working
 from pages.ui.kinds.images import rows
 from pages.ui.kinds.records import Export, Model
@@ -87,8 +87,8 @@ def show(model: Model, seed: int) -> Export:
         labels = [number(float(bits[i])) for i in part]
         rows.show_row(rows.row(levels), labels, f"Images with K = {', '.join(labels)} bits per pixel")
     st.caption(
-        f"K of each image, a lower bound on its log-likelihood, from {PAIRS} random times; ± {float(np.median(errors)):.2g}. Images with "
-        "large uniform areas have a high likelihood whatever they show, because the bound is a sum over pixels."
+        f"K of each image, a lower bound on its log-likelihood, from {PAIRS} random times; {plus_minus(float(np.median(errors)))}. "
+        "Images with large uniform areas have a high likelihood whatever they show, because the bound is a sum over pixels."
     )
     return _export(model, found, seed)
 

@@ -17,7 +17,7 @@ from dpm_core.figures.rasters import PLANE, rgb
 from dpm_core.measure.bound import NATS_PER_BIT
 from pages.ui import session
 from pages.ui.components import convergence, number_cards
-from pages.ui.components.number_cards import number
+from pages.ui.components.number_cards import number, plus_minus
 from pages.ui.components.working import working
 from pages.ui.controls.schedule import SCHEDULE_TITLES
 from pages.ui.kinds.points import measures
@@ -154,9 +154,9 @@ def _cards(found: PointEstimates) -> None:
     """Every estimate of log p, beside the exact value where it is known."""
     j = found.jarzynski
     N = j.log_weights.shape[1]
-    error = f"± {float(j.standard_error[0]):.2g}; N = {N:,}, effective sample size {float(j.effective_samples[0]):,.0f}"
+    error = f"{plus_minus(float(j.standard_error[0]))}; N = {N:,}, effective sample size {float(j.effective_samples[0]):,.0f}"
     rows = [
-        ("ELBO (mean log weight)", _nats(float(j.elbo[0])), f"± {float(j.elbo_error[0]):.2g}; lower bound for this point"),
+        ("ELBO (mean log weight)", _nats(float(j.elbo[0])), f"{plus_minus(float(j.elbo_error[0]))}; lower bound for this point"),
         ("Jarzynski (log mean weight)", _nats(float(j.log_prob[0])), error),
         ("Probability flow", _nats(found.flow), "of the deterministic flow, which is another model"),
     ]
@@ -188,8 +188,8 @@ def _work(model: Model, seed: int) -> None:
     right.markdown(
         f"**Crooks fluctuation theorem.** The work W = log q(x⁽⁰··ᵀ⁾) − log p(x⁽⁰··ᵀ⁾) along {WORKS:,} data trajectories (q) and "
         f"{WORKS:,} model trajectories (p) satisfies P_q(W)/P_p(W) = eᵂ. The two histograms therefore cross at the free energy "
-        f"difference, which is 0 here: measured {number(at, 3)} ± {error:.2g} nats. The mean work over data trajectories, {gap} nats, "
-        "equals −h − K: the dissipated work, zero for a reversible process."
+        f"difference, which is 0 here: measured {number(at, 3)} {plus_minus(error)} nats. The mean work over data trajectories, "
+        f"{gap} nats, equals −h − K: the dissipated work, zero for a reversible process."
     )
 
 
