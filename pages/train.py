@@ -24,7 +24,7 @@ with page.stop_on_error(ValueError):  # of data, schedule, network or numbers
 pace = runs.pace(job)
 picture, numbers = st.container(key="train_place").columns([0.74, 0.26], gap="medium")
 with picture:
-    st.fragment(views.stage, run_every=pace and 2 * pace)(made, job)
+    st.fragment(views.stage, run_every=pace and 5 * pace)(made, job)  # and whenever there is a snapshot
 with numbers:
     st.fragment(panel.panel, run_every=pace)(setup, reference, pace)
 if job is not None:
@@ -42,4 +42,4 @@ if job is not None:
     with below[1]:
         other = earlier_runs.compared(made, job, reference)
     with charts:
-        st.fragment(views.curves, run_every=pace and 4 * pace)(job, math.prod(made.shape), other, reference)
+        st.fragment(views.curves, run_every=pace and 2 * pace)(job, math.prod(made.shape), other, reference)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dpm_core.checkpoints import Checkpoint
 from dpm_core.jobs.config import JobConfig, JobError, Stop
-from dpm_core.jobs.engines import local_engine, usual_engine
+from dpm_core.jobs.engines import call, local_engine, stream, usual_engine
 from dpm_core.jobs.job import FINAL_STATUSES, Job, Progress, StepDetails
 from dpm_core.jobs.order import Engine, Order, errors_in_one_sentence, read_initial_weights
 from dpm_core.jobs.storage.run_folder import RunFolder
@@ -25,7 +25,8 @@ from dpm_core.jobs.thread.commands import STOP_AFTER
 from dpm_core.training.snapshots import Snapshot
 
 __all__ = ["Job", "JobConfig", "JobError", "Progress", "RunInfo", "Snapshot", "StepDetails", "Stop"]
-__all__ += ["devices", "get", "jobs", "local_engine", "remove_run", "resume_run", "runs", "runs_folder", "start", "warm_up"]
+__all__ += ["call", "devices", "get", "jobs", "local_engine", "remove_run", "resume_run", "runs", "runs_folder", "start", "stream"]
+__all__ += ["warm_up"]
 
 EXIT_TIMEOUT = 5.0  # seconds to wait for a job that is ending, or when the program exits
 MAX_ENDED_JOBS = 8  # ended jobs in memory, the most recently used

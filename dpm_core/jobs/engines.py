@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from functools import cache
+from typing import Any
 
 from dpm_core.jobs.config import JobError
-from dpm_core.jobs.order import Engine
+from dpm_core.jobs.order import Engine, T
 from dpm_core.jobs.process.engine import ProcessEngine
 from dpm_core.jobs.thread.engine import ThreadEngine
 
@@ -29,6 +31,23 @@ def usual_engine() -> Engine:
     if asked == "auto" or asked.startswith("ray://"):
         return _cluster(asked)
     raise JobError(f"DPM_CLUSTER is {asked!r}; leave it empty, or set it to {THREADS!r}, 'auto' or 'ray://HOST:PORT'.")
+
+
+def call(function: Callable[..., T], *args: Any) -> T:
+    """``function(*args)``, which must need nothing but its arguments: on the cluster of DPM_CLUSTER, or here. For work of over a second."""
+    return _for_heavy_work().call(function, *args)
+
+
+def stream(function: Callable[..., Iterator[T]], *args: Any) -> Iterator[T]:
+    """The same for what ``function(*args)`` yields. Closing it ends the work."""
+    return _for_heavy_work().stream(function, *args)
+
+
+def _for_heavy_work() -> Engine:
+    try:
+        return usual_engine()
+    except JobError:  # a wrong setting is reported when a job is started
+        return local_engine()
 
 
 @cache

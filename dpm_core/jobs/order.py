@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,6 +17,8 @@ from dpm_core.files import in_words
 from dpm_core.jobs.config import JobConfig, JobError, Stop
 from dpm_core.jobs.job import Job
 from dpm_core.jobs.storage.run_folder import RunFolder
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +60,24 @@ class Engine(Protocol):
 
     def running(self, root: Path, known: set[str]) -> list[Job]:
         """The jobs of runs in ``root`` that train without being known to this program, whose ids are ``known``."""
+
+    def call(self, function: Callable[..., T], *args: Any) -> T:
+        """``function(*args)``, computed where there is a processor for it. It must need nothing but its arguments."""
+
+    def stream(self, function: Callable[..., Iterator[T]], *args: Any) -> Iterator[T]:
+        """The same for what ``function(*args)`` yields. Closing it ends the work."""
+
+
+class ComputesHere:
+    """An engine whose heavy work is done by the program itself."""
+
+    def call(self, function: Callable[..., T], *args: Any) -> T:
+        """``function(*args)``."""
+        return function(*args)
+
+    def stream(self, function: Callable[..., Iterator[T]], *args: Any) -> Iterator[T]:
+        """What ``function(*args)`` yields."""
+        return function(*args)
 
 
 def read_initial_weights(source: Path | Checkpoint) -> InitialWeights:

@@ -10,10 +10,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
-from dpm_core import jobs
+from dpm_core import checkpoints, jobs
 from dpm_core.jobs import JobConfig, JobError, Stop
 from dpm_core.jobs.engines import usual_engine
+from dpm_core.jobs.process.engine import ProcessEngine
+from dpm_core.jobs.thread.engine import ThreadEngine
+from dpm_core.measure.estimators import jarzynski
 from tests.jobs.engines import RUN, flat, points, until
 
 pytest.importorskip("ray")
@@ -110,6 +114,36 @@ def test_a_node_is_lost_and_the_runs_lie_in_object_storage(cluster, tmp_path, mo
     assert jobs.runs()[0].step == job.step
     again = jobs.resume_run(job.folder, points(), points(20, 1), stop=Stop(steps=job.step + 5), engine=cluster.engine)
     assert again.join(60) and again.status == "finished" and again.step == job.step + 5
+
+
+def _count(n, fail_at=-1):
+    for i in range(n):
+        if i == fail_at:
+            raise ValueError(f"no {i}")
+        yield i, os.getpid()
+
+
+def test_heavy_work_of_pages(cluster, start):
+    """In another process, as here, also where no place is free; its errors arrive as they were; what is closed ends."""
+    runs = [start(name, engine=cluster.engine) for name in "ab"]
+    loaded = checkpoints.load("swiss_roll_rbf")
+    at = torch.tensor([[0.3, -0.5]])
+    arguments = lambda: (loaded.model, loaded.diffusion, at, 50, torch.Generator().manual_seed(0))  # noqa: E731
+    there, here = cluster.engine.call(jarzynski, *arguments()), jarzynski(*arguments())
+    assert torch.equal(there.log_prob, here.log_prob) and all(job.status == "running" for job in runs)
+    assert cluster.engine.call(os.getpid) != os.getpid()
+    counted = list(cluster.engine.stream(_count, 4))
+    assert [i for i, _ in counted] == [0, 1, 2, 3] and os.getpid() not in {pid for _, pid in counted}
+    failing = cluster.engine.stream(_count, 4, 2)
+    assert [next(failing)[0], next(failing)[0]] == [0, 1]
+    with pytest.raises(ValueError, match="no 2"):
+        next(failing)
+    endless = cluster.engine.stream(_count, 10**9)
+    next(endless)
+    endless.close()
+    with pytest.raises(ZeroDivisionError):
+        cluster.engine.call(divmod, 1, 0)
+    assert ThreadEngine().call(os.getpid) == os.getpid() and [i for i, _ in ProcessEngine().stream(_count, 2)] == [0, 1]
 
 
 def test_what_the_cluster_does_not_have(cluster, start, monkeypatch):

@@ -9,6 +9,7 @@ import secrets
 import socket
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -18,11 +19,12 @@ from ray.exceptions import RayError
 from torch import Tensor
 
 from dpm_core.config import from_dict
+from dpm_core.jobs.cluster import tasks
 from dpm_core.jobs.cluster.actor import RunActor
 from dpm_core.jobs.cluster.job import AT_ONCE, SOON, Actor, ClusterJob
 from dpm_core.jobs.config import JobConfig, JobError, Stop
 from dpm_core.jobs.job import Job
-from dpm_core.jobs.order import InitialWeights, Order
+from dpm_core.jobs.order import InitialWeights, Order, T
 from dpm_core.jobs.remote.messages import Head, pack, unpack_reply
 from dpm_core.jobs.remote.orders import resume_request, start_request
 from dpm_core.jobs.storage.bucket import folder_at
@@ -131,6 +133,14 @@ class RayEngine:
     def devices(self) -> tuple[str, ...]:
         """The devices of the whole cluster."""
         return ("cpu", "cuda") if self._try_to_connect() and ray.cluster_resources().get("GPU", 0) else ("cpu",)
+
+    def call(self, function: Callable[..., T], *args: Any) -> T:
+        """``function(*args)`` on a node; here, if the cluster cannot do it."""
+        return tasks.call(function, *args) if self._try_to_connect() else function(*args)
+
+    def stream(self, function: Callable[..., Iterator[T]], *args: Any) -> Iterator[T]:
+        """What ``function(*args)`` yields on a node; here, if the cluster cannot do it."""
+        return tasks.stream(function, *args) if self._try_to_connect() else function(*args)
 
     def _names(self) -> list[Named]:
         """The actors of all jobs, in the order in which they were started."""

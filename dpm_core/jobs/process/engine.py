@@ -21,7 +21,7 @@ from torch import Tensor
 import dpm_core
 from dpm_core.jobs.config import JobConfig, JobError, Stop
 from dpm_core.jobs.job import Job
-from dpm_core.jobs.order import InitialWeights, Order, own_devices
+from dpm_core.jobs.order import ComputesHere, InitialWeights, Order, own_devices
 from dpm_core.jobs.process.address import Address, SocketLine
 from dpm_core.jobs.remote.job import RemoteJob
 from dpm_core.jobs.remote.messages import Head
@@ -31,7 +31,7 @@ from dpm_core.jobs.storage.run_folder import RunFolder
 ANSWER_WITHIN = 60.0  # seconds until a new worker must answer; where no nursery can be used it first imports everything
 
 
-class ProcessEngine:
+class ProcessEngine(ComputesHere):
     """Starts a worker process for each job."""
 
     def start(self, config: JobConfig, order: Order, initial: InitialWeights | None = None) -> RemoteJob:

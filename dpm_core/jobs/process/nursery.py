@@ -29,16 +29,19 @@ def main() -> None:
 
 
 def _load_everything() -> None:
-    """Make a trainer and throw it away: PyTorch imports half of itself, and sympy, with the first optimiser.
+    """Make a trainer and data, and throw them away: PyTorch imports half of itself, and sympy, with the first optimiser, and the
+    data bring scikit-learn and scikit-image.
 
     Nothing may be differentiated here, and no second thread started: a forked process would inherit neither in a usable state.
     """
     import torch
 
+    from dpm_core.data.images import make_images
     from dpm_core.jobs.config import JobConfig
     from dpm_core.jobs.thread.run_context import make_run_context
 
     torch.set_num_threads(1)
+    make_images("digits")
     make_run_context(JobConfig("none"), torch.zeros(1000, 2), torch.zeros(2, 2))
 
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from dpm_core.jobs.config import JobConfig, Stop
 from dpm_core.jobs.job import Job
-from dpm_core.jobs.order import InitialWeights, Order, own_devices
+from dpm_core.jobs.order import ComputesHere, InitialWeights, Order, own_devices
 from dpm_core.jobs.storage.metrics_log import MetricsLog
 from dpm_core.jobs.storage.run_folder import RunFolder
 from dpm_core.jobs.thread.job import ThreadJob
 from dpm_core.jobs.thread.run_context import make_run_context, use_initial_weights, with_saved_header
 
 
-class ThreadEngine:
+class ThreadEngine(ComputesHere):
     """Starts threads; ``clock`` gives the seconds by which they measure. Without ``queued`` each trains at once."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, queued: bool = True):

@@ -14,6 +14,7 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from skimage.restoration import inpaint_biharmonic
 
+from dpm_core import jobs
 from dpm_core.checkpoints import Checkpoint
 from dpm_core.inpainting.model_filling import Progress, fill_by_model, neighbourhood
 from dpm_core.inpainting.patch_filling import fill_by_patches
@@ -49,9 +50,10 @@ class FillTask:
     def runs(self, model: Checkpoint | None) -> list[Callable[[], Iterator[Progress]]]:
         """The runs to make: one for each completion by patches, one for all completions by a network."""
         if self.by_patches:
-            return [partial(fill_by_patches, self.picture, self.missing, 1, self.seed + i, network=model) for i in range(self.n)]
+            one = partial(fill_by_patches, network=model)
+            return [partial(jobs.stream, one, self.picture, self.missing, 1, self.seed + i) for i in range(self.n)]
         assert model is not None, "a task without patches has a model, or a network from which the model comes"
-        return [partial(fill_by_model, model, self.picture, self.missing, self.n, self.seed, **self.options)]
+        return [partial(jobs.stream, partial(fill_by_model, **self.options), model, self.picture, self.missing, self.n, self.seed)]
 
 
 class Score(NamedTuple):

@@ -112,4 +112,4 @@ def pace(job: jobs.Job | None) -> float | None:
     """The interval in seconds at which a page polls a run; None when nothing changes."""
     if job is None or job.status not in ALIVE:
         return None
-    return 3.0 if job.status == "paused" else 0.5
+    return 3.0 if job.status == "paused" else 1.0

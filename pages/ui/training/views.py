@@ -25,6 +25,7 @@ from pages.ui.components.player import player
 from pages.ui.kinds import snapshots as snapshot_stages
 from pages.ui.kinds.records import ReferenceValues, Version
 from pages.ui.kinds.runs import Setup
+from pages.ui.training import live
 
 POINTS_DRAWN = 300  # of the loss curve
 SHORTEST = 10  # steps along an axis: one step alone has no scale
@@ -32,6 +33,8 @@ SHORTEST = 10  # steps along an axis: one step alone has no scale
 
 def stage(setup: Setup, job: jobs.Job | None) -> None:
     """The player: the snapshots of a run, or before the first one samples of the untrained network."""
+    if job is not None:
+        live.follow(job)
     player(prepare(setup, job), key="train")
 
 

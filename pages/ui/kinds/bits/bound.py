@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 import torch
 
+from dpm_core import jobs
 from dpm_core.measure.bit_budget import bit_budget
 from dpm_core.measure.bound import BoundEstimate, estimate_bound
 from dpm_core.measure.budget import Budget
@@ -40,7 +41,7 @@ def points(T: int, running: bool = False) -> int:
 def _budget(model: Model, n: int, seed: int) -> Budget:
     draws, noise = torch.Generator().manual_seed(seed + 1_000_003), torch.Generator().manual_seed(seed)
     kernel, x0 = cached.exact(model.source, model.schedule), dataset(model.source).sample(n, draws)
-    return bit_budget(model.learned(), kernel, kernel.diffusion, x0, noise)
+    return jobs.call(bit_budget, model.learned(), kernel, kernel.diffusion, x0, noise)
 
 
 def estimate(model: Model, seed: int) -> BoundEstimate:

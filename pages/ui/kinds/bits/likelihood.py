@@ -9,6 +9,7 @@ import numpy as np
 import streamlit as st
 import torch
 
+from dpm_core import jobs
 from dpm_core.figures.budget_charts import ROLES
 from dpm_core.measure.bound import NATS_PER_BIT
 from dpm_core.measure.estimators import Jarzynski, jarzynski
@@ -31,7 +32,7 @@ def estimate(ref: ModelRef, cells: str, seed: int) -> Jarzynski:
     loaded = cache.model(ref)
     x = torch.tensor([[float(cell) for cell in cells]], dtype=torch.float64)
     N = max(50, min(MOST, STATES // loaded.diffusion.T))
-    return jarzynski(loaded.model, loaded.diffusion, x, N, torch.Generator().manual_seed(seed))
+    return jobs.call(jarzynski, loaded.model, loaded.diffusion, x, N, torch.Generator().manual_seed(seed))
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
@@ -43,7 +44,7 @@ def patterns(ref: ModelRef, seed: int) -> list[dict]:
         return []
     rows, top = [], data.weights.argsort(descending=True, stable=True)[:LISTED]
     N = max(50, min(MOST, STATES // loaded.diffusion.T // len(top)))
-    found = jarzynski(loaded.model, loaded.diffusion, data.patterns[top].double(), N, torch.Generator().manual_seed(seed))
+    found = jobs.call(jarzynski, loaded.model, loaded.diffusion, data.patterns[top].double(), N, torch.Generator().manual_seed(seed))
     for i, row in enumerate(top.tolist()):
         cells = "".join(map(str, data.patterns[row].tolist()))
         both = {"model, log₂ p": float(found.log_prob[i]) / NATS_PER_BIT, "data, log₂ q": math.log2(float(data.weights[row]))}

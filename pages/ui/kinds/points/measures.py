@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 import torch
 
+from dpm_core import jobs
 from dpm_core.config import ScheduleConfig
 from dpm_core.measure import budget as budgets
 from dpm_core.measure.budget import Budget
@@ -37,7 +38,7 @@ def budget(model: Model, n: int, seed: int) -> Budget:
     """The budget of a model on n points that it was not trained on."""
     draws, noise = torch.Generator().manual_seed(seed + 1_000_003), torch.Generator().manual_seed(seed)
     kernel, x0 = cached.exact(model.source, model.schedule), dataset(model.source).sample(n, draws)
-    return budgets.budget(model.learned(), kernel, cache.diffusion(model.schedule), x0, noise)
+    return jobs.call(budgets.budget, model.learned(), kernel, cache.diffusion(model.schedule), x0, noise)
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
@@ -65,7 +66,7 @@ def density_is_ready(ref: ModelRef) -> bool:
 def density(ref: ModelRef) -> Density:
     """p(x⁽¹⁾) of a model by quadrature: some seconds."""
     loaded = cache.model(ref)
-    found = first_marginal(loaded.model, cache.gaussian(loaded.model))
+    found = jobs.call(first_marginal, loaded.model, cache.gaussian(loaded.model))
     _computed().add(ref)
     return found
 
@@ -94,7 +95,7 @@ def estimates(ref: ModelRef, source: PointSource, x: float, y: float, seed: int)
     at, T = torch.tensor([[x, y]]), loaded.diffusion.T
     N = TRAJECTORIES if T <= MAX_T else TRAJECTORIES // 5
     exact = float(exact_log_prob(loaded.model, density(ref), at)[0]) if T <= MAX_T else None
-    found = jarzynski(loaded.model, loaded.diffusion, at, N, torch.Generator().manual_seed(seed))
+    found = jobs.call(jarzynski, loaded.model, loaded.diffusion, at, N, torch.Generator().manual_seed(seed))
     flow = float(probability_flow_log_prob(loaded.model, cache.gaussian(loaded.model), at)[0])
     return PointEstimates(found, flow, exact, float(dataset(source).log_prob(at)[0]))
 
@@ -103,8 +104,6 @@ def estimates(ref: ModelRef, source: PointSource, x: float, y: float, seed: int)
 def work(ref: ModelRef, source: PointSource, n: int, seed: int) -> tuple[np.ndarray, np.ndarray, tuple[float, float]]:
     """Work along data and model trajectories in nats, and where their histograms cross with its standard error."""
     loaded, data = cache.model(ref), dataset(source)
-    x0 = data.sample(n, torch.Generator().manual_seed(seed))
-    both = forward_and_backward_work(
-        loaded.model, loaded.diffusion, x0, data.log_prob(x0), data.log_prob, torch.Generator().manual_seed(seed + 1)
-    )
+    x0, noise = data.sample(n, torch.Generator().manual_seed(seed)), torch.Generator().manual_seed(seed + 1)
+    both = jobs.call(forward_and_backward_work, loaded.model, loaded.diffusion, x0, data.log_prob(x0), data.log_prob, noise)
     return both[0].numpy(), both[1].numpy(), bennett_free_energy(*both)
