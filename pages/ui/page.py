@@ -23,6 +23,7 @@ from dpm_core.figures.palette import GROUND
 from dpm_core.files import in_words
 from pages.ui import session
 from pages.ui.lecture import course, frame, tour_bar
+from pages.ui.session.idle import forget_those_who_left
 
 _STYLE = """
 <style>
@@ -67,6 +68,7 @@ _importing = threading.Lock()
 def run(navigation: Any) -> None:
     """Run the page that ``st.navigation`` chose, then say which page follows it. Only app.py calls this."""
     _run.by_app = True
+    forget_those_who_left()
     try:
         with suppress(StopException), stop_on_error(SettingError):  # a page that ends early still leads on
             navigation.run()

@@ -126,6 +126,7 @@ def _count(n, fail_at=-1):
 def test_heavy_work_of_pages(cluster, start):
     """In another process, as here, also where no place is free; its errors arrive as they were; what is closed ends."""
     runs = [start(name, engine=cluster.engine) for name in "ab"]
+    until(lambda: all(job.status == "running" for job in runs))
     loaded = checkpoints.load("swiss_roll_rbf")
     at = torch.tensor([[0.3, -0.5]])
     arguments = lambda: (loaded.model, loaded.diffusion, at, 50, torch.Generator().manual_seed(0))  # noqa: E731

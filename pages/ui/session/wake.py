@@ -60,6 +60,6 @@ class Fragment:
 def this_fragment() -> Fragment | None:
     """The fragment that is being run; None outside of one, and in a test without a server."""
     context = get_script_run_ctx()
-    if context is None or not Runtime.exists() or (id := ThreadState.get().fragment_id) is None:
+    if context is None or not isinstance(Runtime._instance, Runtime) or (id := ThreadState.get().fragment_id) is None:
         return None
     return Fragment(context.session_id, id)

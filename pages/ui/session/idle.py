@@ -1,0 +1,44 @@
+"""What browsers that have left take with them: Streamlit keeps their sessions until the next one comes, however long that is."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import gc
+import threading
+import time
+from contextlib import suppress
+from functools import cache
+
+from streamlit.runtime import Runtime
+
+LOOK_EVERY = 20.0  # seconds
+
+
+def forget_those_who_left() -> None:
+    """See to it that the memory of sessions that have ended is given back to the system. Called in every run; the first one begins."""
+    if isinstance(Runtime._instance, Runtime):  # not in a test without a server
+        _begin()
+
+
+@cache
+def _begin() -> None:
+    threading.Thread(target=_work, name="forget those who left", daemon=True).start()
+
+
+def _work() -> None:
+    """Look for sessions whose time has run out, as long as the server lives; an idle server is only asked for their number."""
+    with suppress(RuntimeError):  # the server has ended
+        while True:
+            time.sleep(LOOK_EVERY)
+            server = Runtime.instance()
+            if asyncio.run_coroutine_threadsafe(_expire(server), server._get_async_objs().eventloop).result():
+                gc.collect()
+                with suppress(OSError, AttributeError):  # not every system has it
+                    ctypes.CDLL(None).malloc_trim(0)
+
+
+async def _expire(server: Runtime) -> int:
+    """Drop the sessions that can no longer be resumed, on the thread of the server; how many there were."""
+    kept = getattr(getattr(server._session_mgr, "_session_storage", None), "_cache", None)
+    return 0 if kept is None else len(kept.expire())
