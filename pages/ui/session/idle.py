@@ -12,7 +12,7 @@ from functools import cache
 
 from streamlit.runtime import Runtime
 
-LOOK_EVERY = 20.0  # seconds
+LOOK_EVERY = 5.0  # seconds
 
 
 def forget_those_who_left() -> None:
