@@ -23,7 +23,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     os.close(handle)
     try:
         yield Path(name)
-        with open(name, "rb") as file:
+        with open(name, "r+b") as file:  # Windows flushes only what may be written
             os.fsync(file.fileno())
         os.chmod(name, 0o644)
         os.replace(name, path)

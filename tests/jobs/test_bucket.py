@@ -14,8 +14,10 @@ import torch
 from dpm_core import jobs
 from dpm_core.config import SettingError
 from dpm_core.jobs import JobConfig, JobError, Stop
+from dpm_core.jobs.storage import addresses
 from dpm_core.jobs.storage import bucket as storage
-from dpm_core.jobs.storage.bucket import Bucket, address_of, bucket_at, folder_at
+from dpm_core.jobs.storage.addresses import address_of, bucket_at, folder_at
+from dpm_core.jobs.storage.bucket import Bucket
 from dpm_core.jobs.storage.run_folder import RunFolder
 from tests.jobs.engines import RUN, flat, points, until
 
@@ -26,7 +28,7 @@ def url(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "here"))
     address = f"memory://{tmp_path.name}/runs"
     monkeypatch.setenv("DPM_RUNS", address)
-    monkeypatch.setattr(storage, "_buckets", {})
+    monkeypatch.setattr(addresses, "_buckets", {})
     monkeypatch.setattr(storage, "TRY_AGAIN", 0.05)
     monkeypatch.setattr(storage, "LOOK_EVERY", 0.0)
     return address
@@ -64,6 +66,7 @@ def test_a_run_is_there_for_another_machine(url, elsewhere):
 
 def test_the_list_and_a_run_of_the_same_name(url, elsewhere):
     """A new run of a name takes the state of the old one out of the storage; one that is removed is gone everywhere."""
+    trained(steps=1, name="other")
     trained(steps=9)
     job = jobs.start(JobConfig("run", RUN, Stop(steps=3), threads=1), points(), points(20, 1), paused=True)
     assert bucket_at(url).wait("run", 10)
@@ -71,12 +74,11 @@ def test_the_list_and_a_run_of_the_same_name(url, elsewhere):
     assert RunFolder(elsewhere.copy / "run").read_header()[1]["status"] == "paused"
     job.resume()
     assert job.join(30)
-    (info,) = jobs.runs()
-    assert (info.name, info.step, info.status) == ("run", 3, "finished")
+    assert [(info.name, info.step, info.status) for info in jobs.runs()] == [("run", 3, "finished"), ("other", 1, "finished")]
     elsewhere.fetch("run")
     assert RunFolder(elsewhere.copy / "run").state_step() == 3
     jobs.remove_run(job.folder)
-    assert jobs.runs() == [] and not job.folder.exists()
+    assert [info.name for info in jobs.runs()] == ["other"] and not job.folder.exists()
     elsewhere.fetch_list()
     assert not (elsewhere.copy / "run").exists()
 
@@ -119,13 +121,61 @@ def test_the_storage_is_away_for_a_while(url, elsewhere, monkeypatch):
 
 def test_what_a_killed_worker_could_not_send_is_sent_by_the_next(url, elsewhere):
     job = trained()
-    (job.folder / storage.UNSENT).touch()
+    bucket_at(url)._mark("run")
     RunFolder(job.folder).write_state(RunFolder(job.folder).read_state() | {"step": torch.tensor(99)})
     fresh = Bucket(url, bucket_at(url).copy)  # of another process of the same machine
     fresh.fetch("run")
     assert RunFolder(job.folder).state_step() == 99 and not (job.folder / storage.UNSENT).exists()
     elsewhere.fetch("run")
     assert RunFolder(elsewhere.copy / "run").state_step() == 99
+
+
+def test_what_a_killed_worker_could_not_send_never_replaces_what_another_machine_did_since(url, elsewhere):
+    """It stays here, aside; and the same for a mark that cannot be read."""
+    job = trained()
+    for later in (100, 200):
+        bucket_at(url)._mark("run") if later == 100 else (job.folder / storage.UNSENT).write_text("{")
+        RunFolder(job.folder).write_state(RunFolder(job.folder).read_state() | {"step": torch.tensor(50)})
+        elsewhere.fetch("run")
+        there = RunFolder(elsewhere.copy / "run")
+        there.write_state(there.read_state() | {"step": torch.tensor(later)})
+        there.write_header(there.read_header()[1] | {"step": later})
+        elsewhere.send("run")
+        fresh = Bucket(url, bucket_at(url).copy)
+        fresh.fetch_list()
+        fresh.fetch("run")
+        assert RunFolder(job.folder).state_step() == later and not (job.folder / storage.UNSENT).exists()
+        assert RunFolder(job.folder.with_name(".run.old")).state_step() == 50
+        assert jobs.runs()[0].step == later
+
+
+def test_a_storage_that_is_not_mounted_takes_nothing_from_here(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage, "LOOK_EVERY", 0.0)
+    mounted = tmp_path / "share" / "runs"
+    one = Bucket(f"file://{mounted}", tmp_path / "copy")
+    (one.copy / "run").mkdir()
+    (one.copy / "run" / "job.json").write_text("{}")
+    one.send("run")
+    mounted.rename(tmp_path / "away")
+    one.fetch_list()
+    assert (one.copy / "run" / "job.json").exists()
+
+
+def test_the_copy_of_a_run_whose_state_lies_elsewhere(url, elsewhere):
+    """A list leaves the states of others alone, and a run is not begun anew because its state is not here yet."""
+    job = trained()
+    elsewhere.fetch("run")
+    Bucket(url, elsewhere.copy).fetch_list()
+    assert RunFolder(elsewhere.copy / "run").state_step() == 5
+    (job.folder / "state.safetensors").unlink()
+    fsspec.url_to_fs(url)[0].rm_file(f"{url}/run/state.safetensors".replace("memory:/", ""))
+    with pytest.raises(JobError, match="is not here yet"):
+        jobs.resume_run(job.folder, points(), points(20, 1))
+
+
+def test_a_slash_at_the_end_is_the_same_place(url, monkeypatch):
+    monkeypatch.setenv("DPM_RUNS", f"{url}/")
+    assert trained().folder == folder_at(f"{url}/run") and [info.name for info in jobs.runs()] == ["run"]
 
 
 def test_an_address_that_cannot_be_used(url, monkeypatch):

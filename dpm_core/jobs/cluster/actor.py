@@ -10,7 +10,7 @@ import ray
 
 from dpm_core.jobs.remote.messages import Head, error_reply, pack, unpack
 from dpm_core.jobs.remote.requests import Requests
-from dpm_core.jobs.storage.bucket import folder_at
+from dpm_core.jobs.storage.addresses import folder_at
 from dpm_core.jobs.storage.run_folder import RunFolder
 from dpm_core.jobs.thread.engine import ThreadEngine
 from dpm_core.jobs.thread.job import ThreadJob
@@ -29,10 +29,12 @@ class RunActor:
         self._id, self._quiet_since, self._answering, self._counting = id, time.monotonic(), 0, threading.Lock()
         self._requests = Requests(ThreadEngine(queued=False), self._begun)
         self._first = self._carry_out(b"".join(order))
+        self._quiet_since = time.monotonic()
         threading.Thread(target=self._leave_when_over, args=(ray.get_runtime_context().current_actor,), daemon=True).start()
 
     def first(self) -> bytes:
         """The reply to the order."""
+        self._quiet_since = time.monotonic()
         return self._first
 
     def ask(self, message: bytes) -> bytes:

@@ -27,12 +27,13 @@ from dpm_core.jobs.job import Job
 from dpm_core.jobs.order import InitialWeights, Order, T
 from dpm_core.jobs.remote.messages import Head, pack, unpack_reply
 from dpm_core.jobs.remote.orders import resume_request, start_request
-from dpm_core.jobs.storage.bucket import folder_at
+from dpm_core.jobs.storage.addresses import folder_at
 from dpm_core.jobs.storage.run_folder import RunFolder
 
 NAMESPACE = "dpm-explorer"
 CLIENT_PORT = 10001  # where Ray listens unless told otherwise
 REQUESTS_AT_ONCE = 64  # to one actor; each program that watches it always has one open
+PRIVATE = ("DPM_SECRET", "DPM_LECTURER")  # stay with the app
 PIECE = 65_536  # bytes of an order that Ray keeps with the actor, to start it again when this program is gone
 REACHED_WITHIN = 2.0  # seconds for a connection to a cluster elsewhere
 TRY_AGAIN = 10.0  # seconds during which a cluster that could not be reached is not tried again
@@ -73,7 +74,7 @@ class RayEngine:
         self._check(places)
         self._end_earlier(config.name)
         name, message = Named(f"{time.time_ns():020d}", secrets.token_hex(6), config.name), pack(head, tensors)
-        own = {name: value for name, value in os.environ.items() if name.startswith("DPM_")}
+        own = {name: value for name, value in os.environ.items() if name.startswith("DPM_") and name not in PRIVATE}
         make = ray.remote(RunActor).options(
             name=str(name), namespace=NAMESPACE, lifetime="detached", max_restarts=-1, max_concurrency=REQUESTS_AT_ONCE, **places
         )
@@ -108,8 +109,12 @@ class RayEngine:
 
     def running(self, root: Path, known: set[str]) -> list[Job]:
         """The jobs of the cluster that other programs, or this one before a restart, have started."""
-        if not self._try_to_connect():
+        try:
+            return self._running(root, known) if self._try_to_connect() else []
+        except (RayError, ConnectionError, ValueError):  # an actor has ended just now, or the connection is lost
             return []
+
+    def _running(self, root: Path, known: set[str]) -> list[Job]:
         strange = {name.id: name for name in self._names() if name.id not in known}
         new = [name for name in strange.values() if name.id not in self._asked]
         for name in new:

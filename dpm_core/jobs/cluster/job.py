@@ -79,13 +79,16 @@ class ClusterJob(RemoteJob):
         _open.discard(self)
 
     def _follow_later(self, first: ray.ObjectRef) -> None:
-        try:
-            unpack_reply(ray.get(first))
-            self.follow()
-        except JobError as error:
-            self._end("failed", str(error))
-        except Exception:  # as above
-            self._lose()
+        while not (self._closed or self.done):
+            try:
+                unpack_reply(ray.get(first))
+                self.follow()
+                return
+            except (LineLost, RayError, ConnectionError):
+                self._lose()
+                first = self._actor.first.remote()
+            except (JobError, ValueError, OSError) as error:  # that the actor reports
+                self._end("failed", str(error))
 
     def _command(self, op: str, **arguments: Any) -> None:
         if self.status != "queued":

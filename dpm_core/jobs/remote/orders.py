@@ -6,7 +6,7 @@ from dpm_core.config import to_dict
 from dpm_core.jobs.config import JobConfig, Stop
 from dpm_core.jobs.order import InitialWeights, Order
 from dpm_core.jobs.remote.messages import Reply, pack_data
-from dpm_core.jobs.storage.bucket import address_of
+from dpm_core.jobs.storage.addresses import address_of
 
 
 def start_request(config: JobConfig, order: Order, initial: InitialWeights | None) -> Reply:

@@ -16,7 +16,7 @@ from dpm_core.config import from_dict, to_dict
 from dpm_core.jobs.config import JobConfig, JobError, Stop
 from dpm_core.jobs.order import InitialWeights, errors_in_one_sentence
 from dpm_core.jobs.remote.messages import UNNAMED, Head, Reply, error_reply, pack, unpack, unpack_data
-from dpm_core.jobs.storage.bucket import address_of, folder_at
+from dpm_core.jobs.storage.addresses import address_of, folder_at
 from dpm_core.jobs.storage.run_folder import RunFolder
 from dpm_core.jobs.thread.engine import ThreadEngine
 from dpm_core.jobs.thread.job import ThreadJob

@@ -1,13 +1,13 @@
 """Runs in object storage, and this machine's copy of them.
 
 Whoever trains a run works in the copy, as in any folder. What has changed there is sent to the storage in the background, the header
-last, so that it never speaks of a state that is not there yet. All others fetch what they need. The storage is any address of fsspec, such
-as ``s3://BUCKET/runs``.
+last, so that it never speaks of a state that is not there yet. All others fetch what they need. What a new run of the same name
+replaces stays on this machine alone. Nothing here keeps two machines from training one run: Ray does.
 """
 
 from __future__ import annotations
 
-import hashlib
+import json
 import os
 import re
 import shutil
@@ -22,14 +22,16 @@ from typing import Any
 from dpm_core.files import replace_file
 from dpm_core.jobs.storage.locks import is_locked
 
-HEADER, UNSENT = "job.json", "unsent"  # the second marks a copy that is newer than the storage
+HEADER = "job.json"
+UNSENT = "unsent"  # marks a copy that is newer than the storage, and holds the signature of the header that was there
 FILES = re.compile(r"job\.json|metrics\.jsonl|state\.safetensors|error\.txt|owner|snapshots/\d{1,12}\.safetensors")
 TRAINED = re.compile(r"state\.safetensors|error\.txt|snapshots/.*")  # leave the storage when they leave the folder
 HEAVY = re.compile(r"state\.safetensors|snapshots/.*")  # is fetched only to go on with a run
 RUN = re.compile(r"\w[\w.-]*")
 LOOK_EVERY = 4.0  # seconds between two looks at the list of runs
 TRY_AGAIN = 5.0  # seconds after a failure to send
-Signature = tuple[Any, ...]
+Signature = list[str]  # of a file: another one when it has changed
+Here = tuple[int, int]
 
 
 class Bucket:
@@ -43,9 +45,9 @@ class Bucket:
         with self._reached():
             self._storage, base = fsspec.url_to_fs(self.url)
         self._storage.auto_mkdir, self._base = True, base.rstrip("/")
-        self._lock, self._changed = threading.RLock(), threading.Condition()
+        self._fetching, self._sending, self._changed = threading.RLock(), threading.RLock(), threading.Condition()
         self._there: dict[str, Signature] = {}  # by path below the address: what was last seen there
-        self._sent: dict[str, Signature] = {}  # the same for what was here when it was sent
+        self._sent: dict[str, Here] = {}  # the same for what was here when it was sent
         self._pending: dict[str, int] = {}  # by run: how often it has changed since it was sent
         self._failures: dict[str, str] = {}  # by run: why it could not be sent
         self._sender: threading.Thread | None = None
@@ -55,7 +57,7 @@ class Bucket:
     def send_later(self, run: str) -> None:
         """Send what has changed in the copy of a run, in the background. Raises OSError with the reason when that failed before."""
         with self._changed:
-            (self.copy / run / UNSENT).touch()
+            self._mark(run)
             self._pending[run] = self._pending.get(run, 0) + 1
             if self._sender is None:
                 self._sender = threading.Thread(target=self._send_all, name=f"send to {self.url}", daemon=True)
@@ -73,27 +75,32 @@ class Bucket:
         """Send what has changed in the copy of a run, or some of its files. Raises OSError."""
         folder = self.copy / run
         found = sorted(_files(folder) if names is None else names, key=lambda name: (name == HEADER, not name.startswith("snapshots")))
-        with self._lock, self._reached():
+        with self._sending, self._reached():
             for name in found:
-                status, path = (folder / name).stat(), f"{run}/{name}"
+                try:
+                    status, path, data = (folder / name).stat(), f"{run}/{name}", (folder / name).read_bytes()
+                except FileNotFoundError:
+                    continue  # a snapshot that has just been thinned out
                 if self._sent.get(path) != (here := (status.st_size, status.st_mtime_ns)):
-                    self._storage.pipe_file(f"{self._base}/{path}", (folder / name).read_bytes())
-                    self._there[path], self._sent[path] = _signature(self._storage.info(f"{self._base}/{path}")), here
+                    self._storage.pipe_file(f"{self._base}/{path}", data)
+                    self._sent[path] = here
             if names is None:
-                for path in self._list(run):
+                for path, info in self._list(run).items():
+                    self._there[path] = _signature(info)
                     if TRAINED.fullmatch(name := path.split("/", 1)[1]) and name not in found:
                         self._storage.rm_file(f"{self._base}/{path}")
 
     def fetch(self, run: str) -> None:
         """Bring the copy of a run up to date, unless it is newer than the storage. Raises OSError."""
-        with self._lock, self._reached():
+        with self._fetching, self._reached():
             self._copy(run, self._list(run), whole=True)
 
     def fetch_list(self) -> None:
         """Bring all copies up to date but for states and snapshots, every few seconds; remove those whose run is gone. Raises OSError."""
-        with self._lock:
+        with self._fetching:
             if time.monotonic() < self._looked + LOOK_EVERY:
                 return
+            self._looked = time.monotonic()
             with self._reached():
                 found, runs = self._list(), dict[str, dict[str, Any]]()
                 for path, info in found.items():
@@ -101,39 +108,43 @@ class Bucket:
                 for run, files in runs.items():
                     if RUN.fullmatch(run):
                         self._copy(run, files, whole=False)
-            for folder in [path for path in self.copy.glob("[!.]*") if path.is_dir() and path.name not in runs and not _is_newer(path)]:
+            # a storage without any run may be one that is not mounted
+            for folder in [path for path in self.copy.glob("[!.]*") if runs and path.name not in runs and not _is_newer(path)]:
                 shutil.rmtree(folder, ignore_errors=True)
-            self._looked = time.monotonic()
 
     def remove(self, run: str) -> None:
         """Remove a run, here and there. Raises OSError."""
-        shutil.rmtree(self.copy / run, ignore_errors=True)
-        with self._lock, self._reached():
-            for path in self._list(run):
+        with self._sending, self._reached():
+            for path in sorted(self._list(run), key=lambda path: path == f"{run}/{HEADER}"):
                 self._storage.rm_file(f"{self._base}/{path}")
+        shutil.rmtree(self.copy / run, ignore_errors=True)
 
     def _copy(self, run: str, found: Mapping[str, Any], whole: bool) -> None:
         folder = self.copy / run
-        if _is_newer(folder):
-            if not is_locked(folder):  # whoever trained it here has ended before all was sent
+        if is_locked(folder):
+            return
+        if (folder / UNSENT).exists():  # whoever trained it here has ended before all was sent
+            if _marked(folder) == _signature(found.get(f"{run}/{HEADER}", {})):
                 self.send(run)
                 (folder / UNSENT).unlink(missing_ok=True)
-            return
+                return
+            aside = folder.with_name(f".{run}.old")  # another machine has gone on with it
+            shutil.rmtree(aside, ignore_errors=True)
+            folder.rename(aside)
         for path, info in found.items():
             name = path.split("/", 1)[1]
             here, now = folder / name, _signature(info)
             if not FILES.fullmatch(name) or (self._there.get(path) == now and here.exists()):
                 continue
             if HEAVY.fullmatch(name) and not whole:
-                here.unlink(missing_ok=True)  # of an earlier state
-                continue
+                continue  # what is here may be of an earlier state, or of a process that is about to go on with the run
             here.parent.mkdir(parents=True, exist_ok=True)
             replace_file(here, self._storage.cat_file(f"{self._base}/{path}"))
             if (moment := _moment(info)) is not None:
                 os.utime(here, (moment, moment))
             self._there[path] = now
         for name in _files(folder):
-            if f"{run}/{name}" not in found:
+            if f"{run}/{name}" not in found and (whole or not HEAVY.fullmatch(name)):
                 (folder / name).unlink(missing_ok=True)
 
     def _list(self, run: str = "") -> dict[str, Any]:
@@ -162,11 +173,17 @@ class Bucket:
                     self._pending[run] = self._pending.pop(run)  # the others first
                 else:
                     self._failures.pop(run, None)
+                    with suppress(OSError):
+                        self._mark(run)
                     if self._pending[run] == changes:  # otherwise it has changed meanwhile
                         del self._pending[run]
-                        (self.copy / run / UNSENT).unlink(missing_ok=True)
+                        with suppress(OSError):
+                            (self.copy / run / UNSENT).unlink(missing_ok=True)
                 self._changed.notify_all()
             time.sleep(TRY_AGAIN if failure else 0.0)
+
+    def _mark(self, run: str) -> None:
+        (self.copy / run / UNSENT).write_text(json.dumps(self._there.get(f"{run}/{HEADER}", [])))
 
     @contextmanager
     def _reached(self) -> Iterator[None]:
@@ -175,39 +192,6 @@ class Bucket:
         except Exception as error:  # each kind of storage has its own
             line = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
             raise OSError(f"The storage {self.url} cannot be used ({line}).") from None
-
-
-_buckets: dict[str, Bucket] = {}
-_making = threading.Lock()
-
-
-def bucket_at(url: str) -> Bucket:
-    """The runs at an address. Raises OSError."""
-    with _making:
-        if url not in _buckets:
-            base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-            _buckets[url] = Bucket(url, base / "dpm-explorer" / "runs" / hashlib.sha256(url.encode()).hexdigest()[:16])
-        return _buckets[url]
-
-
-def bucket_of(folder: Path) -> Bucket | None:
-    """The storage to which a run's folder is a copy; None for a folder that is none."""
-    parent = folder.resolve().parent
-    return next((bucket for bucket in list(_buckets.values()) if bucket.copy.resolve() == parent), None)
-
-
-def address_of(folder: Path) -> str:
-    """What another machine finds a run by: its address in the storage, or the path of its folder."""
-    bucket = bucket_of(folder)
-    return str(folder.resolve()) if bucket is None else f"{bucket.url}/{folder.name}"
-
-
-def folder_at(address: str) -> Path:
-    """The folder of a run, or this machine's copy of it, by ``address_of`` another machine. Raises OSError."""
-    if "://" not in address:
-        return Path(address)
-    url, _, run = address.rpartition("/")
-    return bucket_at(url).copy / run
 
 
 def _files(folder: Path) -> list[str]:
@@ -220,9 +204,20 @@ def _is_newer(folder: Path) -> bool:
     return (folder / UNSENT).exists() or is_locked(folder)
 
 
+def _marked(folder: Path) -> Signature | None:
+    """What the header's signature in the storage was when the copy became newer; None where the mark cannot be read."""
+    try:
+        return json.loads((folder / UNSENT).read_text())
+    except (OSError, ValueError):
+        return None
+
+
 def _signature(info: Mapping[str, Any]) -> Signature:
-    names = ("size", "ETag", "etag", "md5Hash", "LastModified", "mtime", "last_modified", "updated", "created")
-    return tuple(str(info[name]) for name in names if info.get(name) is not None)
+    """By the checksum where the storage has one, otherwise by the time, as its list says them."""
+    for names in (("ETag", "etag", "md5Hash"), ("LastModified", "mtime", "last_modified", "updated", "created")):
+        if known := [str(info[name]) for name in names if info.get(name) is not None]:
+            return [str(info.get("size")), *known]
+    return []
 
 
 def _moment(info: Mapping[str, Any]) -> float | None:

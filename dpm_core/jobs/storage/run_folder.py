@@ -22,7 +22,7 @@ from torch import Tensor
 from dpm_core.config import from_dict
 from dpm_core.files import replace_file
 from dpm_core.jobs.config import JobConfig, JobError
-from dpm_core.jobs.storage.bucket import bucket_of
+from dpm_core.jobs.storage.addresses import bucket_of
 from dpm_core.jobs.storage.locks import LOCK, is_locked, try_lock
 from dpm_core.training.snapshots import Snapshot
 

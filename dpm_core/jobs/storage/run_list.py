@@ -13,7 +13,7 @@ from typing import Any
 
 from dpm_core.config import SettingError
 from dpm_core.jobs.config import JobConfig, JobError
-from dpm_core.jobs.storage.bucket import bucket_at, bucket_of
+from dpm_core.jobs.storage.addresses import bucket_at, bucket_of
 from dpm_core.jobs.storage.run_folder import RunFolder
 
 STALE = 60.0  # seconds after which a run in object storage that has sent nothing is taken to be interrupted
@@ -91,6 +91,6 @@ def remove_run(folder: Path) -> None:
 
 
 def _step(folder: RunFolder, header: dict[str, Any]) -> int:
-    """The step of the last state; that of a copy may lie in object storage alone, and then the header says it."""
-    step = header.get("step", 0)
-    return folder.state_step() or (step if isinstance(step, int) and bucket_of(folder.path) else 0)
+    """The step of the last state; that of a run in object storage may lie there alone, and its header says it."""
+    step = header.get("step")
+    return step if isinstance(step, int) and bucket_of(folder.path) else folder.state_step()

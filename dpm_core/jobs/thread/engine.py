@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from dpm_core.jobs.config import JobConfig, Stop
+from dpm_core.jobs.config import JobConfig, JobError, Stop
 from dpm_core.jobs.job import Job
 from dpm_core.jobs.order import ComputesHere, InitialWeights, Order, own_devices
+from dpm_core.jobs.storage.addresses import bucket_of
 from dpm_core.jobs.storage.metrics_log import MetricsLog
 from dpm_core.jobs.storage.run_folder import RunFolder
 from dpm_core.jobs.thread.job import ThreadJob
@@ -46,6 +47,8 @@ class ThreadEngine(ComputesHere):
         files.acquire()
         with _released_on_error(files):
             state, threads = files.read_state(), header.get("threads")
+            if state is None and header.get("step") and bucket_of(files.path):
+                raise JobError(f"The saved state of {files.path.name!r} is not here yet; try again in a moment.")
             log = MetricsLog(files.path / "metrics.jsonl", None if state is None else int(state["step"]))
             # the same number of threads sums in the same order, which gives identical results
             threads = threads if isinstance(threads, int) and threads > 0 else None

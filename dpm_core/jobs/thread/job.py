@@ -61,7 +61,7 @@ class ThreadJob(Job):
         if error:
             after_end = "save a checkpoint, or it is lost when this program ends."
             advice = after_end if self.done else "training continues and writing is tried again."
-            error = f"The run could not be written to disk ({error}); {advice}"
+            error = f"The run could not be saved ({error.rstrip('.')}); {advice}"
         return " ".join(filter(None, (self._commands.message, self._worker.activity, self._worker.warning, error)))
 
     @property

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dpm_core import jobs
 from dpm_core.checkpoints import user_folder
-from dpm_core.jobs.storage.bucket import bucket_of
+from dpm_core.jobs.storage.addresses import bucket_of
 from dpm_core.jobs.storage.locks import is_locked
 from pages.ui import session
 
@@ -40,13 +40,15 @@ def may_change(thing: Path) -> bool:
 
 
 def check_start(name: str = "") -> None:
-    """Raise NotAllowed when this session may not start a run, or one of this name, or has enough."""
+    """Raise NotAllowed when this session may not start a run, or one of this name, or has enough, OSError when object storage is away."""
     if not may_start():
         raise NotAllowed(READ_ONLY)
     if session.role() != "shared":
         return
     remove_old()
     folder = jobs.runs_folder() / name
+    if bucket := bucket_of(folder):
+        bucket.fetch_list()
     if name and folder.exists() and not _owns(folder):
         raise NotAllowed(f"A run named {name!r} belongs to somebody else; choose another name.")
     if sum(_owns(job.folder) for job in jobs.jobs()) >= MAX_JOBS:
@@ -71,8 +73,11 @@ def check_change(thing: Path) -> None:
 def claim(thing: Path) -> None:
     """Mark a run's folder or a model as this user's, where people share a server. Raises OSError."""
     if session.role() == "shared":
+        bucket = bucket_of(thing)
+        if bucket:
+            thing.mkdir(parents=True, exist_ok=True)  # the run may train on another machine
         _mark(thing).write_text(session.user())
-        if bucket := bucket_of(thing):
+        if bucket:
             bucket.send(thing.name, [MARK])
 
 

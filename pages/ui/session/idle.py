@@ -34,7 +34,7 @@ def _work() -> None:
             server = Runtime.instance()
             if asyncio.run_coroutine_threadsafe(_expire(server), server._get_async_objs().eventloop).result():
                 gc.collect()
-                with suppress(OSError, AttributeError):  # not every system has it
+                with suppress(OSError, AttributeError, TypeError):  # not every system has it
                     ctypes.CDLL(None).malloc_trim(0)
 
 

@@ -11,7 +11,9 @@ from collections import OrderedDict
 
 import streamlit as st
 
+KEPT = "_kept"  # how the names of such parameters of a link end
 MOST = 100 << 20  # bytes of everything that is kept together; what was not asked for the longest goes first
+LARGEST = 4  # one item may take a quarter of the place
 NAME_LENGTH = 20  # hexadecimal digits: nobody guesses one, and the same bytes have the same one
 
 
@@ -23,8 +25,10 @@ class Shelf:
         self._items: OrderedDict[str, bytes] = OrderedDict()
 
     def put(self, data: bytes) -> str:
-        """Keep ``data``; return its name."""
+        """Keep ``data``, unless it would take the place of too much else; return its name."""
         name = hashlib.sha256(data).hexdigest()[:NAME_LENGTH]
+        if len(data) > self._most // LARGEST:
+            return name
         with self._lock:
             self._items[name] = data
             self._items.move_to_end(name)

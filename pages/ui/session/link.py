@@ -9,7 +9,17 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import streamlit as st
 
 from pages.ui.session import former_links
-from pages.ui.session.keys import BOUND_WIDGETS, CURRENT_PAGE, LINK, PLAYER_STATE, UNBOUND
+from pages.ui.session.kept import KEPT
+from pages.ui.session.keys import (
+    BOUND_WIDGETS,
+    CURRENT_PAGE,
+    DIGIT_DRAWING,
+    LINK,
+    PICTURE_SHOWN,
+    PLAYER_STATE,
+    UNBOUND,
+    UPLOADS,
+)  # fmt: skip
 from pages.ui.session.streamlit_link import read_as_new, unbind
 
 Parameters = Mapping[str, list[str]]
@@ -56,6 +66,8 @@ def set_controls(values: Parameters) -> None:
 def open_link(page: str, values: Parameters, shown: str) -> NoReturn:
     """Show ``page`` as on a first visit by this link: a control that the link does not name has its default. ``shown``: the page now."""
     _forget([*BOUND_WIDGETS.get(), *UNBOUND])
+    if any(name.endswith(KEPT) for name in values):
+        _forget([UPLOADS.name, PICTURE_SHOWN.name, DIGIT_DRAWING.name])
     unbind()
     LINK.set({})  # nothing is carried over from the page that is left
     if page != shown:

@@ -32,14 +32,19 @@ def newest(job: jobs.Job) -> int:
 
 
 def _watch(job: jobs.Job) -> None:
-    while True:
-        ended = job.done
-        _draw_again(job.id, newest(job))
+    try:
+        while True:
+            ended = job.done
+            _draw_again(job.id, newest(job))
+            with _lock:
+                if ended or not _watchers[job.id]:
+                    del _watchers[job.id]
+                    return
+            time.sleep(LOOK_EVERY)
+    except BaseException:
         with _lock:
-            if ended or not _watchers[job.id]:
-                del _watchers[job.id]
-                return
-        time.sleep(LOOK_EVERY)
+            _watchers.pop(job.id, None)  # the next stage begins anew
+        raise
 
 
 def _draw_again(run: str, step: int) -> None:
