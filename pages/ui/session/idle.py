@@ -32,13 +32,17 @@ def _work() -> None:
         while True:
             time.sleep(LOOK_EVERY)
             server = Runtime.instance()
-            if asyncio.run_coroutine_threadsafe(_expire(server), server._get_async_objs().eventloop).result():
+            if asyncio.run_coroutine_threadsafe(_on_the_servers_thread(server), server._get_async_objs().eventloop).result():
                 gc.collect()
                 with suppress(OSError, AttributeError, TypeError):  # not every system has it
                     ctypes.CDLL(None).malloc_trim(0)
 
 
-async def _expire(server: Runtime) -> int:
-    """Drop the sessions that can no longer be resumed, on the thread of the server; how many there were."""
+async def _on_the_servers_thread(server: Runtime) -> int:
+    return expire(server)
+
+
+def expire(server: Runtime) -> int:
+    """Drop the sessions that can no longer be resumed; how many there were. On the server's own thread."""
     kept = getattr(getattr(server._session_mgr, "_session_storage", None), "_cache", None)
     return 0 if kept is None else len(kept.expire())
