@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -55,6 +57,7 @@ class Server:
         options = ["--server.headless", "true", "--server.port", str(self.port), "--server.fileWatcherType", "none"]
         command = [sys.executable, *streamlit, "run", str(script), *options]
         self.seen: Counter[str] = Counter()
+        self.runs = folder / "runs"
         self.log = (folder / "server.log").open("w")
         self.process = subprocess.Popen(
             command,
@@ -90,9 +93,13 @@ class Server:
             time.sleep(0.02)
 
     def stop(self) -> None:
+        """End the server and the runs that a test has left behind, which would train on for minutes."""
         self.process.terminate()
         self.process.wait(10)
         self.log.close()
+        for place in self.runs.glob("*/worker.json"):
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                os.kill(json.loads(place.read_text())["pid"], signal.SIGKILL)
 
 
 @pytest.fixture(scope="session")
