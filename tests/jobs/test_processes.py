@@ -71,7 +71,7 @@ def test_a_worker_that_is_killed(tmp_path):
     os.kill(job.pid, signal.SIGKILL)
     until(lambda: job.done)
     assert job.status == "failed" and job.message.count(".") == 2 and "ended unexpectedly" in job.message
-    assert jobs.runs(tmp_path)[0].status == "interrupted"
+    until(lambda: jobs.runs(tmp_path)[0].status == "interrupted")  # its lock falls a moment after its connection
     with pytest.raises(JobError):
         job.weights()
     job.pause()  # without effect

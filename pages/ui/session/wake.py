@@ -34,6 +34,8 @@ class Fragment:
         if not Runtime.exists():
             return Woken.GONE
         loop = Runtime.instance()._get_async_objs().eventloop
+        if loop.is_closed():
+            return Woken.GONE
         return asyncio.run_coroutine_threadsafe(self._run_again(), loop).result(ANSWERED_WITHIN)
 
     async def _run_again(self) -> Woken:
