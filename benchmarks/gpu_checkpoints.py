@@ -20,7 +20,8 @@ import torch
 
 from dpm_core import checkpoints, jobs
 from dpm_core.cli.main import make_parser
-from dpm_core.cli.train import Trained, make_run, save_trained
+from dpm_core.cli.saving import Trained, save_trained
+from dpm_core.cli.train import make_run
 from dpm_core.files import replace_file
 
 

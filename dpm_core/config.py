@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 Params = tuple[tuple[str, Any], ...]  # (name, value) pairs
 VARIANCES = ("free", "capped")
+MAX_CLASSES = 1000
 
 
 class SettingError(ValueError):
@@ -61,24 +62,32 @@ class NetworkConfig:
     """A network by name and its parameters as (name, value) pairs.
 
     ``variance``: how its second output becomes Var(x⁽⁰⁾|x⁽ᵗ⁾), see :class:`dpm_core.reverse.ReverseModel`; without effect for bits.
+    ``classes``: of the label y that the network is given beside x⁽ᵗ⁾ and t (a class-conditional model); 0 for a network without labels.
+    For a classifier it is the number of classes that it tells apart.
     """
 
     name: str = "mlp"
     params: Params = ()
     variance: str = "free"
+    classes: int = 0
 
     OF_OLDER_FILES: ClassVar[dict[str, Any]] = {"variance": "capped"}  # what they mean, as they do not have the field
 
     def __post_init__(self) -> None:
         if self.variance not in VARIANCES:
             raise ConfigError(f"The variance must be 'free' or 'capped', not {self.variance!r}.")
+        if not 0 <= self.classes <= MAX_CLASSES:
+            raise ConfigError(f"The number of classes must lie between 0 (no labels) and {MAX_CLASSES:,}, not at {self.classes}.")
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How to train. ``loss``: "bound" (−K) or "simple" (ε-loss). The learning rate rises over the first ``warmup`` steps
-    and with ``decay`` "cosine" falls to 0 over ``steps``; "none" leaves it constant, for runs without a known end.
-    ``precision`` of the network's computations: "float32" or "bfloat16" (weights and losses stay float32).
+    """How to train. ``loss``: "bound" (−K), "simple" (ε-loss), or for classifiers "label" (cross entropy of y given x⁽ᵗ⁾).
+
+    The learning rate rises over the first ``warmup`` steps and with ``decay`` "cosine" falls to 0 over ``steps``; "none" leaves it
+    constant, for runs without a known end. ``precision`` of the network's computations: "float32" or "bfloat16" (weights and losses stay
+    float32). ``label_dropout``: how often a class-conditional network sees no label, by which it also learns the unconditional kernel
+    (Ho & Salimans 2021).
     """
 
     loss: str = "bound"
@@ -91,10 +100,13 @@ class TrainConfig:
     warmup: int = 0
     decay: str = "cosine"
     precision: str = "float32"
+    label_dropout: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.loss not in ("bound", "simple"):
-            raise ConfigError(f"The loss must be 'bound' or 'simple', not {self.loss!r}.")
+        if self.loss not in ("bound", "simple", "label"):
+            raise ConfigError(f"The loss must be 'bound', 'simple' or (for classifiers) 'label', not {self.loss!r}.")
+        if not 0 <= self.label_dropout <= 1:
+            raise ConfigError(f"The label dropout must lie between 0 and 1, not at {self.label_dropout:g}.")
         if self.decay not in ("cosine", "none"):
             raise ConfigError(f"The decay must be 'cosine' or 'none', not {self.decay!r}.")
         if self.precision not in ("float32", "bfloat16"):

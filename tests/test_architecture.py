@@ -24,15 +24,16 @@ ALLOWED = {
     "process": {"config", "schedules"},
     "reverse": {"config", "networks", "process", "schedules"},
     "factors": {"process"},
+    "guidance": {"config", "factors", "networks", "process", "reverse", "schedules"},
     "samplers": {"factors", "figures", "process", "reverse"},
     "posterior": {"factors", "process", "reverse", "samplers", "schedules"},
     "measure": {"process", "reverse", "samplers", "schedules"},
-    "data": {"config", "figures", "process", "reverse", "schedules"},
-    "training": {"config", "measure", "process", "reverse", "samplers", "schedules"},
-    "checkpoints": {"", "config", "data", "files", "process", "reverse"},
+    "data": {"config", "figures", "guidance", "process", "reverse", "schedules"},
+    "training": {"config", "guidance", "measure", "process", "reverse", "samplers", "schedules"},
+    "checkpoints": {"", "config", "data", "files", "guidance", "process", "reverse"},
     "jobs": {"", "checkpoints", "config", "data", "files", "measure", "networks", "process", "reverse", "schedules", "training"},
     "inpainting": {"checkpoints", "config", "data", "factors", "jobs", "posterior", "process", "reverse", "samplers", "schedules"},
-    "cli": {"", "checkpoints", "config", "data", "figures", "files", "inpainting", "measure", "networks", "process", "reverse"}
+    "cli": {"", "checkpoints", "config", "data", "figures", "files", "guidance", "inpainting", "measure", "networks", "process", "reverse"}
     | {"samplers", "schedules", "training"},
     "__main__": {"cli"},
 }

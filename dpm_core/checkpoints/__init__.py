@@ -1,6 +1,7 @@
 """Checkpoints: ``name.safetensors`` beside ``name.json``, from which a model is rebuilt. No pickle is ever read."""
 
-from dpm_core.checkpoints.folders import SHIPPED, list_checkpoints, user_folder
+from dpm_core.checkpoints.asking import Asked, ask, classifier_for, label_of
+from dpm_core.checkpoints.folders import CLASSIFIERS, SHIPPED, list_checkpoints, list_classifiers, user_folder
 from dpm_core.checkpoints.format import (
     FORMAT,
     MAX_BYTES,
@@ -12,8 +13,10 @@ from dpm_core.checkpoints.format import (
     check_size,
 )
 from dpm_core.checkpoints.managing import delete, rename, save_upload
-from dpm_core.checkpoints.reading import load, read_header
+from dpm_core.checkpoints.reading import classifier_of, load, load_classifier, read_header
 from dpm_core.checkpoints.writing import save
 
-__all__ = ["FORMAT", "MAX_BYTES", "MAX_HEADER_BYTES", "MAX_T", "SHIPPED", "Checkpoint", "CheckpointError", "check_name"]
-__all__ += ["check_size", "delete", "list_checkpoints", "load", "read_header", "rename", "save", "save_upload", "user_folder"]
+__all__ = ["CLASSIFIERS", "FORMAT", "MAX_BYTES", "MAX_HEADER_BYTES", "MAX_T", "SHIPPED", "Checkpoint", "CheckpointError"]
+__all__ += ["Asked", "ask", "classifier_for", "label_of"]
+__all__ += ["check_name", "check_size", "classifier_of", "delete", "list_checkpoints", "list_classifiers", "load", "load_classifier"]
+__all__ += ["read_header", "rename", "save", "save_upload", "user_folder"]

@@ -8,6 +8,7 @@ from pathlib import Path
 from dpm_core.checkpoints.format import CheckpointError
 
 _PACKAGED, _CHECKOUT = Path(__file__).resolve().parent / "shipped", Path(__file__).resolve().parents[2] / "checkpoints"
+CLASSIFIERS = "classifiers"  # the folder, among checkpoints, of classifiers, which are not models of data
 SHIPPED = _PACKAGED if _PACKAGED.is_dir() else _CHECKOUT  # a wheel holds the shipped files inside this package
 
 
@@ -27,6 +28,11 @@ def list_checkpoints(folders: list[Path] | None = None) -> dict[str, Path]:
     return found
 
 
+def list_classifiers() -> dict[str, Path]:
+    """Name → path of every classifier of noisy data: the shipped ones, then the user's. They lie in folders of their own."""
+    return list_checkpoints([SHIPPED / CLASSIFIERS, user_folder() / CLASSIFIERS])
+
+
 def find(name_or_path: str | Path, folders: list[Path] | None = None) -> Path:
     """The path of a checkpoint given by its path, or by its name in ``folders``. Raises CheckpointError."""
     path = Path(name_or_path)
@@ -42,7 +48,7 @@ def find(name_or_path: str | Path, folders: list[Path] | None = None) -> Path:
 
 def check_own(path: Path) -> None:
     """Raise CheckpointError for a shipped checkpoint, which must not change."""
-    if path.resolve().parent == SHIPPED:
+    if path.resolve().parent in (SHIPPED, SHIPPED / CLASSIFIERS):
         raise CheckpointError(f"{path.stem!r} is shipped with the program and cannot be renamed or deleted.")
 
 

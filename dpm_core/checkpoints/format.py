@@ -12,7 +12,6 @@ from dpm_core.config import RunConfig
 from dpm_core.data.dataset import Spec
 from dpm_core.data.kinds import kind_of_dataset
 from dpm_core.process import Chain
-from dpm_core.reverse import ReverseModel
 
 FORMAT = "dpm-checkpoint-1"
 MAX_BYTES = 64 << 20
@@ -33,7 +32,7 @@ class Checkpoint:
     """
 
     name: str
-    model: ReverseModel
+    model: Any  # a ReverseModel, or the Classifier of `load_classifier`
     config: RunConfig
     dataset: Any
     meta: dict[str, Any] = field(default_factory=dict)

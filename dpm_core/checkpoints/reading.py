@@ -12,22 +12,48 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
 from dpm_core.checkpoints import format as limits
-from dpm_core.checkpoints.folders import find
+from dpm_core.checkpoints.folders import find, list_classifiers
 from dpm_core.checkpoints.format import FORMAT, Checkpoint, CheckpointError
-from dpm_core.config import ConfigError, RunConfig, from_dict
+from dpm_core.config import ConfigError, DataConfig, RunConfig, from_dict
 from dpm_core.data.errors import DataError
 from dpm_core.data.kinds import DataKind, kind_of
+from dpm_core.guidance import Classifier, make_model
 from dpm_core.process import make_diffusion
-from dpm_core.reverse import build_model
 
 
 def load(name_or_path: str | Path, folders: list[Path] | None = None) -> Checkpoint:
     """A checkpoint by its path, or by its name among the shipped and the user's own.
 
     The config is checked before any tensor is read; name, shape and finiteness of every tensor are checked before it is used.
-    Raises CheckpointError.
+    Raises CheckpointError, also for a classifier, which is no model of data (see :func:`load_classifier`).
     """
-    path = find(name_or_path, folders)
+    found = _load(find(name_or_path, folders))
+    if isinstance(found.model, Classifier):
+        raise CheckpointError(f"{found.name!r} is a classifier and no model of data; choose another checkpoint.")
+    return found
+
+
+def load_classifier(path: Path) -> Checkpoint:
+    """A classifier by its path. Raises CheckpointError, also for any other checkpoint."""
+    found = _load(path)
+    if not isinstance(found.model, Classifier):
+        raise CheckpointError(f"{found.name!r} is a model of data and no classifier; choose a classifier.")
+    return found
+
+
+def classifier_of(data: DataConfig, shape: tuple[int, ...]) -> Checkpoint | None:
+    """The classifier of a data set, the user's before the shipped one; None where there is none for these data. Raises CheckpointError."""
+    for path in reversed(list_classifiers().values()):
+        header = read_header(path)
+        described = header.get("config", {}).get("data", {}) if isinstance(header.get("config"), dict) else {}
+        if isinstance(described, dict) and described.get("name") == data.name:
+            loaded = load_classifier(path)
+            if loaded.shape == shape:
+                return loaded
+    return None
+
+
+def _load(path: Path) -> Checkpoint:
     header = read_header(path)
     try:
         config = from_dict(RunConfig, header["config"])
@@ -40,8 +66,8 @@ def load(name_or_path: str | Path, folders: list[Path] | None = None) -> Checkpo
             raise CheckpointError(f"The checkpoint {path.name} is larger than {limits.MAX_BYTES >> 20} MB.")
         shape = kind.described_shape(config.data, header["data"])
         with torch.device("meta"):  # names and shapes only, no memory: a description may ask for any size
-            _compare(build_model(config.network, diffusion, shape).network, path)
-        model = build_model(config.network, diffusion, shape)
+            _compare(make_model(config.network, diffusion, shape).network, path)
+        model = make_model(config.network, diffusion, shape)
         tensors = load_file(path)
         dataset = kind.rebuild(config.data, header["data"], tensors)
         _fill(model.network, tensors, path.name)

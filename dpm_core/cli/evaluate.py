@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import asdict
+from typing import Any
+
+import torch
 
 from dpm_core import checkpoints
+from dpm_core.checkpoints import Checkpoint
 from dpm_core.cli.common import held_out_bound, use_threads
 from dpm_core.data import sources
+from dpm_core.data.dataset import Dataset
 from dpm_core.data.kinds import DATA_KINDS
 from dpm_core.measure.bound import NATS_PER_BIT, Bound
+from dpm_core.measure.class_bound import class_bound
 
 
 def evaluate(args: argparse.Namespace, argv: list[str]) -> int:
@@ -34,6 +41,8 @@ def evaluate(args: argparse.Namespace, argv: list[str]) -> int:
         "kl_bits": (kl / NATS_PER_BIT).tolist(),
         "data_entropy_bits": limit,
     }
+    if loaded.model.classes:
+        report |= _given_classes(loaded, dataset, args)
     if unit.count > 1:
         report[f"{unit.name}s"] = unit.count
     if args.json:
@@ -43,5 +52,20 @@ def evaluate(args: argparse.Namespace, argv: list[str]) -> int:
     print(f"K − L_null       {(bound.bound_bits - bound.null_bits) / unit.count:9.4f} bits")
     if limit is not None:
         print(f"−h(q), the limit {-limit / unit.count:9.4f} bits")
+    if loaded.model.classes:
+        given, information, error = (report[name] for name in ("given_y_bits", "information_bits", "information_standard_error_bits"))
+        print(f"K given y        {given / unit.count:9.4f} bits per {unit.name}")
+        print(f"I(x; y)          {information:9.4f} ± {error:.4f} bits (K given y − K on the same data)")
     print(f"Σ KL, t = 2..{loaded.diffusion.T:<4}{float(kl.sum()) / NATS_PER_BIT / unit.count:9.4f} bits")
     return 0
+
+
+def _given_classes(loaded: Checkpoint, dataset: Dataset, args: argparse.Namespace) -> dict[str, Any]:
+    """K given the class, and the information that it shares with the data, of a class-conditional model."""
+    usual = DATA_KINDS[dataset.kind].held_out(dataset)
+    fresh = torch.Generator().manual_seed(args.seed + 1_000_003)
+    x0, y = (part.to(args.device) for part in dataset.labelled(args.n or usual.count, fresh, held_out=True))
+    found = class_bound(
+        loaded.model.given, loaded.model, loaded.diffusion, x0, y, loaded.model.classes, args.seed, every_time=usual.every_time
+    )
+    return {**asdict(found), "per_class_bits": list(found.per_class_bits)}

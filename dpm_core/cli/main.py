@@ -116,7 +116,13 @@ def make_parser() -> argparse.ArgumentParser:
         "--schedule-param", action="append", default=[], metavar="NAME=VALUE", help="parameter of the schedule, for example beta_1=0.001"
     )
     p.add_argument("-T", type=int, help="number of diffusion steps (default 40 for points, 1000 for images, 2000 for bits)")
-    p.add_argument("--loss", choices=["bound", "simple"], help="bound: −K (default); simple: the ε-loss, for bits the cross entropy")
+    p.add_argument(
+        "--loss",
+        choices=["bound", "simple", "label"],
+        help="bound: −K (default); simple: the ε-loss, for bits the cross entropy; label: of classifiers, their default",
+    )
+    p.add_argument("--labels", action="store_true", help="train a class-conditional model, which is also given the label of each datum")
+    p.add_argument("--label-dropout", type=float, help="with --labels: how often the label is left out in training (default 0.1)")
     p.add_argument("--steps", type=int, help="optimiser steps (default 4000)")
     p.add_argument("--seconds", type=float, help="stop after this many seconds of training, if not before")
     p.add_argument("--batch", type=int, help="batch size per process (default 512 points or sequences, 64 pictures)")
@@ -143,6 +149,14 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("--sampler", choices=list(SAMPLERS), default="ancestral", help="default ancestral")
     p.add_argument("--steps", type=int, help="number of sampling steps, at most T (default T)")
     p.add_argument("--eta", type=float, default=0.0, help="noise η of the DDIM sampler: 0 deterministic (default), 1 as ancestral sampling")
+    p.add_argument("--label", metavar="CLASS", help="number or name of the class to sample, by the model's label input or by a classifier")
+    p.add_argument(
+        "--guidance",
+        type=float,
+        metavar="W",
+        help="with --label: w of (1+w)·conditional − w·unconditional of a class-conditional model (default 0), or of r(x) = p(y|x)^w of a "
+        "classifier (default 1)",
+    )
     p.add_argument("-o", "--output", type=Path, default=Path("samples.npz"), help="file to write: .npz, .csv or .png (default samples.npz)")
 
     p = command(evaluate, "report the lower bound K of a checkpoint and its parts")

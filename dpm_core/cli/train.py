@@ -5,25 +5,25 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shlex
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import distributed
 
 from dpm_core import checkpoints
-from dpm_core.cli.common import held_out_bound, plus_minus, use_threads
+from dpm_core.cli.common import use_threads
+from dpm_core.cli.saving import Trained, save_trained
 from dpm_core.cli.terminal import progress
 from dpm_core.config import DiffusionConfig, NetworkConfig, Params, RunConfig, ScheduleConfig, frozen
 from dpm_core.data import sources
 from dpm_core.data.kinds import DATA_KINDS
+from dpm_core.guidance import make_model
+from dpm_core.networks import NETWORKS
 from dpm_core.process import make_diffusion
-from dpm_core.reverse import ReverseModel, build_model
 from dpm_core.training import Trainer, TrainStep, compile_network, usual_precision
 
 
@@ -43,7 +43,7 @@ def train(args: argparse.Namespace, argv: list[str]) -> int:
     dataset, config = make_run(args, shown=first)
     kind = DATA_KINDS[dataset.kind]
     use_threads(args, len(dataset.shape) > 1)
-    model = build_model(config.network, make_diffusion(config), dataset.shape, seed=config.training.seed)
+    model = make_model(config.network, make_diffusion(config), dataset.shape, seed=config.training.seed)
     earlier: list[dict[str, Any]] = []
     if args.resume:
         resumed = checkpoints.load(args.resume)
@@ -52,6 +52,8 @@ def train(args: argparse.Namespace, argv: list[str]) -> int:
         weights, variance = resumed.model.state_dict(), resumed.config.network.variance
         if variance != config.network.variance:
             raise ValueError(f"The checkpoint {args.resume!r} has a {variance} variance; add --variance {variance}.")
+        if args.labels and not resumed.config.network.classes:  # the labels' vectors are 0 at first: the same model until it trains
+            weights = {**{k: v for k, v in model.state_dict().items() if ".labels." in k}, **weights}
         if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in model.state_dict().items()}:
             raise ValueError(
                 f"The checkpoint {args.resume!r} has another network, T or data shape; use its --network, --network-param and -T."
@@ -61,7 +63,9 @@ def train(args: argparse.Namespace, argv: list[str]) -> int:
     model = model.to(args.device)
     if args.compile:
         compile_network(model)
-    trained = _train(Trainer(model, kind.training_data(dataset, args.device, args.seed, args.points), config.training), args.seconds, first)
+    training_data = kind.labelled_training_data if config.network.classes else kind.training_data
+    data = training_data(dataset, args.device, args.seed, args.points)
+    trained = _train(Trainer(model, data, config.training), args.seconds, first)
     world = _world()
     _leave_others()
     if first:
@@ -75,51 +79,12 @@ def make_run(args: argparse.Namespace, shown: bool = True) -> tuple[Any, RunConf
     Raises DataError, and ValueError for an option that does not fit the data.
     """
     dataset, data_config = sources.make(args.data, args.noise, _pairs(args.data_param), progress=_downloading if shown else None)
-    return dataset, _run_config(args, DATA_KINDS[dataset.kind].usual_run(dataset, data_config))
-
-
-def save_trained(
-    args: argparse.Namespace,
-    argv: list[str],
-    dataset: Any,
-    config: RunConfig,
-    trained: Trained,
-    processes: int = 1,
-    earlier: Sequence[dict[str, Any]] = (),
-) -> Path:
-    """Measure K of a trained model on held-out data, write its checkpoint to ``args.out`` and print both; return the path.
-
-    ``argv`` are the arguments of the command that the checkpoint records, which ran as ``processes`` processes; ``earlier`` are the
-    commands and steps of the runs that trained the weights it started with, the oldest first.
-    """
-    kind, average = DATA_KINDS[dataset.kind], trained.average.to(args.device)
-    average.precision = torch.float32  # the precision in which it will be loaded
-    bound = held_out_bound(average, dataset, config.training.seed, device=args.device)
-    launcher = "python" if processes == 1 else f"torchrun --nproc-per-node={processes}"
-    meta = {
-        "steps": trained.steps,
-        "seed": config.training.seed,
-        "parameters": sum(p.numel() for p in average.network.parameters()),
-        "bound_bits": round(bound.bound_bits, 4),
-        "bound_standard_error_bits": round(bound.standard_error_bits, 4),
-        "null_bits": round(bound.null_bits, 4),
-        "command": f"{launcher} -m dpm_core {shlex.join(_public(argv))}",
-    }
-    if earlier:
-        meta["earlier_runs"] = list(earlier)
-    if (exact := kind.exact_reverse(dataset, average.diffusion)) is not None:
-        best = held_out_bound(exact, dataset, config.training.seed)
-        meta["best_bound_bits"] = round(best.bound_bits, 4)
-        summary = f"K = {plus_minus(bound)} bits (best {kind.exact_chain} chain {best.bound_bits:.3f})"
-    else:
-        meta["images_per_second"] = round(trained.steps * config.training.batch * processes / trained.seconds, 1)
-        meta["trained_on"] = str(args.device) + (f" × {processes}" if processes > 1 else "")
-        unit = kind.unit(dataset)
-        summary = f"K = {plus_minus(bound, unit.count)} bits per {unit.name}"
-    path = checkpoints.save(checkpoints.Checkpoint(args.name, average.cpu(), config, dataset, meta), args.out, half=args.half)
-    print(summary)
-    print(path)
-    return path
+    config = _run_config(args, DATA_KINDS[dataset.kind].usual_run(dataset, data_config))
+    if not (args.labels or NETWORKS[config.network.name].classifier):
+        return dataset, config
+    if not dataset.classes:
+        raise ValueError(f"{dataset.title} has no labels on this machine; choose other data, or leave out --labels.")
+    return dataset, replace(config, network=replace(config.network, classes=len(dataset.classes)))
 
 
 def _run_config(args: argparse.Namespace, usual: RunConfig) -> RunConfig:
@@ -130,6 +95,11 @@ def _run_config(args: argparse.Namespace, usual: RunConfig) -> RunConfig:
         return otherwise if value is None else value
 
     schedule, network = usual.schedule, usual.network
+    if args.network and NETWORKS[args.network].classifier:  # uniform log-SNRs would be spent on noise finer than anything it needs
+        schedule = ScheduleConfig("cosine", schedule.T)
+        usual = replace(usual, training=replace(usual.training, loss="label", batch=128))
+    elif args.loss == "label":
+        raise ValueError("The loss 'label' is for classifiers; choose --network classifier, or --loss bound or simple.")
     training = replace(usual.training, precision=usual_precision(args.device))
     name, params = asked("schedule", schedule.name), _pairs(args.schedule_param)
     if name == schedule.name and not params:
@@ -144,7 +114,7 @@ def _run_config(args: argparse.Namespace, usual: RunConfig) -> RunConfig:
         field: asked(option, getattr(training, field))
         for field, option in {
             "loss": "loss", "steps": "steps", "batch": "batch", "learning_rate": "lr", "ema": "ema", "clip": "clip",
-            "warmup": "warmup", "decay": "decay", "precision": "precision",
+            "warmup": "warmup", "decay": "decay", "precision": "precision", "label_dropout": "label_dropout",
         }.items()
     }  # fmt: skip
     return RunConfig(
@@ -160,14 +130,6 @@ def _diffusion(args: argparse.Namespace, usual: DiffusionConfig) -> DiffusionCon
     if args.rate is not None and usual.kind != "binomial":
         raise ValueError(f"--rate is {args.rate:g}, but the mean activity ρ of the noise is for data of bits only; leave it out.")
     return usual if args.rate is None else replace(usual, rate=args.rate)
-
-
-class Trained(NamedTuple):
-    """The result of training: the model with the averaged weights, the number of steps taken and the seconds that they took."""
-
-    average: ReverseModel
-    steps: int
-    seconds: float
 
 
 def _train(trainer: Trainer, seconds: float | None, shown: bool) -> Trained:
@@ -233,12 +195,3 @@ def _pairs(texts: Iterable[str]) -> Params:
                 raise ValueError(f"{text!r} is not a parameter; write NAME=NUMBER or NAME=WORD.") from None
             pairs.append((key, value))
     return tuple(sorted(pairs, key=lambda pair: pair[0]))
-
-
-def _public(argv: list[str]) -> list[str]:
-    """The arguments without the output folder, which does not affect the model."""
-    argv = [argument for argument in argv if not argument.startswith("--out=")]
-    if "--out" in argv:
-        i = argv.index("--out")
-        return argv[:i] + argv[i + 2 :]
-    return argv

@@ -8,20 +8,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dpm_core.networks.embedding import LogSNREmbedding
+from dpm_core.networks.embedding import LabelEmbedding, LogSNREmbedding
 from dpm_core.networks.registry import network
 
 MAX_READOUT = 16_000_000  # numbers in all readouts together: 64 MB
 
 
-@network("bit_mlp", "MLP", ("bits",), {"small": (), "medium": (("width", 256),), "large": (("depth", 4), ("width", 512))})
+@network("bit_mlp", "MLP", ("bits",), {"small": (), "medium": (("width", 256),), "large": (("depth", 4), ("width", 512))}, labelled=True)
 class BitMLP(nn.Module):
     """Residual MLP over all bits at once, conditioned on the log signal-to-noise ratio: ``width`` units, ``depth`` blocks.
 
-    Shapes as in :mod:`dpm_core.reverse`; the output F is log odds; it is returned twice, because bits have no variance to learn.
+    ``classes`` of an optional label. Shapes as in :mod:`dpm_core.reverse`; the output F is log odds; it is returned twice, because
+    bits have no variance to learn.
     """
 
-    def __init__(self, shape: tuple[int, ...], T: int, width: int = 128, depth: int = 3):
+    def __init__(self, shape: tuple[int, ...], T: int, width: int = 128, depth: int = 3, classes: int = 0):
         super().__init__()
         if not (1 <= width <= 2048 and 1 <= depth <= 16):
             raise ValueError(
@@ -31,16 +32,19 @@ class BitMLP(nn.Module):
         self.embed = LogSNREmbedding(width)
         self.inputs = nn.Linear(bits, width)
         self.shifts = nn.Linear(width, depth * width)
+        self.labels = LabelEmbedding(classes, depth * width) if classes else None
         self.blocks = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(depth))
         self.outputs = nn.Linear(width, bits)
         nn.init.zeros_(self.outputs.weight)
         nn.init.zeros_(self.outputs.bias)
 
-    def forward(self, x: Tensor, t: Tensor, log_snr: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, t: Tensor, log_snr: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(F, F), each shaped as x ``[n, ...]``."""
         # each time step occurs many times in a batch: embed every level once
         levels, which = torch.unique(log_snr, return_inverse=True) if log_snr.ndim else (log_snr, slice(None))
         shifts = self.shifts(self.embed(levels))[which]
+        if self.labels is not None:
+            shifts = shifts + self.labels(label)
         h = self.inputs(x.flatten(1))
         for block, shift in zip(self.blocks, shifts.chunk(len(self.blocks), 1)):
             h = h + functional.silu(block(h) + shift)

@@ -8,20 +8,30 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dpm_core.networks.embedding import LabelEmbedding
 from dpm_core.networks.registry import network
 
 CACHE_ROWS = 1024  # points per block when sampling, so that their activations stay in the processor's cache
 
 
-@network("mlp", "MLP", ("points",), {"small": (("width", 64),), "medium": (), "large": (("width", 256),)})
+@network("mlp", "MLP", ("points",), {"small": (("width", 64),), "medium": (), "large": (("width", 256),)}, labelled=True)
 class MLP(nn.Module):
     """Residual MLP on x with random Fourier features, conditioned on the log signal-to-noise ratio.
 
     ``width`` units, ``depth`` residual blocks, ``features`` random frequencies of standard deviation
-    ``frequency`` (radians per unit of x). Shapes as in :mod:`dpm_core.reverse`.
+    ``frequency`` (radians per unit of x); ``classes`` of an optional label. Shapes as in :mod:`dpm_core.reverse`.
     """
 
-    def __init__(self, shape: tuple[int, ...], T: int, width: int = 128, depth: int = 3, features: int = 16, frequency: float = 1.5):
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        T: int,
+        width: int = 128,
+        depth: int = 3,
+        features: int = 16,
+        frequency: float = 1.5,
+        classes: int = 0,
+    ):
         super().__init__()
         if len(shape) != 1:
             raise ValueError(
@@ -37,17 +47,20 @@ class MLP(nn.Module):
         self.inputs = nn.Linear(dims + 2 * features, width)
         self.register_buffer("snr_frequencies", torch.exp(torch.linspace(math.log(0.1), math.log(2.0), 16)))
         self.condition = nn.Sequential(nn.Linear(33, 64), nn.SiLU(), nn.Linear(64, depth * width))
+        self.labels = LabelEmbedding(classes, depth * width) if classes else None
         self.blocks = nn.ModuleList([nn.Linear(width, width, bias=False) for _ in range(depth)])
         self.outputs = nn.Linear(width, 2 * dims)
         nn.init.zeros_(self.outputs.weight)
         nn.init.zeros_(self.outputs.bias)
 
-    def forward(self, x: Tensor, t: Tensor, log_snr: Tensor) -> tuple[Tensor, Tensor]:
-        """(F, v), each ``[n, dims]``; a scalar log_snr is embedded once for the whole batch."""
+    def forward(self, x: Tensor, t: Tensor, log_snr: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(F, v), each ``[n, dims]``; a scalar log_snr or label is embedded once for the whole batch."""
         # each time step occurs many times in a batch: embed every level once
         levels, which = torch.unique(log_snr, return_inverse=True) if log_snr.ndim else (log_snr[None], slice(None))
         phase = levels[:, None] * self.snr_frequencies
         shifts = self.condition(torch.cat([levels[:, None] / 8, phase.sin(), phase.cos()], 1))[which]
+        if self.labels is not None:
+            shifts = shifts + self.labels(label)
         if torch.is_grad_enabled():
             out = self._body(x, shifts)
         else:

@@ -20,7 +20,9 @@ class Network:
     ``kinds`` names the kinds of data it is for, the one it was designed for first. ``sizes`` gives parameters by size
     ("small", "medium", "large") as sorted (name, value) pairs; parameters that are not named have their defaults.
     ``build(shape=…, T=…, **params)`` makes the network; ValueError for parameters out of range. Data whose sides
-    ``shape[1:]`` are below ``smallest_side`` are too small for it.
+    ``shape[1:]`` are below ``smallest_side`` are too small for it. A ``labelled`` network can be built with ``classes`` > 0 and is
+    then called with a label as well, see :class:`dpm_core.reverse.ReverseModel`. A ``classifier`` is no reverse kernel: it is always
+    built with ``classes`` and called as ``network(x, t, log_snr) -> logits [n, classes]``.
     """
 
     name: str
@@ -29,6 +31,8 @@ class Network:
     sizes: Mapping[str, Params]
     build: Callable[..., nn.Module]
     smallest_side: int = 0
+    labelled: bool = False
+    classifier: bool = False
 
     def __call__(self, *args: Any, **params: Any) -> nn.Module:
         """The network; the same as ``build``."""
@@ -40,8 +44,8 @@ class Network:
         return self.build
 
     def fits(self, kind: str, shape: tuple[int, ...]) -> bool:
-        """Whether the network is for data of this kind and shape."""
-        return kind in self.kinds and (not self.smallest_side or min(shape[1:], default=0) >= self.smallest_side)
+        """Whether the network is a reverse kernel's, for data of this kind and shape."""
+        return not self.classifier and kind in self.kinds and (not self.smallest_side or min(shape[1:], default=0) >= self.smallest_side)
 
 
 NETWORKS: dict[str, Network] = {}
@@ -54,14 +58,19 @@ def network(
     sizes: Mapping[str, Params] | None = None,
     *,
     smallest_side: int = 0,
+    labelled: bool = False,
+    classifier: bool = False,
 ) -> Callable[[type[N]], type[N]]:
     """Enter the decorated class in NETWORKS as ``name``. Without ``sizes`` all three sizes have the default parameters.
 
-    The class is called as ``cls(shape, T, **params)`` and its objects as ``network(x, t, log_snr) -> (F, v)``.
+    The class is called as ``cls(shape, T, **params)`` and its objects as ``network(x, t, log_snr) -> (F, v)``; one that is ``labelled``
+    also as ``cls(shape, T, classes=K, **params)`` and ``network(x, t, log_snr, label)``.
     """
 
     def register(cls: type[N]) -> type[N]:
-        NETWORKS[name] = Network(name, title, kinds, sizes or {"small": (), "medium": (), "large": ()}, cls, smallest_side)
+        NETWORKS[name] = Network(
+            name, title, kinds, sizes or {"small": (), "medium": (), "large": ()}, cls, smallest_side, labelled, classifier
+        )
         return cls
 
     return register

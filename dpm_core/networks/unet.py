@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dpm_core.networks.embedding import LogSNREmbedding
+from dpm_core.networks.embedding import LabelEmbedding, LogSNREmbedding
 from dpm_core.networks.registry import network
 
 CHANNELS = (1, 2, 4, 4, 4)  # of each level, in units of the width
@@ -22,6 +22,7 @@ GROUP = 8  # channels per group of GroupNorm
     ("images", "bits"),
     {"small": (("width", 16),), "medium": (("width", 32),), "large": (("attention", True), ("blocks", 2), ("width", 64))},
     smallest_side=8,
+    labelled=True,
 )
 class UNet(nn.Module):
     """Residual U-Net (Ronneberger et al. 2015; Ho et al. 2020) conditioned on the log signal-to-noise ratio.
@@ -29,7 +30,7 @@ class UNet(nn.Module):
     ``width`` channels at full resolution, twice and four times as many below, ``levels`` resolutions, ``blocks``
     residual blocks at each on the way down and up; self-attention of one head at the lowest level when
     ``attention``. ``grey_levels``, the number of grey levels in one unit of x (an image set's scale), adds Fourier
-    features of the input: they raise K where the schedule starts at noise finer than a level.
+    features of the input: they raise K where the schedule starts at noise finer than a level. ``classes`` of an optional label.
     Shapes as in :mod:`dpm_core.reverse`, x ``[n, C, H, W]``.
     """
 
@@ -42,6 +43,7 @@ class UNet(nn.Module):
         blocks: int = 1,
         attention: bool = False,
         grey_levels: float = 0.0,
+        classes: int = 0,
     ):
         super().__init__()
         if len(shape) != 3:
@@ -60,6 +62,7 @@ class UNet(nn.Module):
         channels = [width * m for m in CHANNELS[:levels]]
         condition = 4 * width
         self.embed = LogSNREmbedding(condition)
+        self.labels = LabelEmbedding(classes, condition) if classes else None
         self.fourier = FourierFeatures(grey_levels) if grey_levels else nn.Identity()
         self.inputs = nn.Conv2d(colours * (1 + 2 * len(PERIODS) if grey_levels else 1), width, 3, padding=1)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
@@ -77,9 +80,11 @@ class UNet(nn.Module):
         _zero(self.outputs)
         nn.utils.convert_conv2d_weight_memory_format(self, torch.channels_last)
 
-    def forward(self, x: Tensor, t: Tensor, log_snr: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, t: Tensor, log_snr: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(F, v), each shaped as x."""
         condition = self.embed(log_snr)
+        if self.labels is not None:
+            condition = condition + self.labels(label)
         with torch.autocast(x.device.type, enabled=False):  # bfloat16 is too coarse for the finest noise levels
             h = self.inputs(self.fourier(x).contiguous(memory_format=torch.channels_last))
         skips = []

@@ -86,6 +86,13 @@ class BinomialDiffusion(Chain):
         p = torch.sigmoid(F + torch.where(xt > 0.5, expand(on, xt), expand(off, xt)))
         return p, p * (1 - p)
 
+    def guided(self, given_y: tuple[Tensor, Tensor], without_y: tuple[Tensor, Tensor], w: float) -> tuple[Tensor, Tensor]:
+        """The same combination of the log odds of x⁽⁰⁾ = 1: for one bit P(x⁽⁰⁾|x⁽ᵗ⁾) P(y|x⁽⁰⁾,x⁽ᵗ⁾)¹⁺ʷ, normalised."""
+        eps = torch.finfo(given_y[0].dtype).tiny ** 0.5  # log odds of certain bits must be finite
+        given, without = (torch.logit(p, eps) for p in (given_y[0], without_y[0]))
+        p = torch.sigmoid(given + w * (given - without))
+        return p, p * (1 - p)
+
     def network_input(self, xt: Tensor) -> Tensor:
         """Return ±1 in place of 1 and 0, in float32 even where probabilities are float64."""
         return 2 * xt.float() - 1

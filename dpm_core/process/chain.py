@@ -128,6 +128,13 @@ class Chain(ABC):
         """
 
     @abstractmethod
+    def guided(self, given_y: tuple[Tensor, Tensor], without_y: tuple[Tensor, Tensor], w: float) -> tuple[Tensor, Tensor]:
+        """The posterior moments of x⁽⁰⁾ under classifier-free guidance, from those given the class y and those without it.
+
+        The mean moves w times as far again from ``without_y`` as ``given_y`` already is (Ho & Salimans 2021, Eq. 6).
+        """
+
+    @abstractmethod
     def simple_loss(self, x0: Tensor, xt: Tensor, noise: Tensor, t: Time, x0_mean: Tensor, x0_variance: Tensor) -> Tensor:
         """The simplified training loss for each datum, ``[n]``; ``noise`` is the one that made xt by :func:`from_noise`."""
 

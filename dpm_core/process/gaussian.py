@@ -96,6 +96,10 @@ class GaussianDiffusion(Chain):
         mean = expand(self.schedule.alpha_bar(t).sqrt(), xt) * xt + noise.sqrt() * F
         return mean, noise * share
 
+    def guided(self, given_y: tuple[Tensor, Tensor], without_y: tuple[Tensor, Tensor], w: float) -> tuple[Tensor, Tensor]:
+        """(1+w) E[x⁽⁰⁾|x⁽ᵗ⁾,y] − w E[x⁽⁰⁾|x⁽ᵗ⁾]: the same combination of predicted noise. The variance is that given y."""
+        return given_y[0] + w * (given_y[0] - without_y[0]), given_y[1]
+
     def network_input(self, xt: Tensor) -> Tensor:
         """Return x⁽ᵗ⁾ unchanged: its variance is 1 at every t for data of variance 1."""
         return xt

@@ -29,28 +29,61 @@ class ReverseModel(X0PosteriorKernel, nn.Module):
     is share(v) times its value 1−ᾱ_t for N(0, I) data. With ``variance`` "free" share(v) = softplus(v)/log 2 is any positive number
     and 1 at v = 0; "capped", the form of older checkpoints, is sigmoid(v) < 1, by which f_Σ < β_t everywhere. The step t = 1 is
     fixed to q(x⁽¹⁾|x⁽⁰⁾)π(x⁽⁰⁾)/π(x⁽¹⁾), which equals q's own transition kernel at x⁽¹⁾, because π is stationary under q (App. B.2).
+
+    A class-conditional network (``classes`` > 0) is called as ``network(x, t, log_snr, label)``, with a label int64, scalar or ``[n]``,
+    or None. The model is then the unconditional kernel unless :meth:`given` fixes the class.
     """
 
-    def __init__(self, network: nn.Module, diffusion: Chain, variance: str = "free"):
+    def __init__(self, network: nn.Module, diffusion: Chain, variance: str = "free", classes: int = 0):
         super().__init__()
-        self.network = network
+        self.network, self.classes = network, classes
+        self.label: Tensor | None = None
+        self.guidance = 0.0
         self.diffusion = diffusion
         self.share = _free if variance == "free" else partial(_capped, start=getattr(network, "CAPPED_START", 0.0))
         self.precision = torch.float32  # of the network's computations; its outputs are cast to x's dtype
 
     def x0_posterior(self, xt: Tensor, t: Time) -> tuple[Tensor, Tensor]:
-        """Return the posterior mean and diagonal variance of x⁽⁰⁾ given x⁽ᵗ⁾, both shaped as xt."""
+        """Return the posterior mean and diagonal variance of x⁽⁰⁾ given x⁽ᵗ⁾ (and y, see :meth:`given`), both shaped as xt."""
+        posterior = self._x0_posterior(xt, t, self.label)
+        if self.label is None or not self.guidance:
+            return posterior
+        return self.diffusion.guided(posterior, self._x0_posterior(xt, t, None), self.guidance)
+
+    def _x0_posterior(self, xt: Tensor, t: Time, label: Tensor | None) -> tuple[Tensor, Tensor]:
         schedule = self.diffusion.schedule
         t = torch.as_tensor(t)
         x = self.diffusion.network_input(xt)
         log_snr = schedule.log_snr(t).clamp(-LOG_SNR_LIMIT, LOG_SNR_LIMIT).to(x)
         with torch.autocast(xt.device.type, self.precision, enabled=self.precision != torch.float32):
-            F, v = self.network(x, t.to(x.device), log_snr)
+            inputs = (x, t.to(x.device), log_snr)
+            F, v = self.network(*inputs, None if label is None else label.to(x.device)) if self.classes else self.network(*inputs)
         return self.diffusion.x0_posterior_from_network(xt, t, F.to(xt.dtype), self.share(v.to(xt.dtype)))
+
+    def given(self, label: int | Tensor | None, guidance: float = 0.0) -> ReverseModel:
+        """Return the model of p(x⁽ᵗ⁻¹⁾|x⁽ᵗ⁾, y) for the class y, with the same weights; None gives the unconditional model.
+
+        ``label``: 0..classes−1, for all data or int64 ``[n]`` for each; ``classes`` itself stands for "no label". With ``guidance`` w the
+        posterior mean of x⁽⁰⁾ is (1+w) times that given y minus w times that without y, which for Gaussian diffusion is the same
+        combination of predicted noise (Ho & Salimans 2021, "Classifier-free diffusion guidance", Eq. 6); for bits it is that of log odds.
+        Raises ValueError for a label out of range or a model without classes.
+        """
+        given = None if label is None else torch.as_tensor(label)
+        if given is not None:
+            self._check(given)
+        other = copy.copy(self)  # an nn.Module whose weights are shared
+        other.label, other.guidance = given, float(guidance)
+        return other
+
+    def _check(self, label: Tensor) -> None:
+        if not self.classes:
+            raise ValueError("This model was trained without labels; choose a class-conditional model.")
+        if label.is_floating_point() or not bool(((label >= 0) & (label <= self.classes)).all()):
+            raise ValueError(f"The label must be a whole number from 0 to {self.classes - 1}, as the model has {self.classes} classes.")
 
     def with_diffusion(self, diffusion: Chain) -> ReverseModel:
         """Return the model with the same network under another diffusion with as many steps; it is asked at the new log-SNRs."""
-        other = copy.copy(self)  # an nn.Module whose weights are shared
+        other = copy.copy(self)
         other.diffusion = diffusion
         return other
 
@@ -65,17 +98,30 @@ class ReverseModel(X0PosteriorKernel, nn.Module):
 def build_model(network: NetworkConfig, diffusion: Chain, shape: tuple[int, ...] = (2,), seed: int = 0) -> ReverseModel:
     """Return an untrained model for data of the given shape; the same seed gives the same weights.
 
-    Raises ValueError for an unknown network, an unknown parameter, or an unsupported shape.
+    Raises ValueError for an unknown network, an unknown parameter, an unsupported shape, or the network of a classifier.
     """
+    if network.name in NETWORKS and NETWORKS[network.name].classifier:
+        raise ValueError(f"The network {network.name!r} is a classifier and no reverse kernel; choose another network.")
+    net = build_network(network, diffusion.T, shape, seed)
+    return ReverseModel(net, diffusion, network.variance, network.classes)
+
+
+def build_network(network: NetworkConfig, T: int, shape: tuple[int, ...], seed: int = 0) -> nn.Module:
+    """Return the untrained network of a config; the same seed gives the same weights. Raises ValueError as :func:`build_model`."""
     if network.name not in NETWORKS:
         raise ValueError(f"Unknown network {network.name!r}; choose one of {', '.join(NETWORKS)}.")
+    entry, labels = NETWORKS[network.name], {}
+    if network.classes:
+        if not entry.labelled:
+            able = ", ".join(name for name, one in NETWORKS.items() if one.labelled)
+            raise ValueError(f"The network {network.name!r} takes no labels; choose one of {able}.")
+        labels = {"classes": network.classes}
     with _SEEDING, torch.random.fork_rng(devices=[]):  # restores the global generator
         torch.default_generator.manual_seed(seed)
         try:
-            net = NETWORKS[network.name](shape=shape, T=diffusion.T, **dict(network.params))
+            return entry(shape=shape, T=T, **labels, **dict(network.params))
         except TypeError as error:
             raise ValueError(f"Network {network.name!r} does not accept these parameters: {error}.") from None
-    return ReverseModel(net, diffusion, network.variance)
 
 
 def _free(v: Tensor) -> Tensor:

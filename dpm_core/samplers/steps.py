@@ -61,7 +61,7 @@ def require_gaussian(diffusion: Chain) -> None:
 def x0_mean(model: ReverseKernel, x: Tensor, t: int, factor: Factor | None) -> Tensor:
     """Return E[x⁽⁰⁾|x⁽ᵗ⁾] of the model, or the mean of the Gaussian with its posterior moments times the factor."""
     mean, variance = model.x0_posterior(x, t)
-    return mean if factor is None else condition(Normal(mean, variance.sqrt(), validate_args=False), factor, 0).mean
+    return mean if factor is None else factor.multiply_x0(Normal(mean, variance.sqrt(), validate_args=False), x, t).mean
 
 
 def start(diffusion: Chain, shape_or_xT: tuple[int, ...] | Tensor, generator: torch.Generator | None) -> Tensor:

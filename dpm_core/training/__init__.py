@@ -5,6 +5,7 @@ from dpm_core.training.trainer import (
     RANK_STRIDE,
     Batch,
     Draw,
+    LabelledDraw,
     OutOfMemory,
     Trainer,
     TrainingError,
@@ -14,5 +15,5 @@ from dpm_core.training.trainer import (
     usual_precision,
 )
 
-__all__ = ["PRECISIONS", "RANK_STRIDE", "Batch", "Draw", "OutOfMemory", "TrainStep", "Trainer", "TrainingError"]
+__all__ = ["PRECISIONS", "RANK_STRIDE", "Batch", "Draw", "LabelledDraw", "OutOfMemory", "TrainStep", "Trainer", "TrainingError"]
 __all__ += ["compile_network", "train_steps", "usual_precision"]

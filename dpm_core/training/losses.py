@@ -1,19 +1,28 @@
-"""Training losses: the negative bound −K and the simplified ε-loss, for each datum of a batch."""
+"""Training losses of reverse kernels, the negative bound −K and the ε-loss, and of classifiers, for each datum of a batch."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
+from dpm_core.guidance import Classifier
 from dpm_core.measure.bound import step_kl_nats
 from dpm_core.process import from_noise
 from dpm_core.reverse import ReverseModel
 
 
-def stratified_times(T: int, n: int, generator: torch.Generator | None = None) -> Tensor:
-    """Return n times in 2..T, LongTensor ``[n]``: evenly spaced with one random offset, so that every batch covers all of 2..T."""
+def stratified_times(T: int, n: int, generator: torch.Generator | None = None, first: int = 2) -> Tensor:
+    """Return n times in first..T, LongTensor ``[n]``: evenly spaced with one random offset, so that every batch covers all of them."""
     u = torch.rand((), generator=generator) + torch.arange(n)
-    return 2 + ((u / n % 1) * (T - 1)).long().clamp(max=T - 2)
+    return first + ((u / n % 1) * (T - first + 1)).long().clamp(max=T - first)
+
+
+def drop_labels(label: Tensor, classes: int, share: float, generator: torch.Generator | None = None) -> Tensor:
+    """Return the labels ``[n]`` with each replaced by "no label" (the number of classes) with probability ``share``."""
+    dropped = torch.rand(label.shape, generator=generator, device=label.device) < share
+    return torch.where(dropped, classes, label)
 
 
 def bound_loss(model: ReverseModel, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
@@ -33,16 +42,32 @@ def simple_loss(model: ReverseModel, x0: Tensor, t: Tensor, noise: Tensor) -> Te
     return diffusion.simple_loss(x0, xt, noise, t, *model.x0_posterior(xt, t))
 
 
-LOSSES = {"bound": bound_loss, "simple": simple_loss}
+def label_loss(model: Classifier, x0: Tensor, t: Tensor, noise: Tensor, label: Tensor) -> Tensor:
+    """Return −log p(y|x⁽ᵗ⁾,t) of each datum ``[n]``, the cross entropy of a classifier, in nats."""
+    xt = from_noise(model.diffusion.q_marginal(x0, t), noise)
+    return -model.log_probs(xt, t).gather(1, label[:, None])[:, 0]
+
+
+def _of_kernel(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The loss of a reverse kernel, given the class of each datum where there are labels."""
+
+    def given(model: ReverseModel, x0: Tensor, t: Tensor, noise: Tensor, label: Tensor | None = None) -> Tensor:
+        return loss(model if label is None else model.given(label), x0, t, noise)
+
+    return given
+
+
+FIRST_TIME = {"bound": 2, "simple": 2, "label": 1}  # the step t = 1 of a reverse kernel is fixed
+LOSSES = {"bound": _of_kernel(bound_loss), "simple": _of_kernel(simple_loss), "label": label_loss}
 
 
 class Loss(nn.Module):
     """A loss function as a module, the form that DistributedDataParallel requires."""
 
-    def __init__(self, model: ReverseModel, name: str):
+    def __init__(self, model: nn.Module, name: str):
         super().__init__()
         self.model, self.name = model, name
 
-    def forward(self, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        """Return the loss of each datum, ``[n]``."""
-        return LOSSES[self.name](self.model, x0, t, noise)
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Return the loss of each datum, ``[n]``, for x⁽⁰⁾, t, the noise and, where there are labels, these."""
+        return LOSSES[self.name](self.model, *inputs)

@@ -86,7 +86,8 @@ class Evaluator:
     ``n`` samples with ``sample_steps`` steps (at most T). K is that of ``held_out`` ``[N, ...]``: for 500 points, at every time; for 256
     images, 50,000 (bit sequence, time) pairs, or (T > 100) 2,000 (point, time) pairs, at one time each. ``groups`` ``[N]`` numbers what
     is independent among the held-out data, as cuts of one picture are not; by default each datum is. A datum that is used at several
-    times is one group, and the standard error counts it once.
+    times is one group, and the standard error counts it once. A class-conditional model draws sample i of class i mod K; its K, the
+    bound, is that of the unconditional kernel.
     """
 
     def __init__(self, diffusion: Chain, held_out: Tensor, n: int, sample_steps: int, seed: int, groups: Tensor | None = None):
@@ -111,7 +112,8 @@ class Evaluator:
         """Return a snapshot of ``model``. The caller ensures that the weights do not change meanwhile."""
         bound = self.bound(model)
         x_T = self.x_T.to(next(model.parameters()).device)
-        run = sample_from_fixed_noise(model, self.diffusion, x_T, self.steps, self.seed)
+        sampled = model.given(torch.arange(len(x_T)) % model.classes) if model.classes else model
+        run = sample_from_fixed_noise(sampled, self.diffusion, x_T, self.steps, self.seed)
         times, x = record(run, len(timesteps(self.diffusion.T, self.steps)), FRAMES)
         weights = {k: v.detach().to("cpu", torch.float16, copy=True).contiguous() for k, v in model.network.state_dict().items()}
         dtype = np.uint8 if self.diffusion.binary else np.float16 if self.images else np.float32

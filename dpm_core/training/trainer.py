@@ -8,18 +8,21 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from dpm_core.config import TrainConfig
+from dpm_core.guidance import Classifier
 from dpm_core.process import noise_like
 from dpm_core.reverse import ReverseModel
-from dpm_core.training.losses import Loss, stratified_times
+from dpm_core.training.losses import FIRST_TIME, Loss, drop_labels, stratified_times
 
 Draw = Callable[[int, torch.Generator], Tensor]
+LabelledDraw = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
+Model = ReverseModel | Classifier
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 RANK_STRIDE = 1_000_003  # between the seeds of the processes of one distributed run
 
@@ -41,11 +44,17 @@ class OutOfMemory(TrainingError):
 
 
 class Batch(NamedTuple):
-    """The inputs of one step: x⁽⁰⁾ and its noise ``[n, ...]``, and the times ``[n]``."""
+    """The inputs of one step: x⁽⁰⁾ and its noise ``[n, ...]``, the times ``[n]``, and for models of labelled data the labels ``[n]``."""
 
     x0: Tensor
     t: Tensor
     noise: Tensor
+    label: Tensor | None = None
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """What a loss function is called with beside the model: all that there is."""
+        return tuple(part for part in self if part is not None)
 
 
 class TrainStep(NamedTuple):
@@ -54,12 +63,12 @@ class TrainStep(NamedTuple):
     step: int
     loss: float
     gradient_norm: float
-    average: ReverseModel  # the exponential moving average of the weights, used for sampling and evaluation
+    average: Any  # the model with the exponential moving average of the weights, used for sampling and evaluation
     batch: Batch
     losses: Tensor  # of each datum, [n], detached
 
 
-def compile_network(model: ReverseModel) -> None:
+def compile_network(model: Model) -> None:
     """Compile the network in place; names and weights are unchanged. On CUDA, CUDA graphs avoid the launch overhead of small networks."""
     on_gpu = next(model.parameters()).device.type == "cuda"
     model.network.compile(mode="reduce-overhead" if on_gpu else "default")
@@ -74,15 +83,17 @@ class Trainer:
     """One training run: the model, the average of its weights, the optimiser and the random generators.
 
     Trains ``model`` in place on ``data``: a tensor ``[N, ...]`` whose rows are drawn with replacement, or a function
-    ``(n, generator) -> [n, ...]``. Batches, times and noise come from generators seeded by the config, so equal configs give equal
-    weights. ``learning_rate`` may be changed at any time.
+    ``(n, generator) -> [n, ...]``. For a model with classes it must be a function ``(n, generator) -> ([n, ...], labels [n])``.
+
+    Batches, times and noise come from generators seeded by the config, so equal configs give equal weights. ``learning_rate`` may be
+    changed at any time.
     """
 
-    def __init__(self, model: ReverseModel, data: Tensor | Draw, config: TrainConfig):
+    def __init__(self, model: Model, data: Tensor | Draw | LabelledDraw, config: TrainConfig):
         self.model, self.config, self.step_number = model, config, 0
         self.learning_rate = config.learning_rate
         self.device = next(model.parameters()).device
-        self._draw = _rows(data) if isinstance(data, Tensor) else data
+        self._draw: Any = _rows(data) if isinstance(data, Tensor) else data
         self.average = copy.deepcopy(model).requires_grad_(False)  # in float32, as it is evaluated and saved
         model.precision = PRECISIONS[config.precision]
         self._parameters = list(model.parameters())
@@ -132,9 +143,12 @@ class Trainer:
 
     def draw(self, n: int) -> Batch:
         """Return n data with their times and noise, drawn with the run's own generators."""
-        x0 = self._draw(n, self._generator)
-        t = stratified_times(self.model.diffusion.T, n, self._cpu_generator)
-        return Batch(x0, t, noise_like(self.model.diffusion.q_marginal(x0, t), self._generator))
+        x0, label = self._draw(n, self._generator) if self.model.classes else (self._draw(n, self._generator), None)
+        t = stratified_times(self.model.diffusion.T, n, self._cpu_generator, FIRST_TIME[self.config.loss])
+        noise = noise_like(self.model.diffusion.q_marginal(x0, t), self._generator)
+        if label is not None and self.config.loss != "label":
+            label = drop_labels(label, self.model.classes, self.config.label_dropout, self._generator)
+        return Batch(x0, t, noise, label)
 
     def state(self) -> dict[str, Tensor]:
         """Return everything that the next step depends on as named tensors: copies that may be written to disk while training continues."""
@@ -179,7 +193,7 @@ class Trainer:
 
     def _backward(self, batch: Batch) -> Tensor:
         self._optimiser.zero_grad()
-        losses = self._loss(*batch)
+        losses = self._loss(*batch.inputs)
         losses.mean().backward()
         return losses.detach()
 
@@ -211,7 +225,7 @@ class Trainer:
         return OutOfMemory(f"A batch of {self.config.batch} does not fit into this device's memory; {advice}", step, fits)
 
 
-def train_steps(model: ReverseModel, data: Tensor | Draw, config: TrainConfig) -> Iterator[TrainStep]:
+def train_steps(model: Model, data: Tensor | Draw | LabelledDraw, config: TrainConfig) -> Iterator[TrainStep]:
     """Train ``model`` in place and yield after every optimiser step until ``config.steps``; see :class:`Trainer`."""
     trainer = Trainer(model, data, config)
     while trainer.step_number < config.steps:

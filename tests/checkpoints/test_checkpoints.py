@@ -789,14 +789,14 @@ def test_a_description_of_a_huge_network_is_refused_before_it_is_built(saved, mo
     header["config"]["network"]["params"] = {"width": 1024, "depth": 16}
     saved.with_suffix(".json").write_text(json.dumps(header))
     built = []
-    build = checkpoints.reading.build_model
+    build = checkpoints.reading.make_model
 
     def watched(*args, **options):
         model = build(*args, **options)
         built.append(next(model.parameters()).device.type)
         return model
 
-    monkeypatch.setattr(checkpoints.reading, "build_model", watched)
+    monkeypatch.setattr(checkpoints.reading, "make_model", watched)
     with pytest.raises(CheckpointError, match="does not fit its own description"):
         load(saved)
     assert built == ["meta"]

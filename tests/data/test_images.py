@@ -120,7 +120,7 @@ def test_spec_survives_json_and_counts():
     """Plain numbers only, so that a checkpoint can store it; dims counts channels, pixels_count does not."""
     data = made("image")
     again = json.loads(json.dumps(dataclasses.asdict(data.spec)))
-    assert ImageSpec(**{**again, "shape": tuple(again["shape"])}) == data.spec
+    assert ImageSpec(**{**again, "shape": tuple(again["shape"]), "classes": tuple(again["classes"])}) == data.spec
     assert (data.dims, data.pixels_count) == (3 * 32 * 32, 32 * 32)
     assert type(data.spec) is ImageSpec and hash(data.spec) == hash(made("image").spec)
 

@@ -122,9 +122,9 @@ def test_a_row_of_gaussians_is_a_curve(name, arms, tolerance):
     """
     data = make_dataset(name)
     shape = SHAPES[name][1]
-    coarse, w = shape(0.05)
+    coarse, w, _ = shape(0.05)
     spread = np.sqrt((w[:, None] * (coarse - w @ coarse) ** 2).sum(0)).min()
-    fine, w = shape(SPACING * data.noise * spread / math.sqrt(1 - data.noise**2) / 4)
+    fine, w, _ = shape(SPACING * data.noise * spread / math.sqrt(1 - data.noise**2) / 4)
     fine = (fine - data.mean) / data.scale
     assert len(fine) > 3 * len(data.points)
     rows = np.concatenate([arm[len(arm) // 4 : -(len(arm) // 4)] for arm in np.array_split(np.arange(len(data.points)), arms)])

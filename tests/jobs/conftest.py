@@ -72,5 +72,5 @@ def start(tmp_path, request):
     for job in made:
         if not job.done:
             job.stop()
-            job.join(20)
+            job.join(60)
         job.close()

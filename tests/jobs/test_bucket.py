@@ -42,7 +42,7 @@ def elsewhere(url, tmp_path):
 
 def trained(steps=5, name="run", **more):
     job = jobs.start(JobConfig(name, RUN, Stop(steps=steps), threads=1), points(), points(20, 1), **more)
-    assert job.join(30) and job.status == "finished"
+    assert job.join(60) and job.status == "finished"
     return job
 
 
@@ -73,7 +73,7 @@ def test_the_list_and_a_run_of_the_same_name(url, elsewhere):
     elsewhere.fetch_list()
     assert RunFolder(elsewhere.copy / "run").read_header()[1]["status"] == "paused"
     job.resume()
-    assert job.join(30)
+    assert job.join(60)
     assert [(info.name, info.step, info.status) for info in jobs.runs()] == [("run", 3, "finished"), ("other", 1, "finished")]
     elsewhere.fetch("run")
     assert RunFolder(elsewhere.copy / "run").state_step() == 3
@@ -114,7 +114,7 @@ def test_the_storage_is_away_for_a_while(url, elsewhere, monkeypatch):
         assert f"The storage {url} cannot be used" in job.message
         job.resume()
     job.stop()
-    assert job.join(30) and not bucket_at(url)._failures
+    assert job.join(60) and not bucket_at(url)._failures
     elsewhere.fetch("run")
     assert RunFolder(elsewhere.copy / "run").state_step() == job.step
 
@@ -205,7 +205,7 @@ def test_another_machine_goes_on_with_a_run(tmp_path, monkeypatch):
     job = jobs.start(JobConfig("run", RUN, Stop(), threads=1), points(), points(20, 1))
     until(lambda: job.step > 5)
     job.stop()
-    assert job.join(30)
+    assert job.join(60)
     whole = jobs.start(JobConfig("whole", RUN, Stop(steps=job.step + 10), threads=1), points(), points(20, 1), tmp_path / "local")
     assert whole.join(60)
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "there"), "DPM_CLUSTER": ""}

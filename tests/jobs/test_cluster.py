@@ -42,9 +42,9 @@ def test_three_runs_want_two_places(cluster, start):
     with pytest.raises(JobError, match="still training"):
         start("c", engine=cluster.engine)
     third.stop()
-    assert third.join(5) and third.status == "stopped"
+    assert third.join(60) and third.status == "stopped"
     first.stop()
-    assert first.join(20)
+    assert first.join(60)
     until(lambda: fourth.status == "running" and fourth.step > 0)
     assert first.save("kept", first.folder).exists() and len(flat(first.weights())) > 0  # its actor is gone
 
@@ -63,7 +63,7 @@ def test_the_node_of_a_run_is_lost(cluster, start):
     steps = [row["step"] for row in job.metrics()]
     assert steps == sorted(steps) and steps[0] <= 1 and job.snapshots[0].step <= 1
     job.stop()
-    assert job.join(20) and job.status == "stopped"
+    assert job.join(60) and job.status == "stopped"
 
 
 def test_a_run_outlives_the_program_and_then_a_node(cluster, tmp_path):
@@ -90,7 +90,7 @@ print(job.id)
     until(lambda: "was lost" in job.message)
     until(lambda: job.status == "running", 60)
     job.stop()
-    assert job.join(20)
+    assert job.join(60)
 
 
 def test_a_node_is_lost_and_the_runs_lie_in_object_storage(cluster, tmp_path, monkeypatch):
@@ -110,7 +110,7 @@ def test_a_node_is_lost_and_the_runs_lie_in_object_storage(cluster, tmp_path, mo
     until(lambda: job.status == "running", 60)
     assert job.step >= saved
     job.stop()
-    assert job.join(30)
+    assert job.join(60)
     until(lambda: jobs.runs()[0].status == "stopped")
     assert jobs.runs()[0].step == job.step
     again = jobs.resume_run(job.folder, points(), points(20, 1), stop=Stop(steps=job.step + 5), engine=cluster.engine)
@@ -201,7 +201,7 @@ while again is None:
 job, step = again, again.step
 until(lambda: job.step > step + 20)
 job.stop()
-print(job.join(20), job.status, flush=True)
+print(job.join(60), job.status, flush=True)
 """
 
 

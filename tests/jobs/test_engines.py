@@ -33,7 +33,7 @@ def test_a_run_from_start_to_end(start, engine, tmp_path):
         job.set_learning_rate(-1.0)
     assert [row["learning_rate"] for row in job.metrics()][-1] == 0.003
     job.resume()
-    assert job.join(30) and job.done and job.ending and job.status == "finished" and job.step == 40 and not job.message
+    assert job.join(60) and job.done and job.ending and job.status == "finished" and job.step == 40 and not job.message
     assert job.snapshots[0].step <= 1 and job.latest().step == 40
     assert [row["step"] for row in job.metrics()][-1] == 40 and job.metrics(since=2) == job.metrics()[2:]
     t, loss = job.loss_per_time()
@@ -55,10 +55,10 @@ def test_the_engines_give_the_same_weights(tmp_path, cluster):
     found = []
     for name, engine in (ENGINES | {"cluster": lambda: cluster.engine}).items():
         job = jobs.start(JobConfig(name, RUN, Stop(steps=11), threads=1), points(), points(20, 1), tmp_path, engine=engine())
-        assert job.join(30)
+        assert job.join(60)
         job.close()
         job = jobs.resume_run(job.folder, points(), points(20, 1), stop=Stop(steps=30), engine=engine())
-        assert job.join(30) and job.step == 30
+        assert job.join(60) and job.step == 30
         found.append((flat(job.weights()), [s.bound_bits for s in job.snapshots], [row["step"] for row in job.metrics()]))
         job.close()
     for weights, bounds, _ in found[1:]:
@@ -69,7 +69,7 @@ def test_data_by_name_of_ones_own_and_pictures(start, engine, tmp_path):
     """A set by its name, a person's own picture with its parts, and the weights of a checkpoint to start with."""
     moons = make_dataset("moons")
     job = start("named", stop=Stop(steps=3), data=moons, held_out=moons.sample(20, torch.Generator().manual_seed(1)))
-    assert job.join(30) and job.status == "finished", job.message
+    assert job.join(60) and job.status == "finished", job.message
     path = job.save("first", tmp_path / "models")
     then = start("then", stop=Stop(steps=1), resume_from=path, paused=True)
     assert torch.equal(flat(then.weights()), flat(checkpoints.load(path).model))
@@ -92,7 +92,7 @@ def test_data_of_a_kind_that_only_the_program_knows(start, engine, monkeypatch):
     monkeypatch.setitem(DATA_KINDS, "line", LineData())
     line = LineDataset()
     job = start(run=replace(RUN, data=DataConfig("two_bumps")), stop=Stop(steps=3), data=line, held_out=line.sample(20))
-    assert job.join(30) and job.status == "finished", job.message
+    assert job.join(60) and job.status == "finished", job.message
 
 
 def test_what_cannot_start_is_said_in_one_sentence(start, engine):

@@ -64,7 +64,7 @@ def end_all_jobs():
     for job in jobs.jobs():
         job.stop()
     for job in list(jobs._jobs.values()):
-        assert job.join(20)
+        assert job.join(60)
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_a_job_trains_as_the_training_loop_does(start):
     torch.manual_seed(5)
     before, threads = torch.get_rng_state(), torch.get_num_threads()
     job = start(stop=Stop(steps=60))
-    assert job.join(30) and job.status == "finished" and job.message == ""
+    assert job.join(60) and job.status == "finished" and job.message == ""
     assert torch.equal(flat(job.weights()), averages(60)[-1])
     assert torch.equal(torch.get_rng_state(), before) and torch.get_num_threads() == threads
     assert job.snapshots[0].step == 0 and job.latest().step == job.step == 60
@@ -129,7 +129,7 @@ def test_a_job_trains_as_the_training_loop_does(start):
 def test_a_cosine_ends_where_its_rate_is_zero(start):
     run = replace(RUN, training=replace(RUN.training, decay="cosine", steps=12))
     job = start(run=run)
-    assert job.join(30) and job.status == "finished" and job.step == 12
+    assert job.join(60) and job.status == "finished" and job.step == 12
 
 
 def test_pausing_changes_nothing(start):
@@ -234,9 +234,9 @@ def test_seconds_are_those_of_training(start, tmp_path):
     clock.now += 3000
     assert job.progress.seconds == 1.0
     job.stop()
-    assert job.join(20) and job.status == "stopped"
+    assert job.join(60) and job.status == "stopped"
     job = jobs.resume_run(job.folder, points(), points(20, 1), engine=ThreadEngine(Clock(0.25)))
-    assert job.join(20) and job.status == "finished" and job.step == 10 and job.progress.seconds == 2.5
+    assert job.join(60) and job.status == "finished" and job.step == 10 and job.progress.seconds == 2.5
 
 
 def test_three_want_two_places(start, monkeypatch):
@@ -260,7 +260,7 @@ def test_three_want_two_places(start, monkeypatch):
     until(lambda: a.status == "running")
     queued = start("e")
     queued.stop()
-    assert queued.join(20) and queued.status == "stopped"
+    assert queued.join(60) and queued.status == "stopped"
 
 
 def test_who_is_not_looked_at_pauses(start):
@@ -281,7 +281,7 @@ def test_who_is_not_looked_at_pauses(start):
     assert job.status == "running" and job.message == ""
     job.pause()
     clock.now += 3601
-    assert job.join(20) and job.status == "stopped" and "resume" in job.message
+    assert job.join(60) and job.status == "stopped" and "resume" in job.message
 
 
 def test_a_loss_that_is_not_finite(start):
@@ -290,7 +290,7 @@ def test_a_loss_that_is_not_finite(start):
     job = start(data=data)
     until(lambda: job.step > 3)
     data.fill_(float("nan"))
-    assert job.join(20) and job.status == "failed"
+    assert job.join(60) and job.status == "failed"
     assert f"step {job.step + 1}" in job.message and f"step {job.step} are unchanged" in job.message
     assert bool(flat(job.weights()).isfinite().all()) and disk.RunFolder(job.folder).state_step() == job.step
     assert job.save("kept", job.folder).exists()
@@ -310,7 +310,7 @@ def test_a_batch_that_does_not_fit_the_memory(start, monkeypatch):
 
     monkeypatch.setattr(Trainer, "_backward", small)
     job = start()
-    assert job.join(20) and job.status == "failed" and job.suggested_batch == 4 and "a batch of 4 fits" in job.message
+    assert job.join(60) and job.status == "failed" and job.suggested_batch == 4 and "a batch of 4 fits" in job.message
 
 
 def test_an_error_that_nobody_expected(start, monkeypatch):
@@ -320,7 +320,7 @@ def test_an_error_that_nobody_expected(start, monkeypatch):
     until(lambda: disk.RunFolder(job.folder).state_step() == 1)
     monkeypatch.setattr(Trainer, "step", lambda self: 1 / 0)
     job.resume()
-    assert job.join(20) and job.status == "failed" and "ZeroDivisionError" in job.message and job.message.endswith(".")
+    assert job.join(60) and job.status == "failed" and "ZeroDivisionError" in job.message and job.message.endswith(".")
     text = (job.folder / "error.txt").read_text()
     assert "Traceback" in text and "ZeroDivisionError" in text and disk.RunFolder(job.folder).state_step() == 1
     job.keep_alive()
@@ -357,7 +357,7 @@ def test_a_full_disk(start, monkeypatch):
     assert folder.state_step() == job.step
     full.set()
     job.stop()
-    assert job.join(20) and job.status == "stopped" and "save a checkpoint" in job.message
+    assert job.join(60) and job.status == "stopped" and "save a checkpoint" in job.message
 
 
 def test_snapshots_are_thinned(start, monkeypatch):
@@ -408,7 +408,7 @@ def test_a_plateau_ends_the_run(start, monkeypatch):
     monkeypatch.setattr(record, "MAX_SNAPSHOT_SHARE", float("inf"))
     run = replace(RUN, training=replace(RUN.training, learning_rate=1e-12))
     job = start(run=run, stop=Stop(plateau=True))
-    assert job.join(30) and job.status == "finished" and job.step == 8
+    assert job.join(60) and job.status == "finished" and job.step == 8
 
 
 def test_the_loss_at_each_time(start):
@@ -417,7 +417,7 @@ def test_the_loss_at_each_time(start):
     while job.status == "running":
         job.loss_per_time()  # looking changes nothing
         time.sleep(0.005)
-    assert job.join(30)
+    assert job.join(60)
     model = build_model(TINY, GaussianDiffusion(make_schedule("log_snr", 8)))
     sums, counts = np.zeros(9), np.zeros(9)
     for step in train_steps(model, points(), replace(RUN.training, steps=75)):
@@ -454,14 +454,14 @@ def test_images(start):
     for _ in range(4):
         job.step_once()
     job.stop()
-    assert job.join(30)
+    assert job.join(60)
     first = job.snapshots[0]
     assert first.frames.shape == (11, 3, 1, 8, 8) and first.frames.dtype == np.float32 and first.packed.dtype == np.float16
     assert first.times[0] == 50 and first.times[-1] == 0
     job = jobs.resume_run(job.folder, data, data.sample_held_out(20))
-    assert job.join(30) and job.step == 9 and job.status == "finished"
+    assert job.join(60) and job.step == 9 and job.status == "finished"
     whole = start("whole", run=IMAGES, data=data, held_out=data.sample_held_out(20), stop=Stop(steps=9))
-    assert whole.join(30) and torch.equal(flat(whole.weights()), flat(job.weights()))
+    assert whole.join(60) and torch.equal(flat(whole.weights()), flat(job.weights()))
     loaded = checkpoints.load(job.save("pictures", job.folder))
     assert torch.equal(flat(loaded.model), flat(job.weights())) and loaded.meta["steps"] == 9 and loaded.config == IMAGES
     assert loaded.meta["bound_bits"] == pytest.approx(job.latest().bound_bits, abs=1e-4) and loaded.meta["seconds"] >= 0
@@ -483,7 +483,7 @@ def test_a_run_in_the_plane_is_kept_while_it_trains(start, tmp_path):
         assert torch.equal(flat(again.weights()), flat(loaded.model)) and again.step == 0
         again.stop()
     job.stop()
-    assert job.join(20)
+    assert job.join(60)
     assert torch.equal(flat(start("third", run=run, data=data, resume_from=job.folder, paused=True).weights()), wanted[-1])
     with pytest.raises(JobError, match="different network"):
         other = replace(run, network=NetworkConfig("mlp", (("depth", 1), ("features", 2), ("width", 8))))
@@ -536,16 +536,16 @@ def test_explicit_parameters_are_those_that_are_built():
 def test_a_checkpoint_begun_with_is_named(start, tmp_path):
     """In job.json, after a restart, and in the next checkpoint's command; a run that was begun with is in job.json alone."""
     first = start(stop=Stop(steps=2), run=replace(RUN, data=DataConfig("moons")))
-    assert first.join(20)
+    assert first.join(60)
     path = first.save("before", tmp_path)
     job = start("after", stop=Stop(steps=1), run=first.config.run, resume_from=path)
-    assert job.join(20)
+    assert job.join(60)
     again = jobs.resume_run(job.folder, points(), points(20, 1), stop=Stop(steps=2))
-    assert again.join(20)
+    assert again.join(60)
     for each in (job, again):
         assert checkpoints.load(each.save("kept", tmp_path)).meta["command"].endswith(" --resume before --name kept")
     third = start("third", stop=Stop(steps=1), run=first.config.run, resume_from=job.folder)
-    assert third.join(20) and disk.RunFolder(third.folder).read_header()[1]["resume_from"] == {"run": "after"}
+    assert third.join(60) and disk.RunFolder(third.folder).read_header()[1]["resume_from"] == {"run": "after"}
     assert "--resume" not in checkpoints.load(third.save("kept", tmp_path)).meta["command"]
 
 
@@ -555,12 +555,12 @@ def test_a_restart_keeps_when_it_was_begun_and_makes_no_trainer_it_does_not_need
 
     monkeypatch.setattr(dpm_core.jobs.thread.worker, "Trainer", refuse)
     job = start(stop=Stop(steps=1))
-    assert job.join(20) and job.status == "finished"
+    assert job.join(60) and job.status == "finished"
     folder = disk.RunFolder(job.folder)
     header = folder.read_header()[1]
     folder.write_header(header | {"created": "2020-01-01T00:00:00+00:00"})
     job = jobs.resume_run(job.folder, points(), points(20, 1), stop=Stop(steps=2))
-    assert job.join(20) and job.status == "finished"
+    assert job.join(60) and job.status == "finished"
     assert folder.read_header()[1]["created"] == "2020-01-01T00:00:00+00:00"
 
 
@@ -589,7 +589,7 @@ def test_nothing_that_is_ordered_at_the_end_changes_it(start, monkeypatch):
     job.leave(0)
     job.resume()
     slow.go.set()
-    assert job.join(20) and job.status == "finished" and job.message == ""
+    assert job.join(60) and job.status == "finished" and job.message == ""
     (info,) = jobs.runs(job.folder.parent)
     assert (info.status, info.message) == ("finished", "")
     other = start("other")
@@ -616,7 +616,7 @@ def test_a_program_that_closes_waits_for_what_is_ending(start, monkeypatch):
     with stuck._worker.lock:
         thread = threading.Thread(target=stuck.leave, args=(0.1,), daemon=True)
         thread.start()
-        thread.join(5)
+        thread.join(60)
         assert not thread.is_alive()
 
 
@@ -630,7 +630,7 @@ def test_what_is_over_holds_little_memory(start, tmp_path, monkeypatch):
         job.step_once()
     before, per_time, rate = flat(job.weights()), job.loss_per_time()[1], job.learning_rate
     job.stop()
-    assert job.join(20)
+    assert job.join(60)
     gc.collect()
     assert [ref() for ref in held] == [None] * 4
     assert torch.equal(flat(job.weights()), before) and job.step == 5 and job.learning_rate == rate and job.progress.step == 5
@@ -641,7 +641,7 @@ def test_what_is_over_holds_little_memory(start, tmp_path, monkeypatch):
     loaded = checkpoints.load(job.save("kept", tmp_path))
     assert torch.equal(flat(loaded.model), before) and loaded.meta["steps"] == 5
     for k in range(jobs.MAX_ENDED_JOBS + 3):
-        assert start(f"short{k}", stop=Stop(steps=1)).join(20)
+        assert start(f"short{k}", stop=Stop(steps=1)).join(60)
     over = [each for each in jobs._jobs.values() if each.done]
     assert len(over) <= jobs.MAX_ENDED_JOBS + 1 and jobs.get(job.id) is None
 
@@ -659,7 +659,7 @@ def test_a_network_that_cannot_be_compiled_trains_uncompiled(start, monkeypatch)
 
     monkeypatch.setattr(torch.nn.Module, "compile", compile)
     job = start(stop=Stop(steps=5), compile=True)
-    assert job.join(20) and job.status == "finished" and "could not be compiled" in job.message
+    assert job.join(60) and job.status == "finished" and "could not be compiled" in job.message
     assert torch.equal(flat(job.weights()), averages(5)[-1])
 
 
@@ -670,7 +670,7 @@ def test_samples_that_do_not_fit_the_memory_are_done_without(start, monkeypatch)
     job = start(stop=Stop(steps=5), paused=True)
     monkeypatch.setattr(job._worker.context.evaluator, "take_snapshot", full)
     job.resume()
-    assert job.join(20) and job.status == "finished" and job.step == 5 and "Not enough memory" in job.message and job.snapshots == []
+    assert job.join(60) and job.status == "finished" and job.step == 5 and "Not enough memory" in job.message and job.snapshots == []
 
 
 @pytest.mark.parametrize(
@@ -723,9 +723,9 @@ def test_two_jobs_of_one_name(start, tmp_path):
     start("same", root=tmp_path / "elsewhere").stop()
     first.stop()
     second = start("same", stop=Stop(steps=3))
-    assert second.join(20) and disk.RunFolder(tmp_path / ".same.old").state_step() == first.step
+    assert second.join(60) and disk.RunFolder(tmp_path / ".same.old").state_step() == first.step
     third = start("same", stop=Stop(steps=2))
-    assert third.join(20) and disk.RunFolder(tmp_path / ".same.old").state_step() == 3
+    assert third.join(60) and disk.RunFolder(tmp_path / ".same.old").state_step() == 3
     assert [(info.name, info.step, info.status) for info in jobs.runs(tmp_path)] == [("same", 2, "finished")]
 
 
@@ -772,7 +772,7 @@ def test_a_run_survives_kill_9(tmp_path):
     rows, snapshots = job.metrics(), job.snapshots
     assert rows and rows[-1]["step"] <= info.step and len(snapshots) > 1 and snapshots[-1].step <= info.step
     job = _again(job, Stop(steps=info.step + 50))
-    assert job.join(30) and job.status == "finished"
+    assert job.join(60) and job.status == "finished"
     assert torch.equal(flat(job.weights()), averages(info.step + 50)[-1])
     steps = [row["step"] for row in job.metrics() if "loss" in row]
     assert steps == sorted(set(steps)) and steps[-1] == info.step + 50
@@ -784,7 +784,7 @@ def test_a_run_survives_kill_9(tmp_path):
 
 def _again(job, stop):
     job.stop()
-    assert job.join(20)
+    assert job.join(60)
     return jobs.resume_run(job.folder, points(), points(20, 1), stop=stop)
 
 

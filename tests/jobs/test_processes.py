@@ -54,7 +54,7 @@ print(job.id, job.pid)
     with pytest.raises(AuthenticationError):
         SocketLine(replace(place, key="guess"))
     job.stop()
-    assert job.join(30) and job.status == "stopped"
+    assert job.join(60) and job.status == "stopped"
     job.close()
     until(lambda: not _alive(int(pid)))
     assert not (tmp_path / "run" / ADDRESS_FILE).exists()
@@ -84,7 +84,7 @@ def test_a_worker_whose_folder_is_removed_ends(tmp_path):
     job = jobs.start(JobConfig("run", RUN, threads=1), points(), points(20, 1), tmp_path, engine=ProcessEngine())
     until(lambda: job.step > 5)
     shutil.rmtree(job.folder)
-    assert job.join(20)
+    assert job.join(60)
     job.close()
     until(lambda: not _alive(job.pid))
 
@@ -110,7 +110,7 @@ def test_three_processes_want_two_places(tmp_path):
     assert (second.status, second.queue_position) == ("queued", 1)
     for job in made:
         job.stop()
-        assert job.join(30)
+        assert job.join(60)
         job.close()
     assert list((tmp_path / ".queue").glob("cpu-*")) == []
 

@@ -230,7 +230,7 @@ def test_a_watchers_error_counts_what_is_independent():
 
 def start(tmp_path, steps=3):
     job = jobs.start(JobConfig("run", RUN, Stop(steps=steps), threads=1), points(), points(20, 1), tmp_path)
-    assert job.join(30)
+    assert job.join(60)
     return job.folder
 
 
@@ -262,7 +262,7 @@ def test_what_cannot_be_resumed_is_said_in_one_sentence(tmp_path):
     with pytest.raises(JobError, match="no readable run"):
         jobs.resume_run(tmp_path / "nowhere", points(), points(20, 1))
     job = jobs.resume_run(folder, points(), points(20, 1), stop=Stop(steps=5))
-    assert job.join(20) and job.step == 5 and job.message == ""
+    assert job.join(60) and job.step == 5 and job.message == ""
 
 
 def test_a_config_of_an_older_version_is_read(tmp_path):
@@ -284,7 +284,7 @@ def test_a_run_goes_on_with_its_own_data_alone(tmp_path):
     del header["data"]
     RunFolder(folder).write_header(header)
     job = jobs.resume_run(folder, points(seed=5), points(20, 1), stop=Stop(steps=4))
-    assert job.join(20) and job.step == 4
+    assert job.join(60) and job.step == 4
 
 
 def test_data_are_known_again():
@@ -328,7 +328,7 @@ def test_a_disk_that_is_full_hides_no_run(tmp_path, monkeypatch):
             else:  # only then does it take the place; what it cannot write later, it says
                 job = jobs.start(JobConfig("run", RUN, Stop(steps=1), threads=1), points(), points(20, 1), tmp_path, paused=True)
                 job.stop()
-                assert job.join(20) and old.state_step() == 3
+                assert job.join(60) and old.state_step() == 3
                 (folder / "state.safetensors").unlink(missing_ok=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == before
     (folder / "job.json").unlink()
@@ -402,7 +402,7 @@ def test_weights_that_were_let_go_leave_the_disk_too(tmp_path, monkeypatch):
     job = jobs.resume_run(where, points(), points(20, 1), paused=True)
     assert [s.weights is None for s in job.snapshots] == [True, False]
     job.stop()
-    assert job.join(20)
+    assert job.join(60)
 
 
 def test_a_run_killed_before_its_first_state_begins_anew(tmp_path):
@@ -411,7 +411,7 @@ def test_a_run_killed_before_its_first_state_begins_anew(tmp_path):
     (folder / "state.safetensors").unlink()
     (folder / ".state.safetensors-abc").write_bytes(b"half")
     job = jobs.resume_run(folder, points(), points(20, 1))
-    assert job.join(20) and job.step == 3 and not list(folder.glob(".*"))
+    assert job.join(60) and job.step == 3 and not list(folder.glob(".*"))
     assert all(torch.equal(v, weights[k]) for k, v in RunFolder(folder).read_state().items() if not k.startswith("job."))
 
 
@@ -421,14 +421,14 @@ def test_a_snapshot_that_is_broken_is_done_without(tmp_path):
     job = jobs.resume_run(folder, points(), points(20, 1), paused=True)
     assert "1 of the run's snapshots could not be read" in job.message and len(job.snapshots) == 1
     job.stop()
-    assert job.join(20)
+    assert job.join(60)
 
 
 def test_runs_are_found_where_they_are_said_to_be(tmp_path, monkeypatch):
     monkeypatch.setenv("DPM_RUNS", str(tmp_path / "runs"))
     assert jobs.runs() == [] and jobs.runs_folder() == tmp_path / "runs"
     job = jobs.start(JobConfig("here", RUN, Stop(steps=2)), points(), points(20, 1))
-    assert job.join(30) and job.folder == tmp_path / "runs" / "here"
+    assert job.join(60) and job.folder == tmp_path / "runs" / "here"
     (info,) = jobs.runs()
     assert (info.name, info.step, info.status, info.config) == ("here", 2, "finished", job.config)
     monkeypatch.delenv("DPM_RUNS")

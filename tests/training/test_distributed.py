@@ -60,7 +60,7 @@ def make(data, **options):
 trainer, kept = make(data), {}
 for number in range(1, int(sys.argv[2]) + 1):
     step = trainer.step()
-    kept |= {f"{name}.{number}": value.contiguous() for name, value in step.batch._asdict().items()}
+    kept |= {f"{name}.{number}": value.contiguous() for name, value in zip(step.batch._fields, step.batch.inputs)}
     if number == 1:
         kept |= {f"gradient.{name}": p.grad.contiguous() for name, p in trainer.model.named_parameters()}
 kept |= {f"weights.{k}": v.contiguous() for k, v in trainer.model.state_dict().items()}

@@ -222,7 +222,7 @@ def test_a_step_tells_what_it_was_trained_on(make, kind, loss):
     run(trainer, 3)
     before = copy.deepcopy(trainer.model)
     step = trainer.step()
-    x0, t, noise = step.batch
+    x0, t, noise = step.batch.inputs
     assert x0.shape == noise.shape == (16, *x0.shape[1:]) and t.shape == step.losses.shape == (16,)
     torch.testing.assert_close(step.losses, LOSSES[loss](before, x0, t, noise).detach(), rtol=1e-5, atol=1e-6)
     assert step.loss == pytest.approx(float(step.losses.mean()), rel=1e-6)

@@ -15,7 +15,7 @@ FROM_IMAGES = {"binary_digits": "digits", "binary_mnist": "mnist"}  # bit set â†
 def _thresholded(name: str, progress: Progress | None) -> Drawn:
     grey = images.make_images(FROM_IMAGES[name], progress=progress)
     train, held_out = ((pool.numpy() > HALF_GREY).astype(np.uint8) for pool in (grey.train, grey.held_out))
-    return Drawn(train, held_out)
+    return Drawn(train, held_out, None, grey.labels, grey.held_out_labels, grey.classes)
 
 
 @bit_set(

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dpm_core.data.dataset import Batches
+from dpm_core.data.dataset import Batches, Labelled, LabelledBatches
 from dpm_core.data.errors import DataError
 from dpm_core.process import BinomialDiffusion
 from dpm_core.reverse import EmpiricalBits
@@ -34,13 +34,14 @@ class BitSpec:
     title: str
     shape: tuple[int, ...]
     rate: float
+    classes: tuple[str, ...] = ()  # names by label; empty without labels
 
     kind: ClassVar[str] = "bits"
 
     @property
     def spec(self) -> BitSpec:
         """The spec alone, which can be compared, hashed and stored."""
-        return BitSpec(self.name, self.title, self.shape, self.rate)
+        return BitSpec(self.name, self.title, self.shape, self.rate, self.classes)
 
     @property
     def dims(self) -> int:
@@ -61,12 +62,14 @@ class BitDataset(BitSpec):
     """``patterns`` uint8 ``[N, *shape]`` with ``weights`` float64 ``[N]`` that add up to 1.
 
     Without ``held_out`` the patterns are the distribution. With ``held_out``, uint8 ``[M, *shape]``, they are a training pool
-    drawn from an unknown distribution.
+    drawn from an unknown distribution. ``labels`` ``[N]`` and ``held_out_labels`` ``[M]``, int64, are their classes, where known.
     """
 
     patterns: Tensor
     weights: Tensor
     held_out: Tensor | None = None
+    labels: Tensor | None = None
+    held_out_labels: Tensor | None = None
 
     # two sets with the same spec are not the same
     __eq__ = object.__eq__
@@ -88,16 +91,45 @@ class BitDataset(BitSpec):
             return self.sample(n, generator)
         return self.held_out[torch.randint(len(self.held_out), (n,), generator=generator)].float()
 
+    def labelled(self, n: int, generator: torch.Generator | None = None, held_out: bool = False) -> Labelled:
+        """The same draws as of ``sample`` or ``sample_held_out``, with their labels. Raises DataError without labels."""
+        generator = generator or torch.Generator().manual_seed(0)
+        if not held_out or self.held_out is None:
+            return self.labelled_batches()(n, generator)
+        labels = self._require(self.held_out_labels)
+        rows = torch.randint(len(self.held_out), (n,), generator=generator)
+        return Labelled(self.held_out[rows].float(), labels[rows])
+
     def batches(self, device: str | torch.device = "cpu") -> Batches:
         """A function (n, generator) → ``sample`` on ``device``: patterns are copied there once; the generator must be there too."""
-        pool, share = self.patterns.to(device), self.weights.cumsum(0).float().to(device)
+        pool, draw = self.patterns.to(device), self._draw_rows(device)
+        return lambda n, generator: pool[draw(n, generator)].float()
+
+    def labelled_batches(self, device: str | torch.device = "cpu") -> LabelledBatches:
+        """The same function with the label of each pattern. Raises DataError without labels."""
+        pool, labels, draw = self.patterns.to(device), self._require(self.labels).to(device), self._draw_rows(device)
+
+        def draw_labelled(n: int, generator: torch.Generator) -> Labelled:
+            rows = draw(n, generator)
+            return Labelled(pool[rows].float(), labels[rows])
+
+        return draw_labelled
+
+    def _draw_rows(self, device: str | torch.device) -> Batches:
+        """A function (n, generator) → the numbers of n patterns, drawn by their weights."""
+        share = self.weights.cumsum(0).float().to(device)
         share = share / share[-1]
 
         def draw(n: int, generator: torch.Generator) -> Tensor:
             u = torch.rand(n, generator=generator, device=share.device)
-            return pool[torch.searchsorted(share, u, right=True).clamp(max=len(pool) - 1)].float()
+            return torch.searchsorted(share, u, right=True).clamp(max=len(share) - 1)
 
         return draw
+
+    def _require(self, labels: Tensor | None) -> Tensor:
+        if labels is None:
+            raise DataError(f"{self.title} has no labels on this machine; choose other data, such as binary_digits.")
+        return labels
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log q(x⁽⁰⁾) in nats, ``[n]``, −∞ for anything that is not a pattern. Raises DataError where it is not known."""
@@ -142,11 +174,21 @@ def from_patterns(name: str, title: str, patterns: np.ndarray | Tensor, weights:
     return BitDataset(name, title, tuple(rows.shape[1:]), rate, patterns=listed, weights=torch.from_numpy(total))
 
 
-def from_draws(name: str, title: str, train: np.ndarray, held_out: np.ndarray) -> BitDataset:
-    """A training pool and a held-out pool, uint8 ``[N, *shape]`` each, drawn from an unknown distribution."""
+def from_draws(
+    name: str,
+    title: str,
+    train: np.ndarray,
+    held_out: np.ndarray,
+    labels: Tensor | None = None,
+    held_out_labels: Tensor | None = None,
+    classes: tuple[str, ...] = (),
+) -> BitDataset:
+    """A training pool and a held-out pool, uint8 ``[N, *shape]`` each, drawn from an unknown distribution, with labels where known."""
     even = torch.full((len(train),), 1 / len(train), dtype=torch.float64)
-    pools = torch.from_numpy(train), torch.from_numpy(held_out)
-    return BitDataset(name, title, tuple(train.shape[1:]), _rate(train.mean()), patterns=pools[0], weights=even, held_out=pools[1])
+    pools = {"patterns": torch.from_numpy(train), "weights": even, "held_out": torch.from_numpy(held_out)}
+    named = () if labels is None else classes
+    known = {"labels": labels, "held_out_labels": held_out_labels}
+    return BitDataset(name, title, tuple(train.shape[1:]), _rate(train.mean()), named, **pools, **known)
 
 
 def _rate(activity: float) -> float:

@@ -36,10 +36,14 @@ class Drawn(NamedTuple):
     train: np.ndarray
     held_out: np.ndarray
     title: str | None = None  # replaces the title of the set
+    labels: Tensor | None = None
+    held_out_labels: Tensor | None = None
+    classes: tuple[str, ...] = ()
 
     def dataset(self, name: str, title: str) -> BitDataset:
         """The data set."""
-        return from_draws(name, self.title or title, self.train, self.held_out)
+        known = self.labels, self.held_out_labels, self.classes
+        return from_draws(name, self.title or title, self.train, self.held_out, *known)
 
 
 Make = Callable[..., Listed | Drawn]  # (progress, **params); (progress, patterns, **params) where ``takes_patterns``

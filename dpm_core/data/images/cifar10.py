@@ -34,7 +34,7 @@ RECORD = 1 + 3 * 32 * 32  # bytes
 PER_BATCH = 10_000  # records
 MAX_IMAGES = 60_000  # in one array of a NumPy archive
 
-Loaded = tuple[Tensor, Tensor, Tensor | None]
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
 def missing() -> str | None:
@@ -47,8 +47,8 @@ def missing() -> str | None:
     return f"Put {ARCHIVE} (or its .bin files) into {data_folder() / FOLDERS[0]}."
 
 
-def load(progress: Progress | None = None) -> Loaded:
-    """Training and held-out images, uint8 ``[N, 3, 32, 32]``, and training labels, int64 ``[N]``, if available.
+def load(progress: Progress | None = None) -> Pools:
+    """Training and held-out images, uint8 ``[N, 3, 32, 32]``, and the labels of each, int64 ``[N]``, if available.
 
     Read from the extracted .bin files, else the archive, else an .npz, else downloaded. Raises DataError.
     """
@@ -64,7 +64,7 @@ def load(progress: Progress | None = None) -> Loaded:
     return read_archive(archive)
 
 
-def read_archive(path: Path) -> Loaded:
+def read_archive(path: Path) -> Pools:
     """The images of cifar-10-binary.tar.gz, read in one pass; nothing is written to disk. Raises DataError."""
     batches: dict[str, bytes] = {}
     size = PER_BATCH * RECORD
@@ -92,8 +92,8 @@ def read_archive(path: Path) -> Loaded:
     return _from_batches(batches)
 
 
-def read_npz(path: Path) -> Loaded:
-    """The images of a NumPy archive with ``x_train`` and ``x_test``, uint8 ``[N, 32, 32, 3]``; ``y_train`` ``[N]`` is optional.
+def read_npz(path: Path) -> Pools:
+    """The images of a NumPy archive: ``x_train`` and ``x_test``, uint8 ``[N, 32, 32, 3]``; ``y_train`` and ``y_test`` are optional.
 
     ``x_holdout`` (as in a subset of CIFAR-10) is added to the held-out images. The type and shape of every array are
     checked before it is read. Raises DataError.
@@ -104,16 +104,26 @@ def read_npz(path: Path) -> Loaded:
             held_out = [_array(archive, path, "x_test", (32, 32, 3))]
             if "x_holdout.npy" in archive.namelist():
                 held_out.append(_array(archive, path, "x_holdout", (32, 32, 3)))
-            labels = _array(archive, path, "y_train", ()) if "y_train.npy" in archive.namelist() else None
+            labels = _labels(archive, path, [("y_train", train)])
+            held_out_labels = _labels(archive, path, list(zip(("y_test", "y_holdout"), held_out)))
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError):
         raise DataError(f"{path.name} is not a complete .npz archive; download it again.") from None
-    if labels is not None and len(labels) != len(train):
-        raise DataError(f"{path.name} has {len(labels):,} labels for {len(train):,} images; save it again with one label per image.")
-    return (
-        _channels_first(train),
-        torch.cat([_channels_first(images) for images in held_out]),
-        None if labels is None else torch.from_numpy(labels.astype(np.int64)),
-    )
+    pools = _channels_first(train), torch.cat([_channels_first(images) for images in held_out])
+    return Pools(*pools, labels=labels, held_out_labels=held_out_labels, classes=CLASSES)
+
+
+def _labels(archive: zipfile.ZipFile, path: Path, parts: list[tuple[str, np.ndarray]]) -> Tensor | None:
+    """The labels under these names, of the images beside each, joined; None where one is absent. Raises DataError."""
+    if not all(f"{name}.npy" in archive.namelist() for name, _ in parts):
+        return None
+    found = [_array(archive, path, name, ()) for name, _ in parts]
+    for labels, (_, images) in zip(found, parts):
+        if len(labels) != len(images):
+            raise DataError(f"{path.name} has {len(labels):,} labels for {len(images):,} images; save it again with one label per image.")
+    joined = np.concatenate(found).astype(np.int64)
+    if joined.min() < 0 or joined.max() >= len(CLASSES):
+        raise DataError(f"{path.name} has labels from {joined.min()} to {joined.max()}, but the classes of CIFAR-10 are 0 to 9.")
+    return torch.from_numpy(joined)
 
 
 class _Bounded:
@@ -152,7 +162,7 @@ def _array(archive: zipfile.ZipFile, path: Path, name: str, item: tuple[int, ...
         raise DataError(f"{name} in {path.name} is damaged; download the file again.") from None
 
 
-def _from_batches(batches: dict[str, bytes]) -> Loaded:
+def _from_batches(batches: dict[str, bytes]) -> Pools:
     records = {name: np.frombuffer(body, np.uint8).reshape(-1, RECORD) for name, body in batches.items()}
     train = np.concatenate([records[name] for name in BATCHES[:-1]])
     if train[:, 0].max() > 9 or records[BATCHES[-1]][:, 0].max() > 9:
@@ -160,7 +170,8 @@ def _from_batches(batches: dict[str, bytes]) -> Loaded:
             "These CIFAR-10 files have labels above 9, but there are ten classes; download the binary version of CIFAR-10, not CIFAR-100."
         )
     images, held_out = (torch.from_numpy(r[:, 1:].copy()).view(-1, *SHAPE) for r in (train, records[BATCHES[-1]]))
-    return images, held_out, torch.from_numpy(train[:, 0].astype(np.int64))
+    labels, held_out_labels = (torch.from_numpy(r[:, 0].astype(np.int64)) for r in (train, records[BATCHES[-1]]))
+    return Pools(images, held_out, labels, held_out_labels=held_out_labels, classes=CLASSES)
 
 
 def _extracted() -> Path | None:
@@ -185,5 +196,5 @@ def _channels_first(images: np.ndarray) -> Tensor:
 
 @image_set("cifar10", "CIFAR-10", "Small colour photographs of ten classes, 32 × 32.", needs_files=True, missing=missing)
 def cifar10(progress: Progress | None) -> Pools:
-    """Training and held-out photographs with the training labels. Raises DataError."""
-    return Pools(*load(progress))
+    """Training and held-out photographs with their labels. Raises DataError."""
+    return load(progress)

@@ -18,4 +18,6 @@ def digits(progress: Progress | None) -> Pools:
     images = torch.from_numpy(np.rint(images * (255 / 16)).astype(np.uint8)).view(-1, 1, 8, 8)
     order = torch.from_numpy(np.random.default_rng(0).permutation(len(images)))
     train, held_out = order[len(order) // 5 :].sort().values, order[: len(order) // 5].sort().values
-    return Pools(images[train], images[held_out], torch.from_numpy(labels.astype(np.int64))[train], levels=17)
+    labels = torch.from_numpy(labels.astype(np.int64))
+    classes = tuple("0123456789")
+    return Pools(images[train], images[held_out], labels[train], levels=17, held_out_labels=labels[held_out], classes=classes)

@@ -24,7 +24,14 @@ from dpm_core.data.images.registry import Pools, image_set
 SIDE = 28
 MAX_ITEMS = 100_000  # the published sets have 60,000
 MAX_DOWNLOAD = 40 << 20  # bytes; the largest published file has 26.4 million
-FILES = {"train": "train-images-idx3-ubyte", "held_out": "t10k-images-idx3-ubyte", "labels": "train-labels-idx1-ubyte"}
+FILES = {
+    "train": "train-images-idx3-ubyte",
+    "held_out": "t10k-images-idx3-ubyte",
+    "labels": "train-labels-idx1-ubyte",
+    "held_out_labels": "t10k-labels-idx1-ubyte",
+}
+DIGITS = tuple("0123456789")
+CLOTHES = ("T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,7 @@ SOURCES = {
             "train": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
             "held_out": "9fb629c4189551a2d022fa330f9573f3",
             "labels": "d53e105ee54ea40749a09fcbcd1e9432",
+            "held_out_labels": "ec29112dd5afa0611ce80d1b7f02629c",
         },
     ),
     # its files have the names of MNIST's files, so they are never read from the data folder itself, where those could be MNIST's
@@ -54,13 +62,14 @@ SOURCES = {
             "train": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
             "held_out": "bef4ecab320f06d8554ea6380940ec79",
             "labels": "25c81989df183df01b3e8a0aad5dffbe",
+            "held_out_labels": "bb300cfdad3c16e7a12a480ee83cd310",
         },
     ),
 }
 
 
 def local(name: str) -> dict[str, Path]:
-    """Paths of the set's FILES that are on this machine, by "train", "held_out", "labels"."""
+    """Paths of the set's FILES that are on this machine, by the names in FILES."""
     paths = {key: find(SOURCES[name].folders, _spellings(file)) for key, file in FILES.items()}
     return {key: path for key, path in paths.items() if path}
 
@@ -71,10 +80,10 @@ def missing(name: str) -> str | None:
     return f"Put {' and '.join(absent)} into {data_folder() / SOURCES[name].folders[0]}." if absent else None
 
 
-def load(name: str, progress: Progress | None = None) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Training images, held-out images (both uint8 ``[N, 1, 28, 28]``) and training labels (int64 ``[N]``).
+def load(name: str, classes: tuple[str, ...], progress: Progress | None = None) -> Pools:
+    """Training and held-out images, uint8 ``[N, 1, 28, 28]``, and the labels of each, int64 ``[N]``.
 
-    Missing files are downloaded; when both image files are present but the labels are not, the labels are None.
+    Missing files are downloaded; when both image files are present but a file of labels is not, those labels are None.
     Raises DataError.
     """
     source, paths = SOURCES[name], local(name)
@@ -84,16 +93,21 @@ def load(name: str, progress: Progress | None = None) -> tuple[Tensor, Tensor, T
         target = data_folder() / source.folders[0] / file
         paths[key] = download([base + file for base in source.addresses], target, f"md5:{source.md5[key]}", MAX_DOWNLOAD, progress)
     train, held_out = (read_idx(paths[key], (SIDE, SIDE)) for key in ("train", "held_out"))
-    labels = read_idx(paths["labels"], ()) if "labels" in paths else None
-    if labels is not None and len(labels) != len(train):
-        raise DataError(
-            f"{paths['labels'].name} has {len(labels):,} labels for {len(train):,} images; use images and labels of the same set."
-        )
-    return (
-        torch.from_numpy(train)[:, None],
-        torch.from_numpy(held_out)[:, None],
-        None if labels is None else torch.from_numpy(labels.astype(np.int64)),
-    )
+    labels = _labels(paths.get("labels"), len(train), len(classes))
+    held_out_labels = _labels(paths.get("held_out_labels"), len(held_out), len(classes))
+    pools = (torch.from_numpy(pool)[:, None] for pool in (train, held_out))
+    return Pools(*pools, labels=labels, held_out_labels=held_out_labels, classes=classes)
+
+
+def _labels(path: Path | None, count: int, classes: int) -> Tensor | None:
+    if path is None:
+        return None
+    labels = read_idx(path, ())
+    if len(labels) != count:
+        raise DataError(f"{path.name} has {len(labels):,} labels for {count:,} images; use images and labels of the same set.")
+    if labels.max() >= classes:
+        raise DataError(f"{path.name} has the label {labels.max()}, but there are {classes} classes; use labels of the same set.")
+    return torch.from_numpy(labels.astype(np.int64))
 
 
 def read_idx(path: Path, item: tuple[int, ...]) -> np.ndarray:
@@ -141,13 +155,13 @@ def _spellings(file: str) -> list[str]:
 
 @image_set("mnist", "MNIST", "60,000 handwritten digits, 28 × 28.", needs_files=True, missing=lambda: missing("mnist"))
 def mnist(progress: Progress | None) -> Pools:
-    """Training and held-out digits with the training labels. Raises DataError."""
-    return Pools(*load("mnist", progress))
+    """Training and held-out digits with their labels. Raises DataError."""
+    return load("mnist", DIGITS, progress)
 
 
 @image_set(
     "fashion_mnist", "Fashion-MNIST", "60,000 pieces of clothing, 28 × 28.", needs_files=True, missing=lambda: missing("fashion_mnist")
 )
 def fashion_mnist(progress: Progress | None) -> Pools:
-    """Training and held-out pieces of clothing with the training labels. Raises DataError."""
-    return Pools(*load("fashion_mnist", progress))
+    """Training and held-out pieces of clothing with their labels. Raises DataError."""
+    return load("fashion_mnist", CLOTHES, progress)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from dpm_core.data.dataset import Batches
+from dpm_core.data.dataset import Batches, Labelled, LabelledBatches
+from dpm_core.data.errors import DataError
 from dpm_core.data.images.spec import ImageSpec
 
 
@@ -16,13 +18,14 @@ from dpm_core.data.images.spec import ImageSpec
 class ImageDataset(ImageSpec):
     """A pool of training images and one of held-out images, uint8 ``[N, C, H, W]``.
 
-    A pool whose pictures are larger than ``shape`` stands for all the images that can be cut from them. ``labels``, int64
-    ``[N]``, are those of the training images, where there are any.
+    A pool whose pictures are larger than ``shape`` stands for all the images that can be cut from them. ``labels`` and
+    ``held_out_labels``, int64 ``[N]``, are those of the images in each pool, where there are any; ``classes`` names them.
     """
 
     train: Tensor
     held_out: Tensor
     labels: Tensor | None = None
+    held_out_labels: Tensor | None = None
 
     # two pools with the same spec are not the same
     __eq__ = object.__eq__
@@ -36,13 +39,20 @@ class ImageDataset(ImageSpec):
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """n training images with replacement, dequantised, float32 ``[n, C, H, W]``; without a generator always the same."""
         generator = generator or torch.Generator().manual_seed(0)
-        rows = torch.randint(self.size, (n,), generator=generator, device=generator.device)
-        return self.standardise(_cut(self.train, self.shape, rows.to(self.train.device)), generator)
+        return self.batches(generator.device)(n, generator)
 
     def sample_held_out(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """n held-out images, dequantised, float32 ``[n, C, H, W]``; none is repeated before all have been drawn."""
         generator = generator or torch.Generator().manual_seed(0)
         return self.standardise(_cut(self.held_out, self.shape, self._held_out_rows(n, generator).to(self.held_out.device)), generator)
+
+    def labelled(self, n: int, generator: torch.Generator | None = None, held_out: bool = False) -> Labelled:
+        """The same images as of ``sample`` or ``sample_held_out``, with their labels. Raises DataError without labels."""
+        generator = generator or torch.Generator().manual_seed(0)
+        if not held_out:
+            return self.labelled_batches(generator.device)(n, generator)
+        labels, rows = self._require(self.held_out_labels), self._held_out_rows(n, generator)
+        return Labelled(self.standardise(_cut(self.held_out, self.shape, rows), generator), labels[rows])
 
     def held_out_groups(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """The part of a picture that each image of ``sample_held_out`` comes from, given a generator in the same state: ``[n]``.
@@ -66,13 +76,33 @@ class ImageDataset(ImageSpec):
 
     def batches(self, device: str | torch.device = "cpu") -> Batches:
         """A function (n, generator) → ``sample`` on ``device``: the pool is copied there once; the generator must be there too."""
+        draw = self._draw(device)
+        return lambda n, generator: draw(n, generator)[0]
+
+    def labelled_batches(self, device: str | torch.device = "cpu") -> LabelledBatches:
+        """The same function with the label of each image. Raises DataError without labels."""
+        draw, labels = self._draw(device), self._require(self.labels).to(device)
+
+        def draw_labelled(n: int, generator: torch.Generator) -> Labelled:
+            images, rows = draw(n, generator)
+            return Labelled(images, labels[rows])
+
+        return draw_labelled
+
+    def _draw(self, device: str | torch.device) -> Callable[[int, torch.Generator], tuple[Tensor, Tensor]]:
+        """A function (n, generator) → n training images and their numbers, on ``device``."""
         pool, count = self.train.to(device), self.size
 
-        def draw(n: int, generator: torch.Generator) -> Tensor:
+        def draw(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
             rows = torch.randint(count, (n,), generator=generator, device=pool.device)
-            return self.standardise(_cut(pool, self.shape, rows), generator)
+            return self.standardise(_cut(pool, self.shape, rows), generator), rows
 
         return draw
+
+    def _require(self, labels: Tensor | None) -> Tensor:
+        if labels is None:
+            raise DataError(f"{self.title} has no labels on this machine; put its label files beside its images, or choose other data.")
+        return labels
 
 
 def from_pools(
@@ -83,16 +113,20 @@ def from_pools(
     labels: Tensor | None = None,
     size: int | None = None,
     levels: int = 256,
+    held_out_labels: Tensor | None = None,
+    classes: tuple[str, ...] = (),
 ) -> ImageDataset:
     """The data set of two pools, uint8 ``[N, C, H, W]`` each, standardised by the moments of the training pool.
 
-    Its images are the complete pictures, or cuts of ``size`` × ``size`` pixels; ``levels`` as in :class:`ImageSpec`.
+    Its images are the complete pictures, or cuts of ``size`` × ``size`` pixels; ``levels`` as in :class:`ImageSpec`. ``classes`` are
+    dropped where there are no training labels.
     """
     train, held_out = (torch.as_tensor(np.ascontiguousarray(pool)) for pool in (train, held_out))
     shape = (train.shape[1], size or train.shape[2], size or train.shape[3])
     pool = train.numpy() if levels == 256 else np.rint(train.numpy() * ((levels - 1) / 255))
     mean, scale = _moments(pool, shape)
-    return ImageDataset(name, title, shape, mean, scale, levels, train=train, held_out=held_out, labels=labels)
+    pools = {"train": train, "held_out": held_out, "labels": labels, "held_out_labels": held_out_labels}
+    return ImageDataset(name, title, shape, mean, scale, levels, () if labels is None else classes, **pools)
 
 
 def _count(pool: Tensor, shape: tuple[int, int, int]) -> int:

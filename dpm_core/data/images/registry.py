@@ -24,6 +24,8 @@ class Pools(NamedTuple):
     labels: Tensor | None = None
     size: int | None = None
     levels: int = 256
+    held_out_labels: Tensor | None = None
+    classes: tuple[str, ...] = ()
 
 
 Make = Callable[..., Pools]  # (progress, **params) → Pools; (progress, picture, **params) where ``takes_picture``

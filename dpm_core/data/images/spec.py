@@ -34,13 +34,14 @@ class ImageSpec:
     mean: float
     scale: float
     levels: int = 256
+    classes: tuple[str, ...] = ()  # names by label; empty without labels
 
     kind: ClassVar[str] = "images"
 
     @property
     def spec(self) -> ImageSpec:
         """The spec alone, which can be compared, hashed and stored."""
-        return ImageSpec(self.name, self.title, self.shape, self.mean, self.scale, self.levels)
+        return ImageSpec(self.name, self.title, self.shape, self.mean, self.scale, self.levels, self.classes)
 
     @property
     def dims(self) -> int:

@@ -18,11 +18,14 @@ import torch
 from torch import Tensor
 
 from dpm_core.config import DataConfig, Params, RunConfig
-from dpm_core.data.dataset import Batches, Dataset, Spec
+from dpm_core.data.dataset import Batches, Dataset, LabelledBatches, Spec, labelled_rows
 from dpm_core.data.errors import DataError
 from dpm_core.data.fetch import Progress
+from dpm_core.guidance import ExactClasses
 from dpm_core.process import Chain
 from dpm_core.reverse import ReverseKernel
+
+MAX_CLASSES = 1000
 
 S = TypeVar("S", bound=Spec)  # what a checkpoint stores
 D = TypeVar("D", bound=Dataset)  # the data set itself
@@ -90,6 +93,11 @@ class DataKind(ABC, Generic[S, D]):
         """What a trainer draws from: a function (n, generator) → batch, or ``count`` fixed draws ``[count, *shape]``."""
         return dataset.sample(count, torch.Generator().manual_seed(seed)).to(device)
 
+    def labelled_training_data(self, dataset: D, device: str, seed: int, count: int) -> LabelledBatches:
+        """The same with labels: a function (n, generator) → batch and the class of each datum. Raises DataError without labels."""
+        x, y = dataset.labelled(count, torch.Generator().manual_seed(seed))
+        return labelled_rows(x.to(device), y.to(device))
+
     # --- checkpoints ---
 
     @abstractmethod
@@ -137,6 +145,10 @@ class DataKind(ABC, Generic[S, D]):
         """The exact reverse kernel of the data's own distribution, or None where it is not known."""
         return None
 
+    def exact_classes(self, dataset: D, diffusion: Chain) -> ExactClasses | None:
+        """The exact classifier of noisy data, or None where it is not known."""
+        return None
+
     def entropy(self, dataset: D) -> float | None:
         """Entropy of the data's own distribution in nats, or None where it is not known."""
         return None
@@ -180,6 +192,13 @@ def kind_of(data_name: str) -> DataKind[Any, Any]:
 def kind_of_dataset(dataset: object) -> DataKind[Any, Any] | None:
     """The kind of a data set; None of anything else, such as a bare tensor."""
     return DATA_KINDS.get(getattr(dataset, "kind", ""))
+
+
+def class_names(names: Any) -> tuple[str, ...]:
+    """The names of classes that the header of a checkpoint lists. Raises DataError unless they are at most 1,000 different words."""
+    if not isinstance(names, (list, tuple)) or len(names) > MAX_CLASSES or len(set(map(str, names))) != len(names):
+        raise DataError(f"its classes must be a list of at most {MAX_CLASSES:,} different names.")
+    return tuple(str(name)[:40] for name in names)
 
 
 def no_noise(noise: float | None, why: str) -> None:

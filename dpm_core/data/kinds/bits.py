@@ -17,10 +17,10 @@ from torch import Tensor
 from dpm_core.config import BIT_RUN, IMAGE_RUN, DataConfig, DiffusionConfig, Params, RunConfig
 from dpm_core.data import uploads
 from dpm_core.data.bits import BIT_SETS, BitDataset, BitSpec, from_patterns, is_listed, make_bits, shape_of
-from dpm_core.data.dataset import Batches
+from dpm_core.data.dataset import Batches, LabelledBatches
 from dpm_core.data.errors import DataError
 from dpm_core.data.fetch import Progress
-from dpm_core.data.kinds.base import DataKind, HeldOut, no_noise, read_file, register
+from dpm_core.data.kinds.base import DataKind, HeldOut, class_names, no_noise, read_file, register
 from dpm_core.figures.rasters import tile
 from dpm_core.process import BinomialDiffusion, Chain
 from dpm_core.reverse import EmpiricalBits
@@ -72,6 +72,10 @@ class Bits(DataKind[BitSpec, BitDataset]):
     def training_data(self, dataset: BitDataset, device: str, seed: int, count: int) -> Batches:
         """Batches of independent draws."""
         return dataset.batches(device)
+
+    def labelled_training_data(self, dataset: BitDataset, device: str, seed: int, count: int) -> LabelledBatches:
+        """The same with labels. Raises DataError without labels."""
+        return dataset.labelled_batches(device)
 
     def constants(self, dataset: BitSpec) -> dict[str, Any]:
         """The fields of the spec."""
@@ -144,7 +148,7 @@ def _spec(config: DataConfig, constants: Any) -> BitSpec:
         raise DataError(f"its data constants are out of range (shape {shape}, mean activity {rate:g}).")
     if shape != (shape_of(config.name, config.params) or shape[:1]):
         raise DataError(f"its header says data of the shape {shape}, which the data set {config.name!r} does not have.")
-    return BitSpec(config.name, str(constants["title"])[:80], shape, rate)
+    return BitSpec(config.name, str(constants["title"])[:80], shape, rate, class_names(constants.get("classes", ())))
 
 
 BITS = register(Bits())

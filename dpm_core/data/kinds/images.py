@@ -15,11 +15,11 @@ from torch import Tensor
 
 from dpm_core.config import IMAGE_RUN, DataConfig, Params, RunConfig, ScheduleConfig
 from dpm_core.data import uploads
-from dpm_core.data.dataset import Batches
+from dpm_core.data.dataset import Batches, LabelledBatches
 from dpm_core.data.errors import DataError
 from dpm_core.data.fetch import Progress
 from dpm_core.data.images import IMAGE_SETS, ImageDataset, ImageSpec, make_images
-from dpm_core.data.kinds.base import DataKind, HeldOut, Unit, no_noise, read_file, register
+from dpm_core.data.kinds.base import DataKind, HeldOut, Unit, class_names, no_noise, read_file, register
 from dpm_core.figures.rasters import tile
 
 MAX_SIDE = 256  # pixels, of the images a checkpoint may be for
@@ -76,6 +76,10 @@ class Images(DataKind[ImageSpec, ImageDataset]):
         """Batches from the training pool, dequantised anew each time."""
         return dataset.batches(device)
 
+    def labelled_training_data(self, dataset: ImageDataset, device: str, seed: int, count: int) -> LabelledBatches:
+        """The same with labels. Raises DataError without labels."""
+        return dataset.labelled_batches(device)
+
     def constants(self, dataset: ImageSpec) -> dict[str, Any]:
         """The fields of the spec."""
         return {field.name: getattr(dataset, field.name) for field in dataclasses.fields(ImageSpec) if field.name != "name"}
@@ -107,7 +111,7 @@ class Images(DataKind[ImageSpec, ImageDataset]):
             fits = pool.ndim == 4 and len(pool) > 0 and pool.shape[1] == spec.shape[0]
             if pool.dtype != torch.uint8 or not fits or pool.shape[2] < spec.shape[1] or pool.shape[3] < spec.shape[2]:
                 raise DataError(f"its picture of shape {tuple(pool.shape)} does not fit images of shape {spec.shape}.")
-        return ImageDataset(spec.name, spec.title, spec.shape, spec.mean, spec.scale, spec.levels, **pools)
+        return ImageDataset(**{field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}, **pools)
 
     def of_checkpoint(self, dataset: ImageSpec, config: DataConfig) -> ImageDataset:
         """The pools by name, standardised by the constants of the checkpoint even where the files have changed since."""
@@ -154,7 +158,8 @@ def _spec(config: DataConfig, constants: Any) -> ImageSpec:
         raise DataError(f"its images have the shape {constants['shape']}, but need 1 or 3 channels and sides up to {MAX_SIDE}.")
     if not (2 <= levels <= 256 and math.isfinite(mean) and math.isfinite(scale) and scale > 0):
         raise DataError(f"its data constants are out of range (levels {levels}, mean {mean:g}, scale {scale:g}).")
-    return ImageSpec(config.name, str(constants["title"])[:80], (channels, height, width), mean, scale, levels)
+    title, classes = str(constants["title"])[:80], class_names(constants.get("classes", ()))
+    return ImageSpec(config.name, title, (channels, height, width), mean, scale, levels, classes)
 
 
 IMAGES = register(Images())

@@ -19,6 +19,7 @@ from dpm_core.data.kinds.base import DataKind, HeldOut, Unit, read_file, registe
 from dpm_core.data.toy2d import PlaneDataset
 from dpm_core.figures.palette import GROUND, MODEL
 from dpm_core.figures.rasters import scatter_image
+from dpm_core.guidance import ExactClasses
 from dpm_core.process import Chain, GaussianDiffusion
 from dpm_core.reverse import EmpiricalReverse
 
@@ -101,6 +102,13 @@ class Points(DataKind[PlaneDataset, PlaneDataset]):
     def exact_reverse(self, dataset: PlaneDataset, diffusion: Chain) -> EmpiricalReverse | None:
         """The exact kernel under a Gaussian diffusion."""
         return dataset.exact_reverse(diffusion) if isinstance(diffusion, GaussianDiffusion) else None
+
+    def exact_classes(self, dataset: PlaneDataset, diffusion: Chain) -> ExactClasses | None:
+        """By Bayes' rule from the exact marginals of each class."""
+        if not dataset.classes or not isinstance(diffusion, GaussianDiffusion):
+            return None
+        kernels = [dataset.of_class(label).exact_reverse(diffusion) for label in range(len(dataset.classes))]
+        return ExactClasses(kernels, dataset.class_weights())
 
     def entropy(self, dataset: PlaneDataset) -> float:
         """Differential entropy in nats."""

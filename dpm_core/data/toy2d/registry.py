@@ -23,26 +23,28 @@ NOISE_RANGE = (0.01, 0.5)
 OWN_NOISE = 0.05  # default noise of a user's own data set
 MAX_OWN_POINTS = 4000  # of a user's own data set; larger ones are subsampled with a fixed seed
 
-# spacing → points ``[N, 2]`` and weights ``[N]`` in any units, neighbouring points at most ``spacing`` apart in these units
-Points = Callable[[float], tuple[np.ndarray, np.ndarray]]
+# spacing → points ``[N, 2]`` and weights ``[N]``, in any units, neighbouring points at most ``spacing`` apart; where the set has classes
+# also labels ``[N]``
+Points = Callable[[float], tuple[np.ndarray, ...]]
 
 
 class Shape(NamedTuple):
-    """A built-in data set: its title in menus, the function that gives its points, its default noise (standardised units)."""
+    """A built-in data set: title, the function that gives its points, default noise (standardised units), names of its classes."""
 
     title: str
     points: Points
     noise: float
+    classes: tuple[str, ...] = ()
 
 
 SHAPES: dict[str, Shape] = {}
 
 
-def plane_set(name: str, title: str, noise: float) -> Callable[[Points], Points]:
-    """Enter the decorated function in SHAPES as the data set ``name`` with its default ``noise``."""
+def plane_set(name: str, title: str, noise: float, classes: tuple[str, ...] = ()) -> Callable[[Points], Points]:
+    """Enter the decorated function in SHAPES as the data set ``name`` with its default ``noise`` and the names of its ``classes``."""
 
     def register(points: Points) -> Points:
-        SHAPES[name] = Shape(title, points, noise)
+        SHAPES[name] = Shape(title, points, noise, classes)
         return points
 
     return register
@@ -55,13 +57,13 @@ def make_dataset(name: str, noise: float | None = None) -> PlaneDataset:
     """
     if name not in SHAPES:
         raise DataError(f"Unknown data set {name!r}; choose one of {', '.join(SHAPES)}.")
-    title, points_of, default = SHAPES[name]
+    title, points_of, default, classes = SHAPES[name]
     noise = checked_noise(default if noise is None else float(noise))
     # the spacing is in units of the shape's own size, which a first, coarse pass measures
-    coarse, coarse_weights = points_of(0.05)
+    coarse, coarse_weights, *_ = points_of(0.05)
     spread = np.sqrt((coarse_weights[:, None] * (coarse - coarse_weights @ coarse) ** 2).sum(0))
-    points, weights = points_of(SPACING * noise * float(spread.min()) / math.sqrt(1 - noise**2))
-    return _standardise(name, title, points, weights, noise)
+    points, weights, *labels = points_of(SPACING * noise * float(spread.min()) / math.sqrt(1 - noise**2))
+    return _standardise(name, title, points, weights, noise, torch.from_numpy(labels[0].astype(np.int64)) if labels else None, classes)
 
 
 def checked_noise(noise: float) -> float:
@@ -97,7 +99,15 @@ def from_points(points, name: str = "own", title: str = "Your own", noise: float
     return _standardise(name, title, points, np.full(len(points), 1 / len(points)), noise)
 
 
-def _standardise(name: str, title: str, points: np.ndarray, weights: np.ndarray, noise: float) -> PlaneDataset:
+def _standardise(
+    name: str,
+    title: str,
+    points: np.ndarray,
+    weights: np.ndarray,
+    noise: float,
+    labels: torch.Tensor | None = None,
+    classes: tuple[str, ...] = (),
+) -> PlaneDataset:
     """Scale so that points and noise together have mean 0 and variance 1 in each coordinate."""
     mean = weights @ points
     scale = np.sqrt(weights @ (points - mean) ** 2 / (1 - noise**2))
@@ -109,6 +119,8 @@ def _standardise(name: str, title: str, points: np.ndarray, weights: np.ndarray,
         noise,
         (float(mean[0]), float(mean[1])),
         (float(scale[0]), float(scale[1])),
+        labels,
+        classes,
     )
 
 

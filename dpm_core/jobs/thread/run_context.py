@@ -20,7 +20,7 @@ from dpm_core.jobs.config import JobConfig, JobError
 from dpm_core.jobs.order import InitialWeights, own_devices
 from dpm_core.process import make_diffusion
 from dpm_core.reverse import build_model
-from dpm_core.training import Draw, Trainer
+from dpm_core.training import Draw, LabelledDraw, Trainer
 from dpm_core.training.snapshots import Evaluator
 
 TRAINING_POINTS = 8000  # drawn in the plane, as on the command line
@@ -36,7 +36,7 @@ class RunContext:
     config: JobConfig
     trainer: Trainer
     evaluator: Evaluator
-    data: Tensor | Draw
+    data: Tensor | Draw | LabelledDraw
     dataset: Any
     fingerprint: dict[str, Any] | None
     resume_from: dict[str, str] | None = None
@@ -62,8 +62,12 @@ def make_run_context(config: JobConfig, dataset: Any, held_out: Tensor, groups: 
     if not 2 <= run.schedule.T <= checkpoints.MAX_T:
         raise JobError(f"T must lie between 2 and {checkpoints.MAX_T:,}, not {run.schedule.T:,}.")
     shape, seed = tuple(held_out.shape[1:]), run.training.seed
-    data, size = _training_data(dataset, device, seed)
+    data, size = _training_data(dataset, device, seed, labelled=run.network.classes > 0)
     probe = data[:1] if isinstance(data, Tensor) else data(1, torch.Generator(device).manual_seed(seed))
+    if run.network.classes:
+        probe, _ = probe
+        if len(dataset.classes) != run.network.classes:
+            raise JobError(f"The network is for {run.network.classes} classes, but {dataset.title} has {len(dataset.classes)}.")
     if tuple(probe.shape[1:]) != shape:
         raise JobError(f"The training data have the shape {tuple(probe.shape[1:])} and the held-out data {shape}.")
     if size is not None and run.training.batch > size:
@@ -85,7 +89,7 @@ def data_fingerprint(config: DataConfig, dataset: Any) -> dict[str, Any] | None:
     kind = kind_of_dataset(dataset)
     if kind is None and not isinstance(dataset, Tensor):
         return None
-    constants = {k: v for k, v in kind.constants(dataset).items() if k != "title"} if kind else {}
+    constants = {k: v for k, v in kind.constants(dataset).items() if k not in ("title", "classes")} if kind else {}
     pools = kind.content(config, dataset) if kind else [dataset]
     if pools:
         digest = hashlib.blake2b(digest_size=16)
@@ -143,8 +147,12 @@ def use_initial_weights(trainer: Trainer, initial: InitialWeights) -> None:
         module.load_state_dict(initial.tensors)
 
 
-def _training_data(dataset: Any, device: str, seed: int) -> tuple[Tensor | Draw, int | None]:
-    """What a Trainer draws from, and the number of data, if it is finite."""
+def _training_data(dataset: Any, device: str, seed: int, labelled: bool) -> tuple[Tensor | Draw | LabelledDraw, int | None]:
+    """What a Trainer draws from, with labels if asked, and the number of data, if it is finite."""
+    if labelled:
+        if (kind := kind_of_dataset(dataset)) is None:
+            raise JobError("A class-conditional model needs data with labels; choose a data set that has classes.")
+        return kind.labelled_training_data(dataset, device, seed, TRAINING_POINTS), getattr(dataset, "size", None)
     if hasattr(dataset, "batches"):
         return dataset.batches(device), getattr(dataset, "size", None)
     if not isinstance(dataset, Tensor):

@@ -115,7 +115,7 @@ class Worker:
             self.activity, network = "Compiling the network, which can take a minute.", trainer.model.network
             try:
                 compile_network(trainer.model)
-                LOSSES[trainer.config.loss](trainer.model, *self._trial().draw(trainer.config.batch)).mean().backward()
+                LOSSES[trainer.config.loss](trainer.model, *self._trial().draw(trainer.config.batch).inputs).mean().backward()
             except Exception as error:  # compilers fail in many ways; training does not depend on them
                 network._compiled_call_impl = None
                 self.warning = f"The network could not be compiled ({type(error).__name__}); it trains uncompiled."
@@ -139,7 +139,7 @@ class Worker:
         with self.lock:
             step = self._step()
         rows = torch.linspace(0, len(step.losses) - 1, min(DETAIL_SAMPLES, len(step.losses))).long()
-        x0, t, noise, losses = (part[rows.to(part.device)] for part in (*step.batch, step.losses))
+        x0, t, noise, losses = (part[rows.to(part.device)] for part in (*step.batch[:3], step.losses))
         with torch.no_grad():
             xt = from_noise(before.diffusion.q_marginal(x0, t), noise)
             details = (x0, t, noise, xt, *before.x0_posterior(xt, t), losses)

@@ -1,54 +1,19 @@
-"""Factors r(x) that multiply a model, and their product with a reverse step (section 2.5 of the paper).
-
-p̃(x⁽⁰⁾) ∝ p(x⁽⁰⁾) r(x⁽⁰⁾) is sampled by multiplying every reverse step by r at the time of that step. The paper uses
-r(x⁽ᵗ⁾) = r(x⁽⁰⁾) for all t; :class:`Annealed` raises it to the power (T−t)/T. Both are approximations: the chain samples p̃ exactly
-for r(x⁽ᵗ⁾) = E[r(X⁽⁰⁾)|x⁽ᵗ⁾], see :func:`dpm_core.posterior.tilted`.
-"""
+"""Factors r(x) in closed form: known values, observations, smooth functions, evidence for bits."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Normal
 
+from dpm_core.factors.base import Factor, FactorError, log_gradient, require_shape, shifted
 from dpm_core.process import Chain, Kernel
 
 
-class FactorError(ValueError):
-    """A factor that cannot be applied: wrong shape, non-positive width, or zero at all points where it is evaluated."""
-
-
-class Factor(Protocol):
-    """A non-negative function r of x ``[n, ...]``, applied to each datum independently."""
-
-    def multiply(self, p: Kernel, t: int) -> Kernel:
-        """Return p(x⁽ᵗ⁾) r(x⁽ᵗ⁾)/Z, or its best approximation that factorises over x's elements; p has shape ``[n, ...]``."""
-        ...
-
-    def power(self, exponent: float) -> Factor:
-        """Return r to the power ``exponent`` > 0."""
-        ...
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        """Return log r(x) in nats up to a constant, ``[n]``; −∞ where r is 0."""
-        ...
-
-
-def condition(kernel: Kernel, factor: Factor | None, t: int) -> Kernel:
-    """Return the distribution ``kernel`` of x⁽ᵗ⁾ times r at that time, normalised: same family and shape ``[n, ...]``.
-
-    For a reverse step p(x⁽ˢ⁾|x⁽ᵗ⁾) the time is s. The result is exact for :class:`Inpaint`, :class:`GaussianObservation` and
-    :class:`BitOdds`, and of first order in the variance of the kernel for :class:`Potential` (Eq. 61). Without a factor the kernel is
-    returned unchanged.
-    """
-    return kernel if factor is None else factor.multiply(kernel, t)
-
-
-class Inpaint:
+class Inpaint(Factor):
     """A delta function on the known coordinates: r(x) = δ(x_known − known).
 
     ``mask``: bool, True where x is *missing*, of x's shape without the batch, or broadcastable to it; ``known``: the values, ignored
@@ -66,7 +31,7 @@ class Inpaint:
 
     def multiply(self, p: Kernel, t: int) -> Kernel:
         """Replace the known coordinates and leave the missing ones unchanged: p factorises over coordinates. The same holds for bits."""
-        _same_shape(p, self.mask, self.known)
+        require_shape(p, self.mask, self.known)
         known, mask = self.known.to(p.mean), self.mask.to(p.mean.device)
         if isinstance(p, Bernoulli):
             known = known if self.diffusion is None else self.diffusion.q_marginal(known, t).mean
@@ -91,7 +56,7 @@ class Inpaint:
         return torch.where(self.mask.to(x.device), x, self.known.to(x))
 
 
-class GaussianObservation:
+class GaussianObservation(Factor):
     """r(x) = N(y; x, σ²): an observation y of x with noise of standard deviation ``sigma``; both broadcast to x ``[n, ...]``."""
 
     def __init__(self, y: Tensor, sigma: float | Tensor):
@@ -103,7 +68,7 @@ class GaussianObservation:
         """Return the product of two Gaussians: precisions add, means are averaged by precision. Exact. Raises FactorError for bits."""
         if isinstance(p, Bernoulli):
             raise FactorError("A GaussianObservation does not apply to bits; use BitOdds.")
-        _same_shape(p, self.y, self.sigma)
+        require_shape(p, self.y, self.sigma)
         y, observed, prior = self.y.to(p.mean), self.sigma.to(p.mean).square(), p.variance
         total = observed + prior
         return Normal((p.mean * observed + y * prior) / total, (prior * observed / total).sqrt(), validate_args=False)
@@ -117,30 +82,19 @@ class GaussianObservation:
         return -0.5 * ((self.y.to(x) - x) / self.sigma.to(x)).square().flatten(1).sum(1)
 
 
-class Potential:
+class Potential(Factor):
     """Any smooth positive r, given as ``log_r``: x ``[n, ...]`` → ``[n]`` in nats, differentiable by autograd."""
 
     def __init__(self, log_r: Callable[[Tensor], Tensor]):
         self.log_r = log_r
 
     def multiply(self, p: Kernel, t: int) -> Kernel:
-        """Shift the mean by f_Σ ∂log r/∂x, evaluated at the mean (Eq. 61), with unchanged variance.
-
-        For bits the log odds shift by ∂log r/∂x.
-        """
-        slope = self.gradient(p.mean)
-        if isinstance(p, Bernoulli):
-            return Bernoulli(torch.sigmoid(torch.logit(p.probs) + slope), validate_args=False)
-        return Normal(p.mean + p.variance * slope, p.stddev, validate_args=False)
+        """Shift the mean by f_Σ ∂log r/∂x, evaluated at the mean (Eq. 61), with unchanged variance; for bits the log odds."""
+        return shifted(p, self.gradient(p.mean))
 
     def gradient(self, x: Tensor) -> Tensor:
         """Return ∂log r/∂x, shaped as x. Raises FactorError where it is not finite."""
-        with torch.inference_mode(False), torch.enable_grad():
-            at = x.detach().clone().requires_grad_(True)  # samplers run in inference mode, whose tensors have no gradients
-            (slope,) = torch.autograd.grad(self.log_r(at).sum(), at)
-        if not bool(slope.isfinite().all()):
-            raise FactorError("The gradient of log r is not finite at some of the samples; r must be positive and smooth.")
-        return slope
+        return log_gradient(self.log_r, x)
 
     def power(self, exponent: float) -> Potential:
         """Return the factor with log r multiplied by the exponent."""
@@ -151,7 +105,7 @@ class Potential:
         return self.log_r(x)
 
 
-class BitOdds:
+class BitOdds(Factor):
     """r(x) = ∏ d_i^(x_i) (1−d_i)^(1−x_i): evidence for each bit i with odds d_i : 1−d_i of being 1.
 
     ``d``: probabilities that broadcast to x ``[n, ...]``; 0 and 1 fix a bit, ½ carries no information.
@@ -169,7 +123,7 @@ class BitOdds:
         """
         if not isinstance(p, Bernoulli):
             raise FactorError("BitOdds apply to bits only; use GaussianObservation or Potential for points.")
-        _same_shape(p, self.d)
+        require_shape(p, self.d)
         d = self.d.to(p.mean)
         one, zero = p.probs * d, (1 - p.probs) * (1 - d)
         if not bool((one + zero > 0).all()):
@@ -185,55 +139,3 @@ class BitOdds:
         """log r(x), ``[n]``."""
         d = self.d.to(x)
         return (torch.special.xlogy(x, d) + torch.special.xlog1py(1 - x, -d)).flatten(1).sum(1)
-
-
-class Product:
-    """The product of several factors. Delta functions are applied last, so that no other factor changes the known values."""
-
-    def __init__(self, factors: Sequence[Factor]):
-        self.factors = sorted(factors, key=lambda factor: isinstance(factor, Inpaint))
-
-    def multiply(self, p: Kernel, t: int) -> Kernel:
-        """Apply one factor after the other: exact where each of them is."""
-        for factor in self.factors:
-            p = factor.multiply(p, t)
-        return p
-
-    def power(self, exponent: float) -> Product:
-        """Return the product with each factor raised to the exponent."""
-        return Product([factor.power(exponent) for factor in self.factors])
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        """The sum of all log r, ``[n]``."""
-        return sum((factor.log_prob(x) for factor in self.factors), torch.zeros(len(x), dtype=x.dtype, device=x.device))
-
-
-class Annealed:
-    """r to the power (T−t)/T: no effect at t = T, the full factor at t = 0 (the second choice of section 2.5)."""
-
-    def __init__(self, factor: Factor, T: int):
-        self.factor, self.T = factor, T
-
-    def multiply(self, p: Kernel, t: int) -> Kernel:
-        """Return p times r^((T−t)/T), normalised."""
-        share = (self.T - t) / self.T
-        return self.factor.power(share).multiply(p, t) if share > 0 else p
-
-    def power(self, exponent: float) -> Annealed:
-        """Return the annealed factor of the power."""
-        return Annealed(self.factor.power(exponent), self.T)
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        """log r(x) at t = 0, ``[n]``."""
-        return self.factor.log_prob(x)
-
-
-def _same_shape(p: Kernel, *parts: Tensor) -> None:
-    shape = p.mean.shape
-    for part in parts:
-        try:
-            fits = torch.broadcast_shapes(part.shape, shape) == shape
-        except RuntimeError:
-            fits = False
-        if not fits:
-            raise FactorError(f"The factor has shape {tuple(part.shape)}; it must broadcast to data of shape {tuple(shape[1:])}.")

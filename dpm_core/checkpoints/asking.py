@@ -1,0 +1,57 @@
+"""Asking a model for a class: by its own label input, or by a classifier of its data as a factor."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from dpm_core.checkpoints.format import Checkpoint, CheckpointError
+from dpm_core.checkpoints.reading import classifier_of
+from dpm_core.data.dataset import Spec
+from dpm_core.data.kinds import DATA_KINDS
+from dpm_core.guidance import ClassFactor, NoisyClassifier
+from dpm_core.reverse import ReverseModel
+
+
+class Asked(NamedTuple):
+    """What to sample from: a kernel, and the factor that multiplies it, if any."""
+
+    kernel: ReverseModel
+    factor: ClassFactor | None
+
+
+def label_of(text: str, spec: Spec) -> int:
+    """The label that a text means: a number, or the name of a class. Raises CheckpointError where the data have no such class."""
+    if not spec.classes:
+        raise CheckpointError(f"The data of {spec.title} have no classes; leave out the label.")
+    if text in spec.classes:
+        return spec.classes.index(text)
+    if text.isdecimal() and int(text) < len(spec.classes):
+        return int(text)
+    raise CheckpointError(f"There is no class {text[:40]!r}; the classes of {spec.title} are {', '.join(spec.classes)}.")
+
+
+def classifier_for(loaded: Checkpoint) -> NoisyClassifier | None:
+    """The classifier of a model's data under its own diffusion: exact where these are known, else a trained one, else None."""
+    kind = DATA_KINDS[loaded.dataset.kind]
+    if (exact := kind.exact_classes(loaded.dataset, loaded.diffusion)) is not None:
+        return exact
+    found = classifier_of(loaded.config.data, loaded.shape)
+    return None if found is None else found.model.with_diffusion(loaded.diffusion)
+
+
+def ask(loaded: Checkpoint, target: int | Tensor, guidance: float | None = None) -> Asked:
+    """Return what samples the class ``target``, a label or (with a classifier) weights of several.
+
+    A class-conditional model is given the label, with classifier-free guidance w = ``guidance`` (0 unless given). Any other model is
+    multiplied by r(x) = p(y|x)^w of :func:`classifier_for`, with w = ``guidance`` (1 unless given). Raises CheckpointError where there is
+    neither, and FactorError or ValueError for a target out of range.
+    """
+    model: ReverseModel = loaded.model
+    if model.classes and not isinstance(target, Tensor):
+        return Asked(model.given(target, guidance or 0.0), None)
+    classifier = classifier_for(loaded)
+    if classifier is None:
+        raise CheckpointError(f"{loaded.name!r} is not class-conditional, and there is no classifier of its data; train one of the two.")
+    return Asked(model, ClassFactor(classifier, target, 1.0 if guidance is None else guidance))
