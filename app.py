@@ -28,6 +28,7 @@ navigation = st.navigation(
         ],
         "Posterior": [
             st.Page("pages/multiply.py", title="Multiply", url_path="multiply"),
+            st.Page("pages/guide.py", title="Guide", url_path="guide"),
             st.Page("pages/inpaint.py", title="Inpaint", url_path="inpaint"),
             st.Page("pages/denoise.py", title="Denoise", url_path="denoise"),
         ],

@@ -42,14 +42,14 @@ def classifier_for(loaded: Checkpoint) -> NoisyClassifier | None:
 
 
 def ask(loaded: Checkpoint, target: int | Tensor, guidance: float | None = None) -> Asked:
-    """Return what samples the class ``target``, a label or (with a classifier) weights of several.
+    """Return what samples the class ``target``, a label or weights of several.
 
-    A class-conditional model is given the label, with classifier-free guidance w = ``guidance`` (0 unless given). Any other model is
+    A class-conditional model is given the target, with classifier-free guidance w = ``guidance`` (0 unless given). Any other model is
     multiplied by r(x) = p(y|x)^w of :func:`classifier_for`, with w = ``guidance`` (1 unless given). Raises CheckpointError where there is
     neither, and FactorError or ValueError for a target out of range.
     """
     model: ReverseModel = loaded.model
-    if model.classes and not isinstance(target, Tensor):
+    if model.classes:
         return Asked(model.given(target, guidance or 0.0), None)
     classifier = classifier_for(loaded)
     if classifier is None:

@@ -18,9 +18,10 @@ FAINTEST = -6.0  # log-SNR in nats below which the classifier is not asked: x⁽
 class ClassFactor(Factor):
     """r(x⁽ᵗ⁾) = ∏_y p(y|x⁽ᵗ⁾, t)^(w τ_y): the classifier's probability of the target to the power w, at the noise of each step.
 
-    ``target``: the label of one class, or weights τ ``[K]`` of several, which are divided by their sum: with two classes of weight ½
-    each, r is largest where the classifier finds both equally likely. ``strength``: w ≥ 0; 1 gives p(x⁽⁰⁾|y), if p and the classifier are
-    exact. Raises FactorError for a label out of range, weights that are not positive, and a negative strength.
+    ``target``: the label of one class, or weights τ of several, ``[K]`` for all data or ``[n, K]`` for each, which are divided by their
+    sums: with two classes of weight ½ each, r is largest where the classifier finds both equally likely. ``strength``: w ≥ 0; 1 gives
+    p(x⁽⁰⁾|y), if p and the classifier are exact. Raises FactorError for a label out of range, weights that are not positive, and a
+    negative strength.
     """
 
     def __init__(self, classifier: NoisyClassifier, target: int | Tensor, strength: float = 1.0):
@@ -57,8 +58,9 @@ class ClassFactor(Factor):
 
     def _log_r(self, x: Tensor, t: int) -> Tensor:
         target = self.target.to(x)
-        asked = target > 0  # a class that is not asked for may have probability 0
-        return self.strength * (self.classifier.log_probs(x, t)[:, asked] @ target[asked])
+        log_probs = self.classifier.log_probs(x, t)
+        asked = torch.where(target > 0, log_probs, 0.0)  # a class that is not asked for may have probability 0
+        return self.strength * (target * asked).sum(1)
 
 
 def _weights(target: int | Tensor, classes: int) -> Tensor:
@@ -66,6 +68,6 @@ def _weights(target: int | Tensor, classes: int) -> Tensor:
         if not 0 <= target < classes:
             raise FactorError(f"The label must be a whole number from 0 to {classes - 1}, not {target}.")
         return torch.eye(classes, dtype=torch.float64)[target]
-    if target.shape != (classes,) or not bool((target >= 0).all() and target.sum() > 0):
+    if target.shape[-1:] != (classes,) or not bool((target >= 0).all() and (target.sum(-1) > 0).all()):
         raise FactorError(f"The target must be {classes} weights of at least 0, one of them positive, not {target.tolist()}.")
-    return target.double() / target.sum()
+    return target.double() / target.sum(-1, keepdim=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import torch
@@ -86,11 +87,11 @@ class BinomialDiffusion(Chain):
         p = torch.sigmoid(F + torch.where(xt > 0.5, expand(on, xt), expand(off, xt)))
         return p, p * (1 - p)
 
-    def guided(self, given_y: tuple[Tensor, Tensor], without_y: tuple[Tensor, Tensor], w: float) -> tuple[Tensor, Tensor]:
-        """The same combination of the log odds of x⁽⁰⁾ = 1: for one bit P(x⁽⁰⁾|x⁽ᵗ⁾) P(y|x⁽⁰⁾,x⁽ᵗ⁾)¹⁺ʷ, normalised."""
-        eps = torch.finfo(given_y[0].dtype).tiny ** 0.5  # log odds of certain bits must be finite
-        given, without = (torch.logit(p, eps) for p in (given_y[0], without_y[0]))
-        p = torch.sigmoid(given + w * (given - without))
+    def combine(self, posteriors: Sequence[tuple[Tensor, Tensor]], weights: Sequence[float]) -> tuple[Tensor, Tensor]:
+        """Weighted sums of the log odds of x⁽⁰⁾ = 1: for one bit a product of powers of the distributions, normalised."""
+        eps = torch.finfo(posteriors[0][0].dtype).tiny ** 0.5  # log odds of certain bits must be finite
+        odds = sum((w * torch.logit(m, eps) for w, (m, _) in zip(weights, posteriors)), torch.zeros_like(posteriors[0][0]))
+        p = torch.sigmoid(odds)
         return p, p * (1 - p)
 
     def network_input(self, xt: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -128,10 +128,10 @@ class Chain(ABC):
         """
 
     @abstractmethod
-    def guided(self, given_y: tuple[Tensor, Tensor], without_y: tuple[Tensor, Tensor], w: float) -> tuple[Tensor, Tensor]:
-        """The posterior moments of x⁽⁰⁾ under classifier-free guidance, from those given the class y and those without it.
+    def combine(self, posteriors: Sequence[tuple[Tensor, Tensor]], weights: Sequence[float]) -> tuple[Tensor, Tensor]:
+        """Posterior moments of x⁽⁰⁾ from several, with weights that add up to 1; negative ones extrapolate.
 
-        The mean moves w times as far again from ``without_y`` as ``given_y`` already is (Ho & Salimans 2021, Eq. 6).
+        With weights 1+w and −w, of the moments given a class and without it, this is classifier-free guidance (Ho & Salimans 2021, Eq. 6).
         """
 
     @abstractmethod

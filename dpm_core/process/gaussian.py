@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cached_property
 
 import torch
@@ -96,9 +97,12 @@ class GaussianDiffusion(Chain):
         mean = expand(self.schedule.alpha_bar(t).sqrt(), xt) * xt + noise.sqrt() * F
         return mean, noise * share
 
-    def guided(self, given_y: tuple[Tensor, Tensor], without_y: tuple[Tensor, Tensor], w: float) -> tuple[Tensor, Tensor]:
-        """(1+w) E[x⁽⁰⁾|x⁽ᵗ⁾,y] − w E[x⁽⁰⁾|x⁽ᵗ⁾]: the same combination of predicted noise. The variance is that given y."""
-        return given_y[0] + w * (given_y[0] - without_y[0]), given_y[1]
+    def combine(self, posteriors: Sequence[tuple[Tensor, Tensor]], weights: Sequence[float]) -> tuple[Tensor, Tensor]:
+        """Weighted sums of the means, hence of predicted noise; of the variances only those with positive weights are averaged."""
+        mean = sum((w * m for w, (m, _) in zip(weights, posteriors)), torch.zeros_like(posteriors[0][0]))
+        total = sum(max(w, 0.0) for w in weights)
+        variance = sum((max(w, 0.0) / total * v for w, (_, v) in zip(weights, posteriors)), torch.zeros_like(mean))
+        return mean, variance
 
     def network_input(self, xt: Tensor) -> Tensor:
         """Return x⁽ᵗ⁾ unchanged: its variance is 1 at every t for data of variance 1."""

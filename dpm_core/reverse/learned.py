@@ -45,10 +45,21 @@ class ReverseModel(X0PosteriorKernel, nn.Module):
 
     def x0_posterior(self, xt: Tensor, t: Time) -> tuple[Tensor, Tensor]:
         """Return the posterior mean and diagonal variance of x⁽⁰⁾ given x⁽ᵗ⁾ (and y, see :meth:`given`), both shaped as xt."""
-        posterior = self._x0_posterior(xt, t, self.label)
-        if self.label is None or not self.guidance:
-            return posterior
-        return self.diffusion.guided(posterior, self._x0_posterior(xt, t, None), self.guidance)
+        parts = self._parts()
+        if len(parts) == 1:
+            return self._x0_posterior(xt, t, parts[0][0])
+        labels, weights = zip(*parts)
+        return self.diffusion.combine([self._x0_posterior(xt, t, label) for label in labels], weights)
+
+    def _parts(self) -> list[tuple[Tensor | None, float]]:
+        """The labels to ask the network for, and the weights of its answers, which add up to 1; None is "no label"."""
+        if self.label is None:
+            return [(None, 1.0)]
+        given = [(self.label, 1.0)]
+        if self.label.is_floating_point():
+            given = [(torch.tensor(y), share) for y, share in enumerate((self.label / self.label.sum()).tolist()) if share]
+        guided = [(label, (1 + self.guidance) * share) for label, share in given]
+        return [*guided, (None, -self.guidance)] if self.guidance else guided
 
     def _x0_posterior(self, xt: Tensor, t: Time, label: Tensor | None) -> tuple[Tensor, Tensor]:
         schedule = self.diffusion.schedule
@@ -66,7 +77,8 @@ class ReverseModel(X0PosteriorKernel, nn.Module):
         ``label``: 0..classes−1, for all data or int64 ``[n]`` for each; ``classes`` itself stands for "no label". With ``guidance`` w the
         posterior mean of x⁽⁰⁾ is (1+w) times that given y minus w times that without y, which for Gaussian diffusion is the same
         combination of predicted noise (Ho & Salimans 2021, "Classifier-free diffusion guidance", Eq. 6); for bits it is that of log odds.
-        Raises ValueError for a label out of range or a model without classes.
+        Instead of a label, positive weights of several classes, float ``[classes]``, average the predictions given each of them. Raises
+        ValueError for a label out of range or a model without classes.
         """
         given = None if label is None else torch.as_tensor(label)
         if given is not None:
@@ -78,6 +90,8 @@ class ReverseModel(X0PosteriorKernel, nn.Module):
     def _check(self, label: Tensor) -> None:
         if not self.classes:
             raise ValueError("This model was trained without labels; choose a class-conditional model.")
+        if label.is_floating_point() and label.shape == (self.classes,) and bool((label >= 0).all()) and bool(label.sum() > 0):
+            return
         if label.is_floating_point() or not bool(((label >= 0) & (label <= self.classes)).all()):
             raise ValueError(f"The label must be a whole number from 0 to {self.classes - 1}, as the model has {self.classes} classes.")
 

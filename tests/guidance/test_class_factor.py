@@ -66,6 +66,8 @@ def test_soft_targets_weigh_the_slopes():
     both = ClassFactor(two_classes(), torch.tensor([1.0, 3.0]), 2.0).gradient(x, 9)
     first, second = (ClassFactor(two_classes(), y, 2.0).gradient(x, 9) for y in (0, 1))
     torch.testing.assert_close(both, 0.25 * first + 0.75 * second)
+    each = ClassFactor(two_classes(), torch.tensor([[1.0, 3.0]] * 4 + [[0.0, 1.0]]), 2.0).gradient(x, 9)
+    torch.testing.assert_close(each, torch.cat([both[:4], second[4:]]))
     far = torch.full((1, 1), 1e3, dtype=torch.float64)
     assert ClassFactor(two_classes(), 1).log_prob(far).item() == pytest.approx(0)
 

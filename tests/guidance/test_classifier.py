@@ -117,8 +117,8 @@ def test_asking_takes_the_label_or_the_classifier(home):
     conditional, plain, points = (checkpoints.load(name) for name in ("digits_by_class", "digits_plain", "moons_mlp"))
     asked = checkpoints.ask(conditional, 7, 2.0)
     assert asked.factor is None and int(asked.kernel.label) == 7 and asked.kernel.guidance == 2.0
-    mixed = checkpoints.ask(conditional, torch.eye(10)[3] + torch.eye(10)[8])
-    assert mixed.kernel is conditional.model and mixed.factor is not None and mixed.factor.target[8] == 0.5
+    mixed = checkpoints.ask(plain, torch.eye(10)[3] + torch.eye(10)[8])
+    assert mixed.kernel is plain.model and mixed.factor is not None and mixed.factor.target[8] == 0.5
     asked = checkpoints.ask(plain, 7)
     assert asked.kernel is plain.model and asked.factor is not None and asked.factor.strength == 1.0
     assert asked.factor.classifier.diffusion is plain.diffusion

@@ -61,6 +61,20 @@ def test_guidance_extrapolates(conditional, w):
     torch.testing.assert_close(guided, (1 + w) * given - w * without, rtol=1e-4, atol=1e-4)
 
 
+def test_weights_of_several_classes_average_predictions(conditional):
+    """¼ and ¾ in any units; one class alone is that class; with guidance the average is extrapolated."""
+    model, xt = conditional
+    moments = [model.given(label).x0_posterior(xt, 9) for label in (0, 2)]
+    mixed = model.given(torch.tensor([1.0, 0.0, 3.0]))
+    wanted = model.diffusion.combine(moments, [0.25, 0.75])
+    torch.testing.assert_close(mixed.x0_posterior(xt, 9)[0], wanted[0])
+    torch.testing.assert_close(mixed.x0_posterior(xt, 9)[1], wanted[1])
+    torch.testing.assert_close(model.given(torch.tensor([0.0, 2.0, 0.0])).x0_posterior(xt, 9)[0], model.given(1).x0_posterior(xt, 9)[0])
+    guided = model.given(torch.tensor([1.0, 0.0, 3.0]), 1.0).x0_posterior(xt, 9)[0]
+    further = model.diffusion.combine([wanted, model.x0_posterior(xt, 9)], [2.0, -1.0])[0]
+    torch.testing.assert_close(guided, further, rtol=1e-4, atol=1e-5)
+
+
 def test_guided_models_are_kernels(conditional):
     """Every sampler takes them; the same noise without guidance gives the conditional model's samples."""
     model, x_T = conditional

@@ -25,8 +25,11 @@ def _title(ref: ModelRef) -> str:
     name = config.network.name
     rbf = {"rbf": f"RBF, {dict(config.network.params).get('units', 16)} units"}
     network = (SHORT | rbf).get(name) or (NETWORKS[name].title if name in NETWORKS else name)
-    # shipped models are called DATA_NETWORK; where more follows, another has the same data and network. Links hold these titles.
-    usual = path.parent == checkpoints.SHIPPED and "_" not in path.stem.removeprefix(f"{config.data.name}_")
+    if config.network.classes:
+        network += " by class"
+    # shipped models are called DATA_NETWORK or DATA_classes_NETWORK; where more follows, another has the same. Links hold these titles.
+    rest = path.stem.removeprefix(f"{config.data.name}_").removeprefix("classes_")
+    usual = path.parent == checkpoints.SHIPPED and "_" not in rest
     own = "" if usual else f" · {path.stem}"
     return f"{data} · {network} · T = {config.schedule.T}{own}"
 

@@ -100,7 +100,8 @@ class RecordingModel(ReverseModel):
     diffusion: GaussianDiffusion
 
     def __init__(self, model: ReverseModel, pool: ThreadPoolExecutor):
-        super().__init__(model.network, model.diffusion)
+        super().__init__(model.network, model.diffusion, classes=model.classes)
+        self.share, self.label, self.guidance = model.share, model.label, model.guidance
         self.precision, self.pool = model.precision, pool
         self.recorded: dict[int, tuple[Tensor, Tensor]] = {}
 
@@ -119,7 +120,8 @@ def _without_gradients(moments: Callable[[Tensor, Time], tuple[Tensor, Tensor]],
         return moments(xt, t)
 
 
-def _one_core() -> None:
+def one_core() -> None:
+    """Let a thread of the pool use one core."""
     torch.set_num_threads(1)
 
 
@@ -146,7 +148,7 @@ def path(ref: cache.ModelRef, how: SamplerConfig, report: ReportProgress, frames
         spec = spec_of_checkpoint(loaded)
         total = len(timesteps(loaded.diffusion.T, how.steps))
         wanted = frame_numbers(total, frames or stages.budget(total, how.n, spec.dims)[0])
-        with ThreadPoolExecutor(WORKERS, initializer=_one_core) as pool:
+        with ThreadPoolExecutor(WORKERS, initializer=one_core) as pool:
             kept[key] = _run(RecordingModel(loaded.model, pool), how, spec.shape, set(wanted.tolist()), total, report)
         while len(kept) > MAX_PATHS:
             kept.popitem(last=False)
