@@ -9,7 +9,7 @@ page.open_page("bound")
 from dpm_core.checkpoints import CheckpointError
 from dpm_core.data.errors import DataError
 from pages.ui import kinds
-from pages.ui.bound import models, views
+from pages.ui.bound import class_cards, models, views
 from pages.ui.components import paper_tables
 from pages.ui.components.export_row import export_row
 from pages.ui.components.working import working
@@ -39,6 +39,9 @@ with working("Computing the budget …"):
     models.prepare(model, seed)
 job = runs.find(model.run_id) if model.run_id else None
 st.fragment(budget, run_every=POLL if runs.pace(job) else None)()
+if class_cards.is_class_conditional(model):
+    with page.stop_on_error(DataError), st.spinner("Measuring K given the class …"):
+        class_cards.show(model, seed, kind.bound_words(model.source))
 if kind.has_entropy_bounds:
     views.entropy_bounds(model.source, model.schedule)
 paper_tables.show(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
 from dpm_core.config import RunConfig
 from dpm_core.data.dataset import Spec
-from dpm_core.data.kinds import kind_of_dataset
+from dpm_core.data.kinds import kind_of, kind_of_dataset
 from dpm_core.process import Chain
 
 FORMAT = "dpm-checkpoint-1"
@@ -41,6 +41,14 @@ class Checkpoint:
     def diffusion(self) -> Chain:
         """The forward process that the model was trained to reverse."""
         return self.model.diffusion
+
+    def given(self, label: int, guidance: float = 0.0) -> Checkpoint:
+        """The same with the model of p(x⁽⁰⁾|y) (:meth:`ReverseModel.given`) and, where the checkpoint stores all data, those of the class.
+
+        Raises ValueError for a model without classes or a label out of range.
+        """
+        model = self.model.given(label, guidance)
+        return replace(self, model=model, dataset=kind_of(self.config.data.name).given_class(self.dataset, label))
 
     @property
     def shape(self) -> tuple[int, ...]:

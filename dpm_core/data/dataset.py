@@ -84,3 +84,7 @@ class Dataset(Spec, Protocol):
     def labelled(self, n: int, generator: torch.Generator | None = None, held_out: bool = False) -> Labelled:
         """n training or held-out data, as of the methods above, with their labels. Raises DataError without labels."""
         ...
+
+    def of_class(self, label: int) -> Dataset:
+        """The data of one class, in the same units. Raises DataError without labels or for a label out of range."""
+        ...

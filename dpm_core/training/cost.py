@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from time import perf_counter, thread_time
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +52,12 @@ def estimate(
     schedule = make_schedule("paper", T)
     diffusion = BinomialDiffusion(schedule) if bits else GaussianDiffusion(schedule)
     model = build_model(config, diffusion, shape).to(device)
-    trainer = Trainer(model, lambda n, generator: diffusion.start((n, *shape), generator), training)  # any data will do: π
+
+    def data(n: int, generator: torch.Generator) -> Any:  # any will do: π, and any labels
+        x = diffusion.start((n, *shape), generator)
+        return (x, torch.zeros(n, dtype=torch.int64, device=x.device)) if config.classes else x
+
+    trainer = Trainer(model, data, training)
 
     def step(n: int) -> None:
         trainer.config = replace(training, batch=n)
@@ -126,6 +132,6 @@ def _saved_bytes(model: nn.Module, trainer: Trainer, training: TrainConfig, n: i
 
     batch = trainer.draw(n)
     with saved_tensors_hooks(note, lambda tensor: tensor):
-        loss = LOSSES[training.loss](model, *batch).mean()  # type: ignore[arg-type]
+        loss = LOSSES[training.loss](model, *batch.inputs).mean()  # type: ignore[arg-type]
     del loss  # the graph stays alive until here, so that no storage address is reused
     return sum(saved.values())

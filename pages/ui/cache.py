@@ -5,14 +5,15 @@ What only one kind of data needs is cached in that kind's own modules.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import streamlit as st
 
 from dpm_core import checkpoints
 from dpm_core.config import RunConfig, ScheduleConfig, from_dict
+from dpm_core.data import sources
 from dpm_core.process import GaussianDiffusion
 from dpm_core.reverse import ReverseKernel
 from dpm_core.schedules import Schedule, make_schedule
@@ -20,10 +21,15 @@ from dpm_core.schedules import Schedule, make_schedule
 
 @dataclass(frozen=True)
 class ModelRef:
-    """A checkpoint by its path and time of writing, so that a file written again is read again."""
+    """A checkpoint by its path and time of writing, so that a file written again is read again.
+
+    ``label``: the class that a class-conditional model is given, with classifier-free guidance of weight ``guidance``.
+    """
 
     path: str
     modified: float
+    label: int | None = None
+    guidance: float = 0.0
 
     @classmethod
     def of(cls, path: Path) -> ModelRef:
@@ -35,11 +41,31 @@ class ModelRef:
         """The checkpoint's name."""
         return Path(self.path).stem
 
+    @property
+    def python(self) -> str:
+        """The Python that loads it."""
+        given = "" if self.label is None else f".given({self.label}, {self.guidance:g})"
+        return f"checkpoints.load({self.name!r}){given}"
+
+    @property
+    def python_class(self) -> str:
+        """What follows a data set in Python, to leave that of the class."""
+        return "" if self.label is None else f".of_class({self.label})"
+
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def model(ref: ModelRef) -> checkpoints.Checkpoint:
-    """A loaded checkpoint. Raises CheckpointError."""
-    return checkpoints.load(ref.path)
+    """A loaded checkpoint, its model that of the class if one is given. Raises CheckpointError, and ValueError for a wrong label."""
+    if ref.label is None:
+        return checkpoints.load(ref.path)
+    return model(replace(ref, label=None, guidance=0.0)).given(ref.label, ref.guidance)
+
+
+def data_of(ref: ModelRef) -> Any:
+    """The data of a checkpoint, of the class only if one is given. Raises DataError where they are not on this machine."""
+    loaded = model(replace(ref, label=None, guidance=0.0))
+    found = sources.of_checkpoint(loaded.dataset, loaded.config.data)
+    return found if ref.label is None else found.of_class(ref.label)
 
 
 def gaussian(kernel: ReverseKernel) -> GaussianDiffusion:

@@ -7,7 +7,7 @@ reverse kernel are sums over the list. Values are 0 and 1 in storage, and float3
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -99,6 +99,15 @@ class BitDataset(BitSpec):
         labels = self._require(self.held_out_labels)
         rows = torch.randint(len(self.held_out), (n,), generator=generator)
         return Labelled(self.held_out[rows].float(), labels[rows])
+
+    def of_class(self, label: int) -> BitDataset:
+        """The patterns of one class, with the same noise. Raises DataError without labels or for a class without patterns in both pools."""
+        rows, held_out = self._require(self.labels) == label, self._require(self.held_out_labels) == label
+        if self.held_out is None or not (rows.any() and held_out.any()):
+            raise DataError(f"{self.title} has no patterns of the class {label}; its labels are 0 to {len(self.classes) - 1}.")
+        weights = self.weights[rows] / self.weights[rows].sum()
+        pools = {"patterns": self.patterns[rows], "weights": weights, "held_out": self.held_out[held_out]}
+        return replace(self, **pools, labels=None, held_out_labels=None, classes=())
 
     def batches(self, device: str | torch.device = "cpu") -> Batches:
         """A function (n, generator) → ``sample`` on ``device``: patterns are copied there once; the generator must be there too."""

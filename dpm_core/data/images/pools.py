@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -53,6 +53,15 @@ class ImageDataset(ImageSpec):
             return self.labelled_batches(generator.device)(n, generator)
         labels, rows = self._require(self.held_out_labels), self._held_out_rows(n, generator)
         return Labelled(self.standardise(_cut(self.held_out, self.shape, rows), generator), labels[rows])
+
+    def of_class(self, label: int) -> ImageDataset:
+        """The images of one class, in the same units. Raises DataError without labels or for a class without images in both pools."""
+        parts = {}
+        for name, pool, labels in (("train", self.train, self.labels), ("held_out", self.held_out, self.held_out_labels)):
+            parts[name] = pool[self._require(labels) == label]
+            if len(parts[name]) == 0:
+                raise DataError(f"{self.title} has no images of the class {label}; its labels are 0 to {len(self.classes) - 1}.")
+        return replace(self, **parts, labels=None, held_out_labels=None, classes=())
 
     def held_out_groups(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """The part of a picture that each image of ``sample_held_out`` comes from, given a generator in the same state: ``[n]``.

@@ -120,6 +120,10 @@ class DataKind(ABC, Generic[S, D]):
     def of_checkpoint(self, dataset: S, config: DataConfig) -> D:
         """The data themselves for what a checkpoint stores of them, standardised as the model learned them. Raises DataError."""
 
+    def given_class(self, dataset: S, label: int) -> S:
+        """What remains of a checkpoint's data when its model is that of one class: all, unless the data themselves are stored."""
+        return dataset
+
     def content(self, config: DataConfig, dataset: S) -> list[Tensor]:
         """The tensors that distinguish a data set from others with the same name and constants; none where these determine it."""
         return list(self.tensors(config, dataset).values())
@@ -147,6 +151,10 @@ class DataKind(ABC, Generic[S, D]):
 
     def exact_classes(self, dataset: D, diffusion: Chain) -> ExactClasses | None:
         """The exact classifier of noisy data, or None where it is not known."""
+        return None
+
+    def class_information(self, dataset: D) -> float | None:
+        """I(x⁽⁰⁾; y) of the data's own distribution and classes in nats, or None where it is not known."""
         return None
 
     def entropy(self, dataset: D) -> float | None:

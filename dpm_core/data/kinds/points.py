@@ -91,6 +91,10 @@ class Points(DataKind[PlaneDataset, PlaneDataset]):
         title = str(constants["title"])[:80]
         return PlaneDataset("own", title, points, weights / weights.sum(), noise, _pair(mean), _pair(scale))
 
+    def given_class(self, dataset: PlaneDataset, label: int) -> PlaneDataset:
+        """The points of the class."""
+        return dataset.of_class(label)
+
     def of_checkpoint(self, dataset: PlaneDataset, config: DataConfig) -> PlaneDataset:
         """The data set itself, which a checkpoint stores completely."""
         return dataset
@@ -109,6 +113,10 @@ class Points(DataKind[PlaneDataset, PlaneDataset]):
             return None
         kernels = [dataset.of_class(label).exact_reverse(diffusion) for label in range(len(dataset.classes))]
         return ExactClasses(kernels, dataset.class_weights())
+
+    def class_information(self, dataset: PlaneDataset) -> float | None:
+        """By quadrature of the entropies."""
+        return dataset.class_information_nats() if dataset.classes else None
 
     def entropy(self, dataset: PlaneDataset) -> float:
         """Differential entropy in nats."""

@@ -61,15 +61,15 @@ def export(model: Model, seed: int) -> Export:
 
 
 def _estimate_python(model: Model, seed: int) -> str:
-    name = model.ref.name if model.ref else model.title
+    load, of_class = (model.ref.python, model.ref.python_class) if model.ref else (f"checkpoints.load({model.title!r})", "")
     return f"""import torch
 from dpm_core import checkpoints
 from dpm_core.data.kinds import DATA_KINDS
 from dpm_core.data.sources import of_checkpoint
 from dpm_core.measure.bound import estimate_bound
 
-loaded = checkpoints.load({name!r})  # save a run in training first
-data = of_checkpoint(loaded.dataset, loaded.config.data)
+loaded = {load}  # save a run in training first
+data = of_checkpoint(loaded.dataset, loaded.config.data){of_class}
 x0 = data.sample_held_out(256, torch.Generator().manual_seed({seed}))
 groups = DATA_KINDS[data.kind].held_out_groups(data, 256, {seed})  # overlapping cuts of a picture are not independent
 found = estimate_bound(loaded.model, loaded.diffusion, x0, torch.Generator().manual_seed({seed}), 32, groups)
@@ -86,7 +86,7 @@ def _budget_python(model: Model, seed: int) -> str:
     else:
         made = Snippet(
             "from dpm_core import checkpoints",
-            f"loaded = checkpoints.load({model.ref.name!r})\ndata, diffusion, model = loaded.dataset, loaded.diffusion, loaded.model",
+            f"loaded = {model.ref.python}\ndata, diffusion, model = loaded.dataset, loaded.diffusion, loaded.model",
         )
     return f"""import torch
 {made.imports}

@@ -14,9 +14,9 @@ from dpm_core import checkpoints
 from dpm_core.config import RunConfig
 from dpm_core.data import images, toy2d
 from pages.ui import cache, session
+from pages.ui.controls.class_label import guidance_strength
 from pages.ui.controls.widgets import choose
 
-STRENGTHS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 DEFAULT_DATA = "digits"
 
 
@@ -70,16 +70,9 @@ def controls(classes: Sequence[str], first: int) -> Target:
     shares = [0.0] * len(classes)
     for label, weight in zip(chosen, weights):
         shares[label] = weight / total
-    strength = session.bind(
-        right.select_slider,
-        "Guidance strength γ",
-        STRENGTHS,
-        1.0,
-        "{:g}".format,
-        key="strength",
-        help="Exponent of p(y|x). γ = 1 asks for p(x|y), γ = 0 for p(x). Classifier-free guidance with weight w has γ = 1 + w.",
-    )
-    return Target(tuple(shares), float(strength))
+    with right:
+        strength = guidance_strength()
+    return Target(tuple(shares), strength)
 
 
 def data_titles() -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import streamlit as st
 
@@ -9,6 +11,7 @@ from dpm_core import checkpoints
 from dpm_core.inpainting.model_filling import check_mask, incompatibility
 from pages.ui import cache, rights, session
 from pages.ui.components.painter import masks
+from pages.ui.controls.class_label import given_class
 from pages.ui.controls.model_titles import model_title
 from pages.ui.controls.widgets import choose, whole_number
 from pages.ui.controls.widgets import seed as page_seed
@@ -60,7 +63,10 @@ def settings(picture: Picture) -> tuple[str, int, int, dict]:
             help="The network is trained on crops that contain no missing pixel. Training for longer continues from where it stopped.",
         )  # fmt: skip
     if name not in (PATCHES, BOTH):
-        T = 1000 if name == OWN else cache.model(cache.ModelRef.of(checkpoints.list_checkpoints()[name])).diffusion.T
+        T = 1000
+        if name != OWN:
+            ref = given_class(cache.ModelRef.of(checkpoints.list_checkpoints()[name]))
+            T, options["given"] = cache.model(ref).diffusion.T, (ref.label, ref.guidance)
         options["rule"] = choose("Known pixels during sampling", RULE_TITLES, "known_rule", help=RULE_HELP)
         sizes = [s for s in (10, 25, 50, 100, 250) if s <= T]
         options["steps"] = session.bind(st.select_slider, "Sampler steps", sizes, min(50, sizes[-1]), key="fill_steps")
@@ -126,7 +132,9 @@ def begin(picture: np.ndarray, missing: np.ndarray, name: str, n: int, seed: int
             session.PICTURE_NETWORK.set(network)
             options = {key: value for key, value in options.items() if key != "seconds"}
         elif name != PATCHES:
-            model = cache.model(cache.ModelRef.of(checkpoints.list_checkpoints()[name]))
+            label, guidance = options["given"]
+            model = cache.model(replace(cache.ModelRef.of(checkpoints.list_checkpoints()[name]), label=label, guidance=guidance))
+            options = {key: value for key, value in options.items() if key != "given"}
     except (ValueError, KeyError, OSError) as error:
         session.INPAINT_ERROR.set(str(error))
         return

@@ -81,6 +81,10 @@ class Kind(ABC, Generic[S, F, R]):
     def source_of_checkpoint(self, loaded: Checkpoint) -> S:
         """What a checkpoint was trained on. Raises DataError where these data are not available."""
 
+    def source_of_class(self, source: S, label: int) -> S:
+        """The source of one class, where all that is exact of the data is that of the class."""
+        return source
+
     def source_of_run(self, run: RunConfig) -> S | None:
         """What a run on disk was trained on; None when it was a person's own data, which only its session has."""
         return None

@@ -11,6 +11,7 @@ import streamlit as st
 from dpm_core import checkpoints
 from pages.ui import cache, kinds, session
 from pages.ui.cache import ModelRef
+from pages.ui.controls.class_label import given_class
 from pages.ui.controls.model_titles import model_titles
 from pages.ui.controls.widgets import choose
 from pages.ui.kinds.records import Model
@@ -45,7 +46,10 @@ def model_of(name: str, T: int | None = None) -> Model:
     path = checkpoints.list_checkpoints()[name]
     ref = ModelRef.of(path)
     loaded = cache.model(ref)
-    source = kinds.of_data(loaded.config.data.name).source_of_checkpoint(loaded)
+    kind = kinds.of_data(loaded.config.data.name)
+    source, ref = kind.source_of_checkpoint(loaded), given_class(ref)
+    if ref.label is not None:
+        source = kind.source_of_class(source, ref.label)
     return Model(model_titles()[name], ref, source, loaded.config.schedule)
 
 

@@ -13,7 +13,6 @@ from skimage.metrics import peak_signal_noise_ratio
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
 from torch import Tensor
 
-from dpm_core.data import sources
 from dpm_core.data.images import ImageDataset, ImageSpec
 from dpm_core.posterior.denoising import corrupt, denoise
 from pages.ui import cache
@@ -54,8 +53,7 @@ class Result(NamedTuple):
 @st.cache_resource(max_entries=4, show_spinner=False)
 def dataset(ref: cache.ModelRef) -> ImageDataset:
     """The images that a model was trained on. Raises DataError where their files are missing."""
-    loaded = cache.model(ref)
-    found: ImageDataset = sources.of_checkpoint(loaded.dataset, loaded.config.data)
+    found: ImageDataset = cache.data_of(ref)
     return found
 
 

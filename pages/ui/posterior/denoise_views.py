@@ -14,6 +14,7 @@ from dpm_core.figures.rasters import png
 from dpm_core.inpainting.model_filling import incompatibility
 from pages.ui import cache, session
 from pages.ui.components.data_uri import data_uri
+from pages.ui.controls.class_label import given_class
 from pages.ui.controls.model_titles import model_title
 from pages.ui.controls.widgets import choose, seed, whole_number
 from pages.ui.kinds.images import rows
@@ -44,6 +45,7 @@ def settings() -> tuple[cache.ModelRef, DenoiseConfig]:
     first = next((name for name in ("mnist_unet", "digits_unet") if name in found), next(iter(found)))
     name = choose("Model", titles, "denoiser", first)
     path, run, shape = found[name]
+    ref = given_class(cache.ModelRef.of(path))
     own = _own(run, shape)
     rule = choose("Observation likelihood r(x) = N(y; x, σ²)", RULE_TITLES, "denoise_rule")
     number, snr = 0, 1.0
@@ -62,9 +64,9 @@ def settings() -> tuple[cache.ModelRef, DenoiseConfig]:
     steps = session.bind(st.select_slider, "Sampler steps from T to 0", [25, 50, 100, 250], 50, key="denoise_steps")
     how = DenoiseConfig(number, snr, rule, n, steps, seed())
     if own is None:
-        return cache.ModelRef.of(path), how
+        return ref, how
     pixels, sigma = own
-    return cache.ModelRef.of(path), DenoiseConfig(0, 1.0, rule, n, steps, how.seed, pixels.tobytes(), pixels.shape, sigma)
+    return ref, DenoiseConfig(0, 1.0, rule, n, steps, how.seed, pixels.tobytes(), pixels.shape, sigma)
 
 
 def _own(run: RunConfig, shape: tuple[int, ...]) -> tuple[np.ndarray, float] | None:
@@ -136,14 +138,13 @@ def export(ref: cache.ModelRef, how: DenoiseConfig, found: Result) -> Export:
 
 def _python(ref: cache.ModelRef, how: DenoiseConfig) -> str:
     """The Python that does the same; an uploaded picture is replaced by an image of the data set."""
-    loaded = cache.model(ref)
     return f"""import torch
 from dpm_core import checkpoints
 from dpm_core.data import sources
 from dpm_core.posterior.denoising import corrupt, denoise
 
-loaded = checkpoints.load({loaded.name!r})
-images = sources.of_checkpoint(loaded.dataset, loaded.config.data)
+loaded = {ref.python}
+images = sources.of_checkpoint(loaded.dataset, loaded.config.data){ref.python_class}
 x0 = images.sample_held_out(1, torch.Generator().manual_seed({denoise_compute.TRUTH_SEED + how.number}))[0]
 y, sigma = corrupt(x0, {how.snr}, torch.Generator().manual_seed({denoise_compute.NOISE_SEED + how.seed}))
 seed = torch.Generator().manual_seed({how.seed})

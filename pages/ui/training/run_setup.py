@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import streamlit as st
 
@@ -43,6 +44,7 @@ def setup() -> Setup:
     size = session.bind(
         st.segmented_control, "Size", list(SIZE_TITLES), default="small", format_func=SIZE_TITLES.get, key="net_size", required=True
     )
+    classes = _classes(network, data)
     rate = session.bind(
         st.select_slider, "Learning rate", LEARNING_RATES, like.learning_rate, lambda v: f"{v:g}", key=f"rate{suffix}",
         help="Can be changed during training; it applies from the next step on.",
@@ -70,11 +72,23 @@ def setup() -> Setup:
     )  # fmt: skip
     schedules = {run.schedule.name: run.schedule for run in (best, proposed)}
     schedule = replace(schedules[name], T=T) if name in schedules else with_points(name, T)
-    run = RunConfig(config, schedule, NetworkConfig(network, size_params(network, size)), training, proposed.diffusion)
+    run = RunConfig(config, schedule, NetworkConfig(network, size_params(network, size), classes=classes), training, proposed.diffusion)
     job = jobs.JobConfig(
         UNNAMED, run, stop, device, compile=compiled, snapshot_samples=kind.watched_samples(source), sample_steps=kind.training.sample_steps
     )
     return Setup(source, job, own_name)
+
+
+def _classes(network: str, data: Any) -> int:
+    """The number of classes of the labels that the network is given; 0 without labels."""
+    if not (data.classes and NETWORKS[network].labelled):
+        return 0
+    wanted = session.bind(
+        st.toggle, "Class-conditional", False, key="by_class",
+        help=f"Also give the network the label y of each datum ({len(data.classes)} classes), left out one time in ten. "
+        "Sample i of the snapshots is then of class i. Ask for a class on the pages Guide, Reverse, Inpaint and Denoise.",
+    )  # fmt: skip
+    return len(data.classes) if wanted else 0
 
 
 def _stop(like: TrainConfig, suffix: str) -> tuple[jobs.Stop, bool]:

@@ -141,7 +141,7 @@ def _export(model: Model, seed: int) -> Export:
 from dpm_core import checkpoints
 from dpm_core.measure.estimators import jarzynski
 
-loaded = checkpoints.load({model.checkpoint.name!r})
+loaded = {model.checkpoint.python}
 x = torch.tensor([[float(bit) for bit in {cells!r}]], dtype=torch.float64)
 found = jarzynski(loaded.model, loaded.diffusion, x, {found.log_weights.shape[1]}, torch.Generator().manual_seed({seed}))
 print(found.elbo, found.log_prob, found.standard_error, found.effective_samples)

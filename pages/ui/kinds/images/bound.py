@@ -7,7 +7,6 @@ import torch
 
 from dpm_core import jobs
 from dpm_core.data.kinds import DATA_KINDS
-from dpm_core.data.sources import of_checkpoint
 from dpm_core.measure.bound import BoundEstimate, estimate_bound
 from pages.ui import cache
 from pages.ui.cache import ModelRef
@@ -31,7 +30,7 @@ def estimate(model: Model, seed: int) -> BoundEstimate:
 def estimate_of_checkpoint(ref: ModelRef, seed: int) -> BoundEstimate:
     """K of a checkpoint on held-out data, one time each. Raises DataError where these are not available."""
     loaded = cache.model(ref)
-    dataset = of_checkpoint(loaded.dataset, loaded.config.data)
+    dataset = cache.data_of(ref)
     held_out = dataset.sample_held_out(HELD_OUT, torch.Generator().manual_seed(seed))
     groups = DATA_KINDS[dataset.kind].held_out_groups(dataset, HELD_OUT, seed)
     return estimate_bound(loaded.model, loaded.diffusion, held_out, torch.Generator().manual_seed(seed), 32, groups)

@@ -12,7 +12,6 @@ import streamlit as st
 import torch
 from torch import Tensor
 
-from dpm_core.data.sources import of_checkpoint
 from dpm_core.figures.budget_charts import ROLES
 from dpm_core.measure.bound import estimate_bound
 from pages.ui import cache, session
@@ -55,7 +54,7 @@ def bounds(ref: ModelRef, alteration: str, seed: int) -> ImageBounds:
     The noise and the times are the same for every image and alteration, so that differences come from the images.
     """
     loaded = cache.model(ref)
-    dataset = of_checkpoint(loaded.dataset, loaded.config.data)
+    dataset = cache.data_of(ref)
     images = ALTERATIONS[alteration](dataset.pixels(dataset.sample_held_out(IMAGES, torch.Generator().manual_seed(seed))))
     found = []
     for image in images:
@@ -129,8 +128,8 @@ from dpm_core import checkpoints
 from dpm_core.data.sources import of_checkpoint
 from dpm_core.measure.bound import estimate_bound
 
-loaded = checkpoints.load({model.checkpoint.name!r})
-data = of_checkpoint(loaded.dataset, loaded.config.data)
+loaded = {model.checkpoint.python}
+data = of_checkpoint(loaded.dataset, loaded.config.data){model.checkpoint.python_class}
 images = data.pixels(data.sample_held_out({IMAGES}, torch.Generator().manual_seed({seed})))
 for image in images:
     noise = torch.Generator().manual_seed({seed + 1})

@@ -155,22 +155,21 @@ def python(rows: list[tuple[ModelRef, SamplerConfig]]) -> str:
     """The Python that makes these rows of images."""
     runs = ""
     for ref, how in rows:
-        runs += f"    ({ref.name!r}, {how.name!r}, {how.steps}, {how.options}),\n"
+        runs += f"    ({ref.python}, {how.name!r}, {how.steps}, {how.options}),\n"
     first = rows[0][1]
     return f"""import torch
 from PIL import Image
-from dpm_core.checkpoints import load
+from dpm_core import checkpoints
 from dpm_core.samplers import SAMPLERS
 
 runs = [
 {runs}]
 rows = []
-for name, sampler, steps, options in runs:
-    model = load(name)
+for model, sampler, steps, options in runs:
     x_T = torch.randn({first.n}, *model.dataset.shape, generator=torch.Generator().manual_seed({first.seed}))
     noise = torch.Generator().manual_seed({first.seed + 1})
     *_, (t, x) = SAMPLERS[sampler](model.model, model.diffusion, x_T, steps=steps, generator=noise, **options)
-    print(name, sampler, steps, float(x.mean()), float(x.var()))
+    print(model.name, sampler, steps, float(x.mean()), float(x.var()))
     rows.append(torch.cat(list(model.dataset.pixels(x)), 2))  # beside each other, [C, H, n·W]
 Image.fromarray(torch.cat(rows, 1).permute(1, 2, 0).squeeze(2).numpy()).save("samples.png")
 """

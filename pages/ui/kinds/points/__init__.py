@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from torch import Tensor
@@ -44,6 +45,9 @@ class Points(Kind[PointSource, ForwardSettings, SamplerConfig]):
 
     def source_of_checkpoint(self, loaded: Checkpoint) -> PointSource:
         return PointSource.of_checkpoint(loaded)
+
+    def source_of_class(self, source: PointSource, label: int) -> PointSource:
+        return replace(source, label=label)
 
     def source_of_run(self, run: RunConfig) -> PointSource | None:
         return PointSource.of_config(run.data)

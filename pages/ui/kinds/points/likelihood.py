@@ -235,7 +235,7 @@ from dpm_core.measure.estimators import jarzynski
 from dpm_core.measure.model_density import exact_log_prob, first_marginal
 from dpm_core.measure.probability_flow import probability_flow_log_prob
 
-loaded = checkpoints.load({model.checkpoint.name!r})
+loaded = {model.checkpoint.python}
 x = torch.tensor([[{at[0]:.4f}, {at[1]:.4f}]])
 found = jarzynski(loaded.model, loaded.diffusion, x, {measures.TRAJECTORIES}, torch.Generator().manual_seed({seed}))
 print(found.elbo, found.log_prob, found.standard_error, found.effective_samples)

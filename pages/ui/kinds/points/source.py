@@ -30,7 +30,7 @@ class PointSource:
     """Where points come from: a built-in set by name, or a person's own points as float64 bytes ``[N, 2]``.
 
     ``noise``: standard deviation of the blur around each point in standardised units; None is the set's own.
-    ``drawing``: the strokes as link text, when the points were drawn.
+    ``drawing``: the strokes as link text, when the points were drawn. ``label``: the class of a built-in set that remains.
     """
 
     kind: ClassVar[str] = "points"
@@ -39,13 +39,15 @@ class PointSource:
     points: bytes = b""
     title: str = ""
     drawing: str = ""
+    label: int | None = None
 
     def dataset(self) -> toy2d.PlaneDataset:
         """The data set itself. Raises DataError."""
         if self.points:
             points = np.frombuffer(self.points).reshape(-1, 2)
             return toy2d.from_points(points, title=self.title, noise=self.noise or toy2d.OWN_NOISE)
-        return toy2d.make_dataset(self.name, self.noise)
+        made = toy2d.make_dataset(self.name, self.noise)
+        return made if self.label is None else made.of_class(self.label)
 
     def config(self) -> DataConfig:
         """The description that checkpoints and the command line use; it does not hold a person's own points."""
@@ -149,4 +151,5 @@ def python(source: PointSource) -> str:
         return f"toy2d.from_points({flat}, noise={source.noise})"
     if source.points:
         return f"toy2d.from_points(uploads.read_csv(open({source.title!r}, 'rb').read()), noise={source.noise})"
-    return f"toy2d.make_dataset({source.name!r}" + ("" if source.noise is None else f", noise={source.noise}") + ")"
+    made = f"toy2d.make_dataset({source.name!r}" + ("" if source.noise is None else f", noise={source.noise}") + ")"
+    return made if source.label is None else f"{made}.of_class({source.label})"
