@@ -13,7 +13,7 @@ MLP := --points 400000 --network mlp --schedule log_snr -T 40 --steps 24000 --lr
 # two workers with one thread each; tests/conftest.py says which tests stay together and in which order they are given out
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: run room lecture test check lint hostile lock checkpoints image-checkpoints bit-checkpoints gpu-checkpoints clean
+.PHONY: run room lecture test check lint hostile lock checkpoints image-checkpoints bit-checkpoints class-checkpoints gpu-checkpoints clean
 
 run: $(VENV)/.app
 	$(BIN)/streamlit run app.py
@@ -70,6 +70,19 @@ image-checkpoints: $(VENV)/.app
 	$(BIN)/python -m dpm_core train --data cifar10 --schedule log_snr --schedule-param start=14 --network-param width=32 \
 	  --network-param grey_levels=64.26 --steps 14000 --precision bfloat16 $(IMAGES) \
 	  --name cifar10_unet --out checkpoints
+
+# class-conditional models, and classifiers of noisy images: one and a half hours on one processor thread
+class-checkpoints: $(VENV)/.app
+	for data in digits mnist; do steps=$$(test $$data = mnist && echo 5000 || echo 2500); \
+	  $(BIN)/python -m dpm_core train --data $$data --network classifier --network-param width=24 --steps $$steps $(IMAGES) \
+	  --name $${data}_classifier --out checkpoints || exit 1; done
+	for data in moons eight_gaussians pinwheel; do \
+	  $(BIN)/python -m dpm_core train --data $$data --labels $(MLP) --name $${data}_classes_mlp --out checkpoints || exit 1; done
+	$(BIN)/python -m dpm_core train --data digits --labels --schedule cosine --loss simple --steps 9000 $(IMAGES) \
+	  --name digits_classes_unet --out checkpoints
+	$(BIN)/python -m dpm_core train --data binary_digits --labels --steps 4000 $(IMAGES) --name binary_digits_classes_unet --out checkpoints
+	$(BIN)/python -m dpm_core train --data mnist --labels --schedule cosine --loss simple --network-param width=32 --resume mnist_unet \
+	  --steps 8000 --lr 0.003 --ema 0.9995 $(IMAGES) --name mnist_classes_unet --out checkpoints
 
 # larger image and bit models on one GPU, in pieces of MINUTES: run it again until it says that all models are finished
 gpu-checkpoints: $(VENV)/.app

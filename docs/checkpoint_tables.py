@@ -47,8 +47,9 @@ def setting(header: dict) -> list[str]:
     config = header["config"]
     params = "".join(f", {key} = {value}" for key, value in config["schedule"]["params"].items())
     schedule = f"{config['schedule']['name']}, T = {config['schedule']['T']:,}{params}"
-    loss = {"bound": "−K", "simple": "ε"}.get(config["training"]["loss"], config["training"]["loss"])
-    return [config["network"]["name"], schedule, loss, f"{header['parameters']:,}", f"{steps(header):,}"]
+    loss = {"bound": "−K", "simple": "ε", "label": "−log p(y)"}.get(config["training"]["loss"], config["training"]["loss"])
+    network = config["network"]["name"] + (", by class" if config["network"].get("classes") else "")
+    return [network, schedule, loss, f"{header['parameters']:,}", f"{steps(header):,}"]
 
 
 def against_best(name: str, header: dict) -> list[str]:
@@ -68,6 +69,17 @@ def per_pixel(name: str, header: dict) -> list[str]:
     return [name, number(K), error, number(K - header["null_bits"] / pixels), length, *setting(header), seen, PAPER.get(name, "")]
 
 
+def classifier_headers() -> dict[str, dict]:
+    """The same for the shipped classifiers of noisy images."""
+    return {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "checkpoints" / "classifiers").glob("*.json"))}
+
+
+def reading(name: str, header: dict) -> list[str]:
+    """The share of held-out images that a classifier reads correctly at each time, in per cent."""
+    shares = [number(100 * share, 1) for share in header["accuracy"].values()]
+    return [name, *shares, *setting(header), f"`{header['command']}`"]
+
+
 def tables() -> dict[str, str]:
     """Name of a table in docs/checkpoints.md → its Markdown text."""
     points, images, sequences, commands = [], [], [], []
@@ -78,6 +90,7 @@ def tables() -> dict[str, str]:
         else:
             (sequences if shape else points).append(against_best(name, header))
         commands.append([name, ", then ".join(f"`{run['command']}`" for run in runs(header)), header["saved"][:10]])
+    classifiers = [reading(name, header) for name, header in classifier_headers().items()]
     common = ["network", "schedule", "loss", "parameters", "steps"]
     best = ["checkpoint", "K", "standard error", "best K", "K − L_null", *common]
     image = ["checkpoint", "K", "standard error", "K − L_null", "bits per dimension", *common, "images seen", "K, K − L_null in the paper"]
@@ -85,6 +98,7 @@ def tables() -> dict[str, str]:
         "points": _markdown(best, points),
         "images": _markdown(image, images),
         "sequences": _markdown(best, sequences),
+        "classifiers": _markdown(["classifier", *(f"t = {t}" for t in ("1", "250", "500", "750")), *common, "command"], classifiers),
         "commands": _markdown(["checkpoint", "command", "date"], commands),
     }
 

@@ -85,12 +85,15 @@ def card(name: str, header: dict, notes: dict) -> str:
     config, count = header["config"], COUNT if is_plane(header) else IMAGES
     network, schedule = config["network"], config["schedule"]
     given = "".join(f", {key} = {value:g}" for key, value in network["params"].items())
+    if classes := network.get("classes"):
+        given += f", also given one of {classes} labels or none"
     ends = "".join(f", {key} = {value:g}" for key, value in schedule["params"].items())
     note = notes.get(name) or notes["plane"]
     loss = {"bound": "−K", "simple": "the ε-loss (for bits: the cross entropy)"}[config["training"]["loss"]]
     variance = f"; Var(x⁽⁰⁾ given x⁽ᵗ⁾) / (1 − ᾱ_t): {VARIANCES[network.get('variance', 'capped')]}" if "rate" not in header["data"] else ""
     steps = steps_of(header)
     ending = ".csv" if len(shape_of(header)) == 1 else ".png"
+    by_class = f"\npython -m dpm_core sample {name} --label 1 --guidance 1 -n 16 --steps {steps} -o class{ending}" if classes else ""
     return f"""# {name}
 
 {note["purpose"]}
@@ -120,7 +123,7 @@ Known faults:
 Use it:
 
 ```
-python -m dpm_core sample {name} -n 16 --steps {steps} -o samples{ending}
+python -m dpm_core sample {name} -n 16 --steps {steps} -o samples{ending}{by_class}
 ```
 
 ```python

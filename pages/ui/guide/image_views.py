@@ -40,18 +40,19 @@ def question(name: str) -> tuple[str, Question]:
         titles = {model: model_title(path) for model, path in models.items()}
         ref = cache.ModelRef.of(models[widgets.choose("Model", titles, "guided_model")])
         view = widgets.choose("Show", VIEWS, "guide_view")
-        n = session.bind(st.select_slider, "Samples", [4, 8, 16, 32, 64], 16, key="n_guided_images")
+        n = session.bind(st.select_slider, "Samples", [4, 8, 16, 32, 64], 16, key="n_guided_images") if view == "samples" else 1
         samplers = {name: SAMPLER_TITLES[name] for name in ("ddim", "ancestral")}
         sampler = widgets.choose("Sampler", samplers, "guide_sampler")
         steps = session.bind(st.select_slider, "Sampler steps", [10, 25, 50, 100, 250], 50, key="guide_steps")
         seed, annealed = widgets.seed(), False
-        if "classifier" in image_compute.methods(ref):
+        if view == "samples" and "classifier" in image_compute.methods(ref):
             annealed = session.bind(
                 st.toggle, "Anneal the classifier's exponent", False, key="guide_annealed", help="From 0 at t = T to γ at t = 0."
             )
     loaded = cache.model(ref)
     classes = spec_of_checkpoint(loaded).classes
-    asked = target.controls(classes, min(FIRST, len(classes) - 1))
+    first = min(FIRST, len(classes) - 1)
+    asked = target.of_class(first, len(classes)) if view == "grid" else target.controls(classes, first)
     return view, Question(ref, asked, int(n), sampler, min(int(steps), loaded.diffusion.T), seed, annealed)
 
 
@@ -89,7 +90,10 @@ def _samples(asked: Question) -> Export:
 
 
 def _notes(runs: dict[str, Run]) -> str:
-    end = "Raise γ: the class becomes more certain, and the samples resemble each other more."
+    end = (
+        "Raise γ: the class becomes more certain, and fewer different training images are nearest to the samples. At high strengths light "
+        "and dark are exaggerated, so the distance between two samples can grow although they show the same few shapes."
+    )
     return (NOTES if len(runs) == 2 else "") + end
 
 

@@ -50,6 +50,11 @@ class Target:
         return f"torch.tensor([{', '.join(f'{share:g}' for share in self.shares)}])"
 
 
+def of_class(label: int, classes: int) -> Target:
+    """One class of so many, with γ = 1."""
+    return Target(tuple(float(i == label) for i in range(classes)), 1.0)
+
+
 def controls(classes: Sequence[str], first: int) -> Target:
     """Class chips, the mixture of two, and the exponent, in one row. ``first`` is the class at the start."""
     key = f"classes_{len(classes)}"

@@ -40,7 +40,7 @@ def models(picture: Picture) -> tuple[dict[str, str], str]:
             others.append(f"{shape[2]} × {shape[1]}")
         else:
             other_kind = (run.diffusion.kind == "binomial") != black_and_white
-            found.append((other_kind, run.network.name != "unet", name, model_title(path)))
+            found.append((other_kind, run.network.name != "unet", run.network.classes > 0, name, model_title(path)))
     trained = {name: title for *_, name, title in sorted(found)}  # U-Nets of pictures of this kind first
     fits = {PATCHES: "Patches of this picture (no training)"} | TRAINED_HERE | trained
     sizes = ", ".join(dict.fromkeys(others))
