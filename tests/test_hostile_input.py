@@ -39,7 +39,20 @@ from pages.ui.lecture import tour
 ROOT = Path(__file__).resolve().parent.parent
 CASES = int(os.environ.get("DPM_HOSTILE_CASES", "100"))
 PAGE_CASES = max(1, CASES // 100)  # of a page with a generated link, each a run of the whole page
-PAGES = ("start", "forward", "schedule", "reverse", "train", "bound", "likelihood", "multiply", "inpaint", "denoise", "checkpoints")
+PAGES = (
+    "start",
+    "forward",
+    "schedule",
+    "reverse",
+    "train",
+    "bound",
+    "likelihood",
+    "multiply",
+    "guide",
+    "inpaint",
+    "denoise",
+    "checkpoints",
+)
 MOST_MEMORY = 1 << 30  # bytes that all cases of a reader may add to the peak of this process
 generated = settings(max_examples=CASES, deadline=None, database=None, derandomize=CASES <= 100, suppress_health_check=list(HealthCheck))
 

@@ -27,7 +27,7 @@ def load(name_or_path: str | Path, folders: list[Path] | None = None) -> Checkpo
     The config is checked before any tensor is read; name, shape and finiteness of every tensor are checked before it is used.
     Raises CheckpointError, also for a classifier, which is no model of data (see :func:`load_classifier`).
     """
-    found = _load(find(name_or_path, folders))
+    found = load_any(find(name_or_path, folders))
     if isinstance(found.model, Classifier):
         raise CheckpointError(f"{found.name!r} is a classifier and no model of data; choose another checkpoint.")
     return found
@@ -35,7 +35,7 @@ def load(name_or_path: str | Path, folders: list[Path] | None = None) -> Checkpo
 
 def load_classifier(path: Path) -> Checkpoint:
     """A classifier by its path. Raises CheckpointError, also for any other checkpoint."""
-    found = _load(path)
+    found = load_any(path)
     if not isinstance(found.model, Classifier):
         raise CheckpointError(f"{found.name!r} is a model of data and no classifier; choose a classifier.")
     return found
@@ -53,7 +53,8 @@ def classifier_of(data: DataConfig, shape: tuple[int, ...]) -> Checkpoint | None
     return None
 
 
-def _load(path: Path) -> Checkpoint:
+def load_any(path: Path) -> Checkpoint:
+    """A model of data or a classifier by its path. Raises CheckpointError."""
     header = read_header(path)
     try:
         config = from_dict(RunConfig, header["config"])

@@ -57,9 +57,7 @@ def save_trained(
     }
     if earlier:
         meta["earlier_runs"] = list(earlier)
-    folder = args.out
     if isinstance(average, Classifier):
-        folder = (args.out or checkpoints.user_folder()) / checkpoints.CLASSIFIERS
         numbers, summary = _reading(average, dataset, config.training.seed, args.device)
     else:
         numbers, summary = _bound(average, dataset, config, args.device)
@@ -67,7 +65,7 @@ def save_trained(
     if kind.exact_reverse(dataset, average.diffusion) is None:
         meta["images_per_second"] = round(trained.steps * config.training.batch * processes / trained.seconds, 1)
         meta["trained_on"] = str(args.device) + (f" × {processes}" if processes > 1 else "")
-    path = checkpoints.save(checkpoints.Checkpoint(args.name, average.cpu(), config, dataset, meta), folder, half=args.half)
+    path = checkpoints.save(checkpoints.Checkpoint(args.name, average.cpu(), config, dataset, meta), args.out, half=args.half)
     print(summary)
     print(path)
     return path

@@ -186,7 +186,7 @@ def _pairs(texts: Iterable[str]) -> Params:
     pairs = []
     for text in texts:
         key, _, value = text.partition("=")
-        if key in ("name", "T", "shape"):
+        if key in ("name", "T", "shape", "classes"):
             raise ValueError(f"{key} cannot be given as a parameter; it has an option of its own, see --help.")
         try:
             pairs.append((key, frozen(json.loads(value))))

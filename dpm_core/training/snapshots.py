@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -25,6 +25,19 @@ NEGLIGIBLE = 0.05  # of the standard error of K: a smaller increase does not mat
 IMAGES, POINTS, PAIRS = 256, 500, 2000  # held-out images; points evaluated at every time; (point, time) pairs
 SEQUENCES = 50_000  # (bit sequence, time) pairs
 LONG_CHAIN = 100  # for larger T, K is estimated at one time per datum
+
+
+class Measured(Protocol):
+    """K, its standard error and L_null in bits per datum."""
+
+    @property
+    def bound_bits(self) -> float: ...
+
+    @property
+    def standard_error_bits(self) -> float: ...
+
+    @property
+    def null_bits(self) -> float: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +91,25 @@ class Snapshot:
         """Deserialise what ``to_bytes`` has made."""
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         return cls.from_tensors(load(data), header["__metadata__"])
+
+
+class SnapshotTaker(Protocol):
+    """What takes the snapshots of a run."""
+
+    x_T: Tensor  # of the samples, [n, ...]
+
+    @property
+    def uses_all_times(self) -> bool:
+        """Whether K is measured at every time, so that there is no estimate behind it."""
+        ...
+
+    def bound(self, model: Any) -> Measured:
+        """Return K on the held-out data, with the same noise every time."""
+        ...
+
+    def take_snapshot(self, model: Any, step: int, seconds: float) -> Snapshot:
+        """Return a snapshot of ``model``. The caller ensures that the weights do not change meanwhile."""
+        ...
 
 
 class Evaluator:

@@ -23,8 +23,8 @@ NOISE_RANGE = (0.01, 0.5)
 OWN_NOISE = 0.05  # default noise of a user's own data set
 MAX_OWN_POINTS = 4000  # of a user's own data set; larger ones are subsampled with a fixed seed
 
-# spacing → points ``[N, 2]`` and weights ``[N]``, in any units, neighbouring points at most ``spacing`` apart; where the set has classes
-# also labels ``[N]``
+# spacing → points ``[N, 2]`` and weights ``[N]``, in any units, neighbouring points at most ``spacing`` apart; a third array are the
+# labels ``[N]`` where the set has classes, and is not used otherwise
 Points = Callable[[float], tuple[np.ndarray, ...]]
 
 
@@ -63,7 +63,7 @@ def make_dataset(name: str, noise: float | None = None) -> PlaneDataset:
     coarse, coarse_weights, *_ = points_of(0.05)
     spread = np.sqrt((coarse_weights[:, None] * (coarse - coarse_weights @ coarse) ** 2).sum(0))
     points, weights, *labels = points_of(SPACING * noise * float(spread.min()) / math.sqrt(1 - noise**2))
-    return _standardise(name, title, points, weights, noise, torch.from_numpy(labels[0].astype(np.int64)) if labels else None, classes)
+    return _standardise(name, title, points, weights, noise, torch.from_numpy(labels[0].astype(np.int64)) if classes else None, classes)
 
 
 def checked_noise(noise: float) -> float:

@@ -8,15 +8,16 @@ from pathlib import Path
 from dpm_core import checkpoints
 from dpm_core.checkpoints import Checkpoint
 from dpm_core.config import RunConfig
+from dpm_core.guidance import Classifier, make_model
 from dpm_core.jobs.remote.messages import UNNAMED, Line
 from dpm_core.process import make_diffusion
-from dpm_core.reverse import ReverseModel, build_model
+from dpm_core.reverse import ReverseModel
 
 
-def fetch_weights(line: Line, run: RunConfig) -> ReverseModel:
+def fetch_weights(line: Line, run: RunConfig) -> ReverseModel | Classifier:
     """The model with the averaged weights. Raises JobError."""
     about, weights = line.ask("weights")
-    model = build_model(run.network, make_diffusion(run), tuple(about["shape"]), run.training.seed)
+    model = make_model(run.network, make_diffusion(run), tuple(about["shape"]), run.training.seed)
     model.load_state_dict(weights)
     return model.eval()
 
@@ -27,4 +28,4 @@ def fetch_checkpoint(line: Line) -> Checkpoint:
     with tempfile.TemporaryDirectory() as folder:
         for name, data in files.items():
             (Path(folder) / Path(name).name).write_bytes(data.numpy().tobytes())
-        return checkpoints.load(Path(folder) / f"{UNNAMED}.safetensors")
+        return checkpoints.load_any(Path(folder) / f"{UNNAMED}.safetensors")

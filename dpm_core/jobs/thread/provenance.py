@@ -36,12 +36,13 @@ def to_checkpoint(
     run, dataset = context.config.run, context.dataset
     if kind_of_dataset(dataset) is None:
         dataset, _ = kind_of(run.data.name).make(run.data.name, run.data.noise, run.data.params)
+    measured = "label_log_prob_bits" if NETWORKS[run.network.name].classifier else "bound_bits"
     meta = {
         "steps": step,
         "seed": run.training.seed,
         "parameters": sum(p.numel() for p in model.network.parameters()),
-        "bound_bits": round(bound.bound_bits, 4),
-        "bound_standard_error_bits": round(error_bits, 4),
+        measured: round(bound.bound_bits, 4),
+        f"{measured.removesuffix('_bits')}_standard_error_bits": round(error_bits, 4),
         "null_bits": round(bound.null_bits, 4),
         "seconds": round(seconds, 1),
         "command": command_line(context.config, name, step, context.resume_from),
@@ -90,6 +91,8 @@ def command_line(config: JobConfig, name: str, step: int, resume_from: dict[str,
             if value is not None:
                 words += [f"--{kind}-param", f"{key}={value if isinstance(value, str) else json.dumps(value)}"]
     words += ["--variance", run.network.variance] if run.network.variance != "free" else []
+    if run.network.classes and not NETWORKS[run.network.name].classifier:
+        words += ["--labels", "--label-dropout", str(training.label_dropout)]
     words += ["--network", run.network.name, "--schedule", run.schedule.name, "-T", str(run.schedule.T)]
     words += ["--steps", str(training.steps if training.decay == "cosine" else max(step, 1)), "--batch", str(training.batch)]
     words += ["--lr", str(training.learning_rate), "--seed", str(training.seed), "--loss", training.loss, "--decay", training.decay]
@@ -105,5 +108,5 @@ def with_defaults(make: Callable[..., Any], params: Params) -> Params:
     The command line has different defaults when no parameters are given.
     """
     parameters = inspect.signature(make).parameters.values()
-    defaults = {p.name: p.default for p in parameters if p.default is not p.empty and p.name not in ("shape", "T")}
+    defaults = {p.name: p.default for p in parameters if p.default is not p.empty and p.name not in ("shape", "T", "classes")}
     return tuple(sorted((defaults | dict(params)).items()))

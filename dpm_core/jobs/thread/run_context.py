@@ -16,12 +16,13 @@ from dpm_core import checkpoints
 from dpm_core.checkpoints import Checkpoint
 from dpm_core.config import DataConfig, to_dict
 from dpm_core.data.kinds import kind_of_dataset
+from dpm_core.guidance import Classifier, make_model
 from dpm_core.jobs.config import JobConfig, JobError
 from dpm_core.jobs.order import InitialWeights, own_devices
 from dpm_core.process import make_diffusion
-from dpm_core.reverse import build_model
 from dpm_core.training import Draw, LabelledDraw, Trainer
-from dpm_core.training.snapshots import Evaluator
+from dpm_core.training.classifier_snapshots import ClassifierEvaluator
+from dpm_core.training.snapshots import Evaluator, SnapshotTaker
 
 TRAINING_POINTS = 8000  # drawn in the plane, as on the command line
 
@@ -35,7 +36,7 @@ class RunContext:
 
     config: JobConfig
     trainer: Trainer
-    evaluator: Evaluator
+    evaluator: SnapshotTaker
     data: Tensor | Draw | LabelledDraw
     dataset: Any
     fingerprint: dict[str, Any] | None
@@ -73,11 +74,15 @@ def make_run_context(config: JobConfig, dataset: Any, held_out: Tensor, groups: 
     if size is not None and run.training.batch > size:
         raise JobError(f"A batch of {run.training.batch:,} is larger than the data set of {size:,}; choose a smaller one.")
     diffusion = make_diffusion(run)
-    model = build_model(run.network, diffusion, shape, seed)
+    model = make_model(run.network, diffusion, shape, seed)
     checkpoints.check_size(Checkpoint(config.name, model, run, dataset))
     model = model.to(device)
-    held_out = held_out.detach().cpu().float()
-    evaluator = Evaluator(diffusion, held_out, config.snapshot_samples, config.sample_steps, seed, groups)
+    evaluator: SnapshotTaker = Evaluator(
+        diffusion, held_out.detach().cpu().float(), config.snapshot_samples, config.sample_steps, seed, groups
+    )
+    if isinstance(model, Classifier):
+        labelled = dataset.labelled(len(held_out), torch.Generator().manual_seed(seed), held_out=True)
+        evaluator = ClassifierEvaluator(diffusion, *labelled, config.snapshot_samples, seed)
     return RunContext(config, Trainer(model, data, run.training), evaluator, data, dataset, data_fingerprint(run.data, dataset))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 import dpm_core
+from dpm_core.guidance import Classifier
 from dpm_core.jobs.job import StepDetails
 from dpm_core.jobs.storage.metrics_log import MetricsLog
 from dpm_core.jobs.storage.run_folder import RunFolder
@@ -138,6 +139,10 @@ class Worker:
         before = copy.deepcopy(self.trainer.model)
         with self.lock:
             step = self._step()
+        if isinstance(before, Classifier):  # it predicts no x⁽⁰⁾, so there are no details
+            self.record.write_row()
+            self.commands.step_done()
+            return
         rows = torch.linspace(0, len(step.losses) - 1, min(DETAIL_SAMPLES, len(step.losses))).long()
         x0, t, noise, losses = (part[rows.to(part.device)] for part in (*step.batch[:3], step.losses))
         with torch.no_grad():

@@ -58,7 +58,7 @@ def of_class(label: int, classes: int) -> Target:
 def controls(classes: Sequence[str], first: int) -> Target:
     """Class chips, the mixture of two, and the exponent, in one row. ``first`` is the class at the start."""
     key = f"classes_{len(classes)}"
-    left, right = st.columns([3, 2], gap="large")
+    left, right = st.columns([3, 2], gap="medium")
     names = session.bind(
         left.pills, "Class y", list(classes), selection_mode="multi", default=[classes[first]], key=key,
         help="Choose several for a mixture, such as something between a 3 and an 8.",
