@@ -94,7 +94,7 @@ $(VENV)/.app: requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 
-$(VENV)/.dev: $(VENV)/.app requirements-dev.txt requirements-cluster.txt
+$(VENV)/.dev: $(VENV)/.app requirements-dev.txt requirements-cluster.txt requirements-diffusers.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 

@@ -46,11 +46,40 @@ ALLOWED = {
         "training",
     },
     "inpainting": {"checkpoints", "config", "data", "factors", "jobs", "posterior", "process", "reverse", "samplers", "schedules"},
-    "cli": {"", "checkpoints", "config", "data", "figures", "files", "guidance", "inpainting", "measure", "networks", "process", "reverse"}
+    "exchange": {"checkpoints", "config", "data", "files", "guidance", "networks", "process", "reverse", "schedules"},
+    "cli": {
+        "",
+        "checkpoints",
+        "config",
+        "data",
+        "exchange",
+        "figures",
+        "files",
+        "guidance",
+        "inpainting",
+        "measure",
+        "networks",
+        "process",
+        "reverse",
+    }
     | {"samplers", "schedules", "training"},
     "__main__": {"cli"},
 }
-OUTSIDE = {"torch", "numpy", "safetensors", "sklearn", "skimage", "scipy", "PIL", "altair", "pandas", "plotly", "ray", "fsspec"}
+OUTSIDE = {
+    "torch",
+    "numpy",
+    "safetensors",
+    "sklearn",
+    "skimage",
+    "scipy",
+    "PIL",
+    "altair",
+    "pandas",
+    "plotly",
+    "ray",
+    "fsspec",
+    "diffusers",
+}
 
 
 def module_name(path):

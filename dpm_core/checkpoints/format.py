@@ -15,6 +15,7 @@ from dpm_core.process import Chain
 
 FORMAT = "dpm-checkpoint-1"
 MAX_BYTES = 64 << 20
+MAX_IMPORTED_BYTES = 2 << 30  # of a model of diffusers; only read from this machine's own folders
 MAX_HEADER_BYTES = 1 << 20
 MAX_T = 10_000
 
@@ -57,6 +58,11 @@ class Checkpoint:
         return spec.shape
 
 
+def largest(config: RunConfig) -> int:
+    """The largest file that the weights of such a model may have, in bytes."""
+    return MAX_IMPORTED_BYTES if config.network.name == "unet2d" else MAX_BYTES
+
+
 def check_name(name: str) -> None:
     """Raise CheckpointError for a name that is not a plain file name."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
@@ -72,8 +78,8 @@ def check_size(checkpoint: Checkpoint, half: bool = False) -> dict[str, torch.Te
     tensors = {f"network.{k}": (v.half() if half and v.is_floating_point() else v).contiguous() for k, v in weights.items()}
     if kind := kind_of_dataset(checkpoint.dataset):  # a run on a bare tensor is asked too, before it has a data set
         tensors |= kind.tensors(checkpoint.config.data, checkpoint.dataset)
-    total, limit = sum(tensor.nbytes for tensor in tensors.values()), MAX_BYTES - MAX_HEADER_BYTES
-    if total > limit:
-        size = f"{total / (1 << 20):.1f} MB, more than the {MAX_BYTES >> 20} MB that a checkpoint may have"
+    total, most = sum(tensor.nbytes for tensor in tensors.values()), largest(checkpoint.config)
+    if total > most - MAX_HEADER_BYTES:
+        size = f"{total / (1 << 20):.1f} MB, more than the {most >> 20} MB that a checkpoint may have"
         raise CheckpointError(f"This model and its data take {size}; choose a smaller network or picture.")
     return tensors

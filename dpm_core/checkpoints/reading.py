@@ -63,8 +63,8 @@ def load_any(path: Path) -> Checkpoint:
         kind = _kind(config)
         diffusion = make_diffusion(config)
         size = path.stat().st_size
-        if size > limits.MAX_BYTES:
-            raise CheckpointError(f"The checkpoint {path.name} is larger than {limits.MAX_BYTES >> 20} MB.")
+        if size > (most := limits.largest(config)):
+            raise CheckpointError(f"The checkpoint {path.name} is larger than {most >> 20} MB.")
         shape = kind.described_shape(config.data, header["data"])
         with torch.device("meta"):  # names and shapes only, no memory: a description may ask for any size
             _compare(make_model(config.network, diffusion, shape).network, path)

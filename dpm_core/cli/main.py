@@ -1,4 +1,4 @@
-"""The command line: ``python -m dpm_core {train,sample,evaluate,inpaint}``."""
+"""The command line: ``python -m dpm_core {train,sample,evaluate,inpaint,import,export}``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import torch
 from torch import distributed
 
 from dpm_core.cli.evaluate import evaluate
+from dpm_core.cli.exchange import export, import_
 from dpm_core.cli.inpaint import PATCHES, inpaint
 from dpm_core.cli.sample import sample
 from dpm_core.cli.terminal import Parser
@@ -78,11 +79,11 @@ def make_parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(required=True, metavar="{train,sample,evaluate,inpaint}")
+    commands = parser.add_subparsers(required=True, metavar="{train,sample,evaluate,inpaint,import,export}")
 
     def command(run, summary: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(
-            run.__name__, help=summary, description=inspect.getdoc(run), epilog=EXAMPLES, formatter_class=parser.formatter_class
+            run.__name__.rstrip("_"), help=summary, description=inspect.getdoc(run), epilog=EXAMPLES, formatter_class=parser.formatter_class
         )
         sub.set_defaults(run=run)
         sub.add_argument(
@@ -175,6 +176,18 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("-n", type=int, default=1, help="number of completions (default 1)")
     p.add_argument("--steps", type=int, default=50, help="sampling steps with a checkpoint (default 50)")
     p.add_argument("--rule", choices=list(RULES), default="noised", help="how the known pixels enter, with a checkpoint (default noised)")
+
+    p = command(import_, "import a model that diffusers has saved")
+    p.add_argument("folder", type=Path, help="folder of the pipeline, with unet/ and scheduler/")
+    p.add_argument("--name", required=True, help="name of the checkpoint")
+    p.add_argument("--data", help="image set on which K is measured (default: one of the model's shape, else photographs)")
+    p.add_argument("--half", action="store_true", help="store the weights as float16")
+    p.add_argument("--out", type=Path, help="folder to write to (default: the folder of your own checkpoints)")
+
+    p = command(export, "export a checkpoint to another program")
+    p.add_argument("name", help="name or path of the checkpoint")
+    p.add_argument("--to", choices=["diffusers", "torch"], required=True, help="diffusers: a folder (network unet2d); torch: one .pt2 file")
+    p.add_argument("output", type=Path, help="folder or file to write")
     return parser
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, TypeVar
 
 from torch import nn
@@ -22,7 +23,7 @@ class Network:
     ``build(shape=…, T=…, **params)`` makes the network; ValueError for parameters out of range. Data whose sides
     ``shape[1:]`` are below ``smallest_side`` are too small for it. A ``labelled`` network can be built with ``classes`` > 0 and is
     then called with a label as well, see :class:`dpm_core.reverse.ReverseModel`. A ``classifier`` is no reverse kernel: it is always
-    built with ``classes`` and called as ``network(x, t, log_snr) -> logits [n, classes]``.
+    built with ``classes`` and called as ``network(x, t, log_snr) -> logits [n, classes]``. ``package``: what must be installed for it.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Network:
     smallest_side: int = 0
     labelled: bool = False
     classifier: bool = False
+    package: str = ""
 
     def __call__(self, *args: Any, **params: Any) -> nn.Module:
         """The network; the same as ``build``."""
@@ -44,8 +46,10 @@ class Network:
         return self.build
 
     def fits(self, kind: str, shape: tuple[int, ...]) -> bool:
-        """Whether the network is a reverse kernel's, for data of this kind and shape."""
-        return not self.classifier and kind in self.kinds and (not self.smallest_side or min(shape[1:], default=0) >= self.smallest_side)
+        """Whether the network is a reverse kernel's, installed, and for data of this kind and shape."""
+        if self.classifier or (self.package and find_spec(self.package) is None):
+            return False
+        return kind in self.kinds and (not self.smallest_side or min(shape[1:], default=0) >= self.smallest_side)
 
 
 NETWORKS: dict[str, Network] = {}
@@ -60,6 +64,7 @@ def network(
     smallest_side: int = 0,
     labelled: bool = False,
     classifier: bool = False,
+    package: str = "",
 ) -> Callable[[type[N]], type[N]]:
     """Enter the decorated class in NETWORKS as ``name``. Without ``sizes`` all three sizes have the default parameters.
 
@@ -69,7 +74,7 @@ def network(
 
     def register(cls: type[N]) -> type[N]:
         NETWORKS[name] = Network(
-            name, title, kinds, sizes or {"small": (), "medium": (), "large": ()}, cls, smallest_side, labelled, classifier
+            name, title, kinds, sizes or {"small": (), "medium": (), "large": ()}, cls, smallest_side, labelled, classifier, package
         )
         return cls
 

@@ -9,6 +9,7 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Normal
 from torch.nn import functional
 
 from dpm_core.config import NetworkConfig
@@ -31,7 +32,8 @@ class ReverseModel(X0PosteriorKernel, nn.Module):
     fixed to q(x⁽¹⁾|x⁽⁰⁾)π(x⁽⁰⁾)/π(x⁽¹⁾), which equals q's own transition kernel at x⁽¹⁾, because π is stationary under q (App. B.2).
 
     A class-conditional network (``classes`` > 0) is called as ``network(x, t, log_snr, label)``, with a label int64, scalar or ``[n]``,
-    or None. The model is then the unconditional kernel unless :meth:`given` fixes the class.
+    or None. The model is then the unconditional kernel unless :meth:`given` fixes the class. A network with SAMPLES_FIRST_STEP gives the
+    step t = 1 as well; K counts the fixed step in any case.
     """
 
     def __init__(self, network: nn.Module, diffusion: Chain, variance: str = "free", classes: int = 0):
@@ -41,6 +43,7 @@ class ReverseModel(X0PosteriorKernel, nn.Module):
         self.guidance = 0.0
         self.diffusion = diffusion
         self.share = _free if variance == "free" else partial(_capped, start=getattr(network, "CAPPED_START", 0.0))
+        self.samples_first_step = getattr(network, "SAMPLES_FIRST_STEP", False)  # instead of the fixed step t = 1
         self.precision = torch.float32  # of the network's computations; its outputs are cast to x's dtype
 
     def x0_posterior(self, xt: Tensor, t: Time) -> tuple[Tensor, Tensor]:
@@ -103,6 +106,9 @@ class ReverseModel(X0PosteriorKernel, nn.Module):
 
     def reverse(self, xt: Tensor, t: Time, s: Time | None = None) -> Kernel:
         """Return p(x⁽ˢ⁾|x⁽ᵗ⁾), which factorises over the elements of xt; by default s = t−1."""
+        if self.samples_first_step:
+            p = super().reverse(xt, t, s)  # at t = 1 without noise
+            return p if not isinstance(t, int) or t > 1 else Normal(p.mean, torch.zeros_like(p.mean), validate_args=False)
         if isinstance(t, int):
             return self.diffusion.q_step(xt, 1) if t == 1 else super().reverse(xt, t, s)
         p, edge = super().reverse(xt, t, s), self.diffusion.q_step(xt, t)

@@ -102,7 +102,7 @@ class RecordingModel(ReverseModel):
     def __init__(self, model: ReverseModel, pool: ThreadPoolExecutor):
         super().__init__(model.network, model.diffusion, classes=model.classes)
         self.share, self.label, self.guidance = model.share, model.label, model.guidance
-        self.precision, self.pool = model.precision, pool
+        self.precision, self.samples_first_step, self.pool = model.precision, model.samples_first_step, pool
         self.recorded: dict[int, tuple[Tensor, Tensor]] = {}
 
     def x0_posterior(self, xt: Tensor, t: Time) -> tuple[Tensor, Tensor]:
