@@ -28,7 +28,7 @@ UNSUPPORTED = {"thresholding": "dynamic thresholding", "rescale_betas_zero_snr":
 USUAL_DATA = {(1, 8, 8): "digits", (1, 28, 28): "mnist", (3, 32, 32): "cifar10"}  # by the shape of an image, where the files are there
 SPARE = 1.5  # of the weights' size, must be free in memory
 
-Report = Callable[[str, float], None]
+Report = Callable[[str, float], object]
 
 
 def import_diffusers(folder: Path, name: str, data: str | None = None, report: Report = lambda what, share: None) -> Checkpoint:
@@ -79,7 +79,7 @@ def _shape(model: dict[str, Any]) -> tuple[int, int, int]:
     if channels not in (1, 3) or model.get("out_channels", 3) != channels:
         given = f"{channels} channels in and {model.get('out_channels', 3)} out"
         raise CheckpointError(f"The model has {given}; models with 1 or 3 channels, the same in and out, can be imported.")
-    return channels, height, width
+    return int(channels), int(height), int(width)  # type: ignore[arg-type]
 
 
 def _classes(model: dict[str, Any]) -> int:

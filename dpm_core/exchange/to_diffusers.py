@@ -40,7 +40,8 @@ def export_diffusers(checkpoint: Checkpoint, folder: Path) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=folder.parent) as scratch:
         made = Path(scratch) / folder.name
-        DDPMPipeline(network.unet, scheduler).save_pretrained(made, safe_serialization=True)
+        pipeline: Any = DDPMPipeline(network.unet, scheduler)
+        pipeline.save_pretrained(made, safe_serialization=True)
         (made / "README.md").write_text(_readme(checkpoint))
         shutil.move(str(made), str(folder))
     return folder

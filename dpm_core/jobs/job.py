@@ -10,7 +10,6 @@ import numpy as np
 from torch import Tensor
 
 from dpm_core.jobs.config import JobConfig, JobError
-from dpm_core.reverse import ReverseModel
 from dpm_core.training.snapshots import Snapshot
 
 FINAL_STATUSES = ("finished", "stopped", "failed")
@@ -170,10 +169,10 @@ class Job(ABC):
     def set_learning_rate(self, value: float) -> None:
         """Set the learning rate of the next steps; warm-up and decay still apply. Raises JobError unless positive and finite."""
 
-    def weights(self, snapshot: Snapshot | None = None) -> ReverseModel:
+    def weights(self, snapshot: Snapshot | None = None) -> Any:
         """Return a copy, on the CPU, of the model with the averaged weights after the last step, or with those of a snapshot.
 
-        Raises JobError if the snapshot's weights were discarded.
+        It is a ReverseModel, or a Classifier where one is trained. Raises JobError if the snapshot's weights were discarded.
         """
         model = self._averaged()
         if snapshot is not None:
@@ -183,7 +182,7 @@ class Job(ABC):
         return model
 
     @abstractmethod
-    def _averaged(self) -> ReverseModel:
+    def _averaged(self) -> Any:
         """A copy, on the CPU, of the model with the averaged weights after the last step."""
 
     @abstractmethod

@@ -58,7 +58,7 @@ class ReverseModel(X0PosteriorKernel, nn.Module):
         """The labels to ask the network for, and the weights of its answers, which add up to 1; None is "no label"."""
         if self.label is None:
             return [(None, 1.0)]
-        given = [(self.label, 1.0)]
+        given: list[tuple[Tensor | None, float]] = [(self.label, 1.0)]
         if self.label.is_floating_point():
             given = [(torch.tensor(y), share) for y, share in enumerate((self.label / self.label.sum()).tolist()) if share]
         guided = [(label, (1 + self.guidance) * share) for label, share in given]

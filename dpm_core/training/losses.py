@@ -58,7 +58,7 @@ def _of_kernel(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 FIRST_TIME = {"bound": 2, "simple": 2, "label": 1}  # the step t = 1 of a reverse kernel is fixed
-LOSSES = {"bound": _of_kernel(bound_loss), "simple": _of_kernel(simple_loss), "label": label_loss}
+LOSSES: dict[str, Callable[..., Tensor]] = {"bound": _of_kernel(bound_loss), "simple": _of_kernel(simple_loss), "label": label_loss}
 
 
 class Loss(nn.Module):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -106,7 +106,7 @@ class BitDataset(BitSpec):
         if self.held_out is None or not (rows.any() and held_out.any()):
             raise DataError(f"{self.title} has no patterns of the class {label}; its labels are 0 to {len(self.classes) - 1}.")
         weights = self.weights[rows] / self.weights[rows].sum()
-        pools = {"patterns": self.patterns[rows], "weights": weights, "held_out": self.held_out[held_out]}
+        pools: dict[str, Any] = {"patterns": self.patterns[rows], "weights": weights, "held_out": self.held_out[held_out]}
         return replace(self, **pools, labels=None, held_out_labels=None, classes=())
 
     def batches(self, device: str | torch.device = "cpu") -> Batches:
@@ -194,9 +194,9 @@ def from_draws(
 ) -> BitDataset:
     """A training pool and a held-out pool, uint8 ``[N, *shape]`` each, drawn from an unknown distribution, with labels where known."""
     even = torch.full((len(train),), 1 / len(train), dtype=torch.float64)
-    pools = {"patterns": torch.from_numpy(train), "weights": even, "held_out": torch.from_numpy(held_out)}
+    pools: dict[str, Any] = {"patterns": torch.from_numpy(train), "weights": even, "held_out": torch.from_numpy(held_out)}
     named = () if labels is None else classes
-    known = {"labels": labels, "held_out_labels": held_out_labels}
+    known: dict[str, Any] = {"labels": labels, "held_out_labels": held_out_labels}
     return BitDataset(name, title, tuple(train.shape[1:]), _rate(train.mean()), named, **pools, **known)
 
 

@@ -95,8 +95,8 @@ def load(name: str, classes: tuple[str, ...], progress: Progress | None = None) 
     train, held_out = (read_idx(paths[key], (SIDE, SIDE)) for key in ("train", "held_out"))
     labels = _labels(paths.get("labels"), len(train), len(classes))
     held_out_labels = _labels(paths.get("held_out_labels"), len(held_out), len(classes))
-    pools = (torch.from_numpy(pool)[:, None] for pool in (train, held_out))
-    return Pools(*pools, labels=labels, held_out_labels=held_out_labels, classes=classes)
+    images, held_out_images = (torch.from_numpy(pool)[:, None] for pool in (train, held_out))
+    return Pools(images, held_out_images, labels=labels, held_out_labels=held_out_labels, classes=classes)
 
 
 def _labels(path: Path | None, count: int, classes: int) -> Tensor | None:

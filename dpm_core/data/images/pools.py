@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,7 +57,7 @@ class ImageDataset(ImageSpec):
 
     def of_class(self, label: int) -> ImageDataset:
         """The images of one class, in the same units. Raises DataError without labels or for a class without images in both pools."""
-        parts = {}
+        parts: dict[str, Any] = {}
         for name, pool, labels in (("train", self.train, self.labels), ("held_out", self.held_out, self.held_out_labels)):
             parts[name] = pool[self._require(labels) == label]
             if len(parts[name]) == 0:
@@ -134,7 +135,7 @@ def from_pools(
     shape = (train.shape[1], size or train.shape[2], size or train.shape[3])
     pool = train.numpy() if levels == 256 else np.rint(train.numpy() * ((levels - 1) / 255))
     mean, scale = _moments(pool, shape)
-    pools = {"train": train, "held_out": held_out, "labels": labels, "held_out_labels": held_out_labels}
+    pools: dict[str, Any] = {"train": train, "held_out": held_out, "labels": labels, "held_out_labels": held_out_labels}
     return ImageDataset(name, title, shape, mean, scale, levels, () if labels is None else classes, **pools)
 
 

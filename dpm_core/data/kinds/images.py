@@ -111,7 +111,8 @@ class Images(DataKind[ImageSpec, ImageDataset]):
             fits = pool.ndim == 4 and len(pool) > 0 and pool.shape[1] == spec.shape[0]
             if pool.dtype != torch.uint8 or not fits or pool.shape[2] < spec.shape[1] or pool.shape[3] < spec.shape[2]:
                 raise DataError(f"its picture of shape {tuple(pool.shape)} does not fit images of shape {spec.shape}.")
-        return ImageDataset(**{field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}, **pools)
+        constants_ = {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}
+        return ImageDataset(**constants_, train=pools["train"], held_out=pools["held_out"])
 
     def of_checkpoint(self, dataset: ImageSpec, config: DataConfig) -> ImageDataset:
         """The pools by name, standardised by the constants of the checkpoint even where the files have changed since."""

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dpm_core import checkpoints
 from dpm_core.checkpoints import Checkpoint
+from dpm_core.guidance import Classifier
 from dpm_core.jobs.config import JobConfig, JobError
 from dpm_core.jobs.job import FINAL_STATUSES, Job, Progress, StepDetails
 from dpm_core.jobs.remote.messages import Head, Line, LineLost
@@ -46,7 +47,7 @@ class RemoteJob(Job):
         self._snapshots: dict[int, Snapshot] = {}
         self._details: StepDetails | None = None
         self._losses = (np.zeros(0), np.zeros(0))
-        self._weights: ReverseModel | None = None  # of an ended run
+        self._weights: ReverseModel | Classifier | None = None  # of an ended run
         self._checkpoint: Checkpoint | Exception | None = None  # of an ended run, or why it has none
 
     def follow(self) -> RemoteJob:
@@ -147,7 +148,7 @@ class RemoteJob(Job):
     def set_learning_rate(self, value: float) -> None:
         self._command("set_learning_rate", value=value)
 
-    def _averaged(self) -> ReverseModel:
+    def _averaged(self) -> Any:
         return fetch_weights(self._requests, self.config.run) if self._weights is None else copy.deepcopy(self._weights)
 
     def save(self, name: str, folder: Path | None = None) -> Path:

@@ -25,7 +25,6 @@ from dpm_core.jobs.thread.job_queue import job_queue
 from dpm_core.jobs.thread.provenance import to_checkpoint
 from dpm_core.jobs.thread.run_context import RunContext
 from dpm_core.jobs.thread.worker import Worker
-from dpm_core.reverse import ReverseModel
 from dpm_core.training.snapshots import Snapshot
 
 
@@ -143,7 +142,7 @@ class ThreadJob(Job):
         with job_queue.condition:
             job_queue.condition.notify_all()
 
-    def _averaged(self) -> ReverseModel:
+    def _averaged(self) -> Any:
         with self._worker.lock:
             return copy.deepcopy(self._worker.trainer.average).cpu().eval()
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from dpm_core.checkpoints import Checkpoint
 from dpm_core.config import Params
 from dpm_core.data.kinds import DATA_KINDS, kind_of, kind_of_dataset
+from dpm_core.guidance import Classifier
 from dpm_core.jobs.config import JobConfig
 from dpm_core.jobs.thread.run_context import RunContext
 from dpm_core.networks import NETWORKS
@@ -30,7 +31,14 @@ class Measured(Protocol):
 
 
 def to_checkpoint(
-    context: RunContext, name: str, model: ReverseModel, step: int, seconds: float, rates: list[float], bound: Measured, error_bits: float
+    context: RunContext,
+    name: str,
+    model: ReverseModel | Classifier,
+    step: int,
+    seconds: float,
+    rates: list[float],
+    bound: Measured,
+    error_bits: float,
 ) -> Checkpoint:
     """Return a trained model as a checkpoint with its metadata. Raises DataError when the data set of a tensor has no name."""
     run, dataset = context.config.run, context.dataset

@@ -64,7 +64,7 @@ def make_run_context(config: JobConfig, dataset: Any, held_out: Tensor, groups: 
         raise JobError(f"T must lie between 2 and {checkpoints.MAX_T:,}, not {run.schedule.T:,}.")
     shape, seed = tuple(held_out.shape[1:]), run.training.seed
     data, size = _training_data(dataset, device, seed, labelled=run.network.classes > 0)
-    probe = data[:1] if isinstance(data, Tensor) else data(1, torch.Generator(device).manual_seed(seed))
+    probe: Any = data[:1] if isinstance(data, Tensor) else data(1, torch.Generator(device).manual_seed(seed))
     if run.network.classes:
         probe, _ = probe
         if len(dataset.classes) != run.network.classes:
@@ -81,8 +81,8 @@ def make_run_context(config: JobConfig, dataset: Any, held_out: Tensor, groups: 
         diffusion, held_out.detach().cpu().float(), config.snapshot_samples, config.sample_steps, seed, groups
     )
     if isinstance(model, Classifier):
-        labelled = dataset.labelled(len(held_out), torch.Generator().manual_seed(seed), held_out=True)
-        evaluator = ClassifierEvaluator(diffusion, *labelled, config.snapshot_samples, seed)
+        x0, y = dataset.labelled(len(held_out), torch.Generator().manual_seed(seed), held_out=True)
+        evaluator = ClassifierEvaluator(diffusion, x0, y, config.snapshot_samples, seed)
     return RunContext(config, Trainer(model, data, run.training), evaluator, data, dataset, data_fingerprint(run.data, dataset))
 
 

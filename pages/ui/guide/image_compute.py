@@ -33,7 +33,7 @@ METHODS = {"free": "Classifier-free guidance", "classifier": "Classifier as r(x)
 FRAMES = 41
 MAX_RUNS = 24  # that are remembered
 
-ReportProgress = Callable[[float], None]
+ReportProgress = Callable[[float], object]
 
 
 @dataclass(frozen=True)

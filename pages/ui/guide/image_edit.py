@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import altair as alt
 import numpy as np
@@ -112,7 +112,7 @@ def _correlation(original: Tensor, x: Tensor) -> float:
 def _chart(levels: list[Level], percent: int, dark: bool) -> Layered:
     """Correlation with the original and the probability of the class, against the noise."""
     names = ("correlation with the original", "mean p(y|x)")
-    values = [{"noise": level.percent, "value": level.correlation, "what": names[0]} for level in levels]
+    values: list[dict[str, Any]] = [{"noise": level.percent, "value": level.correlation, "what": names[0]} for level in levels]
     values += [{"noise": level.percent, "value": level.certainty, "what": names[1]} for level in levels if level.certainty is not None]
     scale = alt.Scale(domain=list(names), range=[look.dark if dark else look.light for look in (DATA, MODEL)])
     lowest = min(0.0, *(row["value"] for row in values))

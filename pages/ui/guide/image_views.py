@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -102,9 +103,13 @@ def _runs(asked: Question) -> dict[str, Run]:
     with working("Sampling …"):
         bar = st.sidebar.empty()
         for i, method in enumerate(names):
-            found[method] = image_compute.run(asked, method, lambda share, i=i: bar.progress((i + share) / len(names), "Sampling …"))
+            found[method] = image_compute.run(asked, method, partial(_progress, bar, i, len(names)))
         bar.empty()
     return found
+
+
+def _progress(bar: Any, run: int, runs: int, share: float) -> None:
+    bar.progress((run + share) / runs, "Sampling …")
 
 
 def _variety(asked: Question, runs: dict[str, Run]) -> None:

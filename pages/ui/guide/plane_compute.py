@@ -18,7 +18,7 @@ from dpm_core.figures.rasters import frame_numbers
 from dpm_core.guidance import ClassFactor, ExactClasses
 from dpm_core.measure.diversity import spread
 from dpm_core.posterior import products
-from dpm_core.process import Step
+from dpm_core.process import Chain, Step
 from dpm_core.reverse import EmpiricalReverse, ReverseKernel
 from dpm_core.samplers import Recording, ancestral, timesteps
 from pages.ui import cache
@@ -140,7 +140,7 @@ def _run(question: Question, rule: str) -> Run:
 
 def _steps(question: Question, rule: str) -> Iterator[Step]:
     """One rule; where the gradient is too steep for the steps, the run breaks down and ends early."""
-    diffusion = cache.diffusion(question.schedule)
+    diffusion: Chain = cache.diffusion(question.schedule)
     x_T = torch.randn(question.n, 2, generator=torch.Generator().manual_seed(question.seed))
     noise = torch.Generator().manual_seed(question.seed + 1)
     kernel: ReverseKernel = cached.exact(question.source, question.schedule)

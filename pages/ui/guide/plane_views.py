@@ -9,7 +9,6 @@ import numpy as np
 import streamlit as st
 
 from dpm_core.figures import rasters
-from dpm_core.figures.charts import Layered
 from dpm_core.figures.palette import EXACT, MODEL, ROLES
 from pages.ui import session
 from pages.ui.components.player import Lines, Number, Panel, Stage, pack, player
@@ -114,7 +113,7 @@ def _at(found: np.ndarray, values: np.ndarray, times: list[int]) -> np.ndarray:
     return values[[int(np.abs(share - one).argmin()) for one in wanted]]
 
 
-def _sweep_chart(asked: Question, rows: list[plane_compute.Swept], dark: bool) -> Layered:
+def _sweep_chart(asked: Question, rows: list[plane_compute.Swept], dark: bool) -> alt.HConcatChart:
     """Three small charts over γ, a line for every rule."""
     values = [
         {

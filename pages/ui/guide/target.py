@@ -95,7 +95,8 @@ def choose_data() -> str:
 
 def models_of(data: str) -> dict[str, Path]:
     """The models of a data set that can be asked for a class: class-conditional ones first, others where there is a classifier."""
-    conditional, plain = {}, {}
+    conditional: dict[str, Path] = {}
+    plain: dict[str, Path] = {}
     for name, path in checkpoints.list_checkpoints().items():
         run = _run(path)
         if run is None or run.data.name != data:
