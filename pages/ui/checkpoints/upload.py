@@ -12,7 +12,10 @@ from dpm_core.checkpoints.folders import check_free
 from dpm_core.files import in_words
 from pages.ui import rights, session
 
-DIFFUSERS = "Or a .zip of a folder that the library diffusers has saved (UNet2DModel, safetensors)."
+DIFFUSERS = (
+    "Or a .zip of a folder that the library diffusers has saved (UNet2DModel, safetensors); larger ones by "
+    "`python -m dpm_core import FOLDER --name NAME`."
+)
 
 
 def form(expanded: bool) -> None:

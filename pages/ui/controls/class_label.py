@@ -15,14 +15,15 @@ STRENGTHS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 NO_CLASS = "none"
 
 
-def guidance_strength() -> float:
+def guidance_strength(default: float = 1.0) -> float:
     """The exponent γ of p(y|x), from a slider."""
+    session.follow_default("strength", default)
     return float(
         session.bind(
             st.select_slider,
             "Guidance strength γ",
             STRENGTHS,
-            1.0,
+            default,
             "{:g}".format,
             key="strength",
             help="Exponent of p(y|x). γ = 1 asks for p(x|y), γ = 0 for p(x). Classifier-free guidance with weight w has γ = 1 + w.",

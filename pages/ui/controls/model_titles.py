@@ -25,6 +25,8 @@ def _title(ref: ModelRef) -> str:
     name = config.network.name
     rbf = {"rbf": f"RBF, {dict(config.network.params).get('units', 16)} units"}
     network = (SHORT | rbf).get(name) or (NETWORKS[name].title if name in NETWORKS else name)
+    if header.get("imported_from"):
+        return f"{path.stem} · {network} · T = {config.schedule.T}"
     if config.network.classes:
         network += " by class"
     # shipped models are called DATA_NETWORK or DATA_classes_NETWORK; where more follows, another has the same. Links hold these titles.

@@ -26,6 +26,7 @@ from pages.ui.kinds.records import Export
 
 GRID = (0.0, 1.0, 2.0, 4.0, 8.0)
 FIRST = 7  # the class at the start
+STRENGTH = 2.0  # of the samples with the smallest Fréchet distance to MNIST (benchmarks.guidance)
 VIEWS = {"samples": "Samples", "grid": "Every class and strength", "edit": "Change an image"}
 NOTES = (
     "Both methods use one network and start from the same noise. [Classifier-free guidance](free) extrapolates from the prediction "
@@ -53,7 +54,7 @@ def question(name: str) -> tuple[str, Question]:
     loaded = cache.model(ref)
     classes = spec_of_checkpoint(loaded).classes
     first = min(FIRST, len(classes) - 1)
-    asked = target.of_class(first, len(classes)) if view == "grid" else target.controls(classes, first)
+    asked = target.of_class(first, len(classes)) if view == "grid" else target.controls(classes, first, STRENGTH)
     return view, Question(ref, asked, int(n), sampler, min(int(steps), loaded.diffusion.T), seed, annealed)
 
 

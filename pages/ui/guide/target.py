@@ -55,8 +55,8 @@ def of_class(label: int, classes: int) -> Target:
     return Target(tuple(float(i == label) for i in range(classes)), 1.0)
 
 
-def controls(classes: Sequence[str], first: int) -> Target:
-    """Class chips, the mixture of two, and the exponent, in one row. ``first`` is the class at the start."""
+def controls(classes: Sequence[str], first: int, strength: float = 1.0) -> Target:
+    """Class chips, the mixture of two, and the exponent, in one row; ``first`` and ``strength`` are those at the start."""
     key = f"classes_{len(classes)}"
     left, right = st.columns([3, 2], gap="medium")
     names = session.bind(
@@ -76,8 +76,8 @@ def controls(classes: Sequence[str], first: int) -> Target:
     for label, weight in zip(chosen, weights):
         shares[label] = weight / total
     with right:
-        strength = guidance_strength()
-    return Target(tuple(shares), strength)
+        chosen_strength = guidance_strength(strength)
+    return Target(tuple(shares), chosen_strength)
 
 
 def data_titles() -> dict[str, str]:
