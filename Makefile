@@ -36,7 +36,7 @@ lint: $(VENV)/.dev
 
 # 10,000 cases of damaged input for every reader, and 100 links for every page: an hour or two
 hostile: $(VENV)/.dev
-	DPM_HOSTILE_CASES=10000 $(BIN)/python -m pytest -q -n 2 tests/test_hostile_input.py
+	DPM_HOSTILE_CASES=10000 $(BIN)/python -m pytest -q -n 2 tests/test_hostile_input.py tests/exchange/test_hostile_import.py
 
 # every shipped checkpoint, each by the commands that its JSON records
 checkpoints: $(VENV)/.app

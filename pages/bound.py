@@ -40,7 +40,7 @@ with working("Computing the budget …"):
 job = runs.find(model.run_id) if model.run_id else None
 st.fragment(budget, run_every=POLL if runs.pace(job) else None)()
 if class_cards.is_class_conditional(model):
-    with page.stop_on_error(DataError), st.spinner("Measuring K given the class …"):
+    with st.spinner("Measuring K given the class …"):
         class_cards.show(model, seed, kind.bound_words(model.source))
 if kind.has_entropy_bounds:
     views.entropy_bounds(model.source, model.schedule)

@@ -6,17 +6,13 @@ from pages.ui import page
 
 page.open_page("guide")
 
-from dpm_core.checkpoints import CheckpointError
-from dpm_core.data.errors import DataError
-from dpm_core.factors import FactorError
-from dpm_core.schedules import ScheduleError
 from pages.ui import kinds
 from pages.ui.components.export_row import export_row
 from pages.ui.guide import image_views, plane_views, target
 
 VIEWS = {"points": plane_views.show, "images": image_views.show}
 
-with page.stop_on_error(CheckpointError, DataError, FactorError, ScheduleError, OSError):
+with page.stop_on_error(ValueError, OSError):  # of data, checkpoints, schedules and factors
     with st.sidebar:
         name = target.choose_data()
     export = VIEWS[kinds.of_data(name).name](name)

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from dpm_core.checkpoints.format import Checkpoint, CheckpointError
 from dpm_core.checkpoints.reading import classifier_of
-from dpm_core.data.dataset import Spec
 from dpm_core.data.kinds import DATA_KINDS
 from dpm_core.guidance import ClassFactor, NoisyClassifier
 from dpm_core.reverse import ReverseModel
@@ -21,15 +20,26 @@ class Asked(NamedTuple):
     factor: ClassFactor | None
 
 
-def label_of(text: str, spec: Spec) -> int:
+def class_names(loaded: Checkpoint) -> tuple[str, ...]:
+    """The names of the classes that a model can be asked for: those of its data, else those of their classifier; empty without any."""
+    if loaded.dataset.classes:
+        return tuple(loaded.dataset.classes)
+    if loaded.config.network.classes:
+        return tuple(str(label) for label in range(loaded.config.network.classes))
+    found = classifier_of(loaded.dataset)
+    return () if found is None else tuple(found.dataset.classes)
+
+
+def label_of(text: str, loaded: Checkpoint) -> int:
     """The label that a text means: a number, or the name of a class. Raises CheckpointError where the data have no such class."""
-    if not spec.classes:
-        raise CheckpointError(f"The data of {spec.title} have no classes; leave out the label.")
-    if text in spec.classes:
-        return spec.classes.index(text)
-    if text.isdecimal() and int(text) < len(spec.classes):
+    classes, title = class_names(loaded), loaded.dataset.title
+    if not classes:
+        raise CheckpointError(f"The data of {title} have no classes; leave out the label.")
+    if text in classes:
+        return classes.index(text)
+    if text.isdecimal() and int(text) < len(classes):
         return int(text)
-    raise CheckpointError(f"There is no class {text[:40]!r}; the classes of {spec.title} are {', '.join(spec.classes)}.")
+    raise CheckpointError(f"There is no class {text[:40]!r}; the classes of {title} are {', '.join(classes)}.")
 
 
 def classifier_for(loaded: Checkpoint) -> NoisyClassifier | None:
@@ -37,7 +47,7 @@ def classifier_for(loaded: Checkpoint) -> NoisyClassifier | None:
     kind = DATA_KINDS[loaded.dataset.kind]
     if (exact := kind.exact_classes(loaded.dataset, loaded.diffusion)) is not None:
         return exact
-    found = classifier_of(loaded.config.data, loaded.shape)
+    found = classifier_of(loaded.dataset)
     return None if found is None else found.model.with_diffusion(loaded.diffusion)
 
 

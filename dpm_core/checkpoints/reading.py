@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 from dpm_core.checkpoints import format as limits
 from dpm_core.checkpoints.folders import find, list_classifiers
 from dpm_core.checkpoints.format import FORMAT, Checkpoint, CheckpointError
-from dpm_core.config import ConfigError, DataConfig, RunConfig, from_dict
+from dpm_core.config import ConfigError, RunConfig, from_dict
+from dpm_core.data.dataset import Spec
 from dpm_core.data.errors import DataError
 from dpm_core.data.kinds import DataKind, kind_of
 from dpm_core.guidance import Classifier, make_model
@@ -41,16 +42,27 @@ def load_classifier(path: Path) -> Checkpoint:
     return found
 
 
-def classifier_of(data: DataConfig, shape: tuple[int, ...]) -> Checkpoint | None:
-    """The classifier of a data set, the user's before the shipped one; None where there is none for these data. Raises CheckpointError."""
+def classifier_of(spec: Spec) -> Checkpoint | None:
+    """The classifier of a data set in the units of ``spec``, the user's before the shipped one, or None. Raises CheckpointError."""
     for path in reversed(list_classifiers().values()):
-        header = read_header(path)
-        described = header.get("config", {}).get("data", {}) if isinstance(header.get("config"), dict) else {}
-        if isinstance(described, dict) and described.get("name") == data.name:
+        try:
+            described = read_header(path).get("config")
+        except CheckpointError:
+            continue  # a damaged file must not hide the others
+        of_data = described.get("data") if isinstance(described, dict) else None
+        if isinstance(of_data, dict) and of_data.get("name") == spec.name:
             loaded = load_classifier(path)
-            if loaded.shape == shape:
+            if _same_units(loaded.dataset, spec):
                 return loaded
     return None
+
+
+def _same_units(a: Any, b: Any) -> bool:
+    """Whether two specs of images have the same shape and levels and, to one per cent, the same constants."""
+    constants = [(float(getattr(s, "mean", 0.0)), float(getattr(s, "scale", 1.0))) for s in (a, b)]
+    (mean, scale), (other_mean, other_scale) = constants
+    near = abs(mean - other_mean) < 0.01 * scale and abs(scale - other_scale) < 0.01 * scale
+    return a.shape == b.shape and getattr(a, "levels", 2) == getattr(b, "levels", 2) and near
 
 
 def load_any(path: Path) -> Checkpoint:
@@ -71,6 +83,8 @@ def load_any(path: Path) -> Checkpoint:
         model = make_model(config.network, diffusion, shape)
         tensors = load_file(path)
         dataset = kind.rebuild(config.data, header["data"], tensors)
+        if config.network.classes and dataset.classes and config.network.classes != len(dataset.classes):
+            raise ConfigError(f"its network is for {config.network.classes} classes, and its data have {len(dataset.classes)}.")
         _fill(model.network, tensors, path.name)
     except CheckpointError:
         raise

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+import sys
 from dataclasses import asdict
 from typing import Any
 
@@ -52,7 +54,7 @@ def evaluate(args: argparse.Namespace, argv: list[str]) -> int:
     print(f"K − L_null       {(bound.bound_bits - bound.null_bits) / unit.count:9.4f} bits")
     if limit is not None:
         print(f"−h(q), the limit {-limit / unit.count:9.4f} bits")
-    if loaded.model.classes:
+    if report.get("given_y_bits") is not None:
         given, information, error = (report[name] for name in ("given_y_bits", "information_bits", "information_standard_error_bits"))
         print(f"K given y        {given / unit.count:9.4f} bits per {unit.name}")
         print(f"I(x; y)          {information:9.4f} ± {error:.4f} bits (K given y − K on the same data)")
@@ -64,8 +66,12 @@ def _given_classes(loaded: Checkpoint, dataset: Dataset, args: argparse.Namespac
     """K given the class, and the information that it shares with the data, of a class-conditional model."""
     usual = DATA_KINDS[dataset.kind].held_out(dataset)
     fresh = torch.Generator().manual_seed(args.seed + 1_000_003)
-    x0, y = (part.to(args.device) for part in dataset.labelled(args.n or usual.count, fresh, held_out=True))
-    found = class_bound(
-        loaded.model.given, loaded.model, loaded.diffusion, x0, y, loaded.model.classes, args.seed, every_time=usual.every_time
-    )
-    return {**asdict(found), "per_class_bits": list(found.per_class_bits)}
+    try:
+        x0, y = (part.to(args.device) for part in dataset.labelled(args.n or usual.count, fresh, held_out=True))
+        given, classes = loaded.model.given, loaded.model.classes
+        found = class_bound(given, loaded.model, loaded.diffusion, x0, y, classes, args.seed, every_time=usual.every_time)
+    except ValueError as error:  # without labels, or with too few data of every class
+        print(f"K given the class is not measured: {error}", file=sys.stderr)
+        return {"given_y_bits": None, "information_bits": None}
+    by_class = [None if math.isnan(bits) else bits for bits in found.per_class_bits]
+    return {**asdict(found), "per_class_bits": by_class}

@@ -62,7 +62,7 @@ def _asked(loaded: Checkpoint, args: argparse.Namespace) -> Asked:
         if args.guidance is not None:
             raise ValueError("--guidance needs a class; add --label.")
         return Asked(loaded.model, None)
-    asked = checkpoints.ask(loaded, checkpoints.label_of(args.label, loaded.dataset), args.guidance)
+    asked = checkpoints.ask(loaded, checkpoints.label_of(args.label, loaded), args.guidance)
     if asked.factor is not None and isinstance(asked.factor.classifier, Classifier):
         asked.factor.classifier.to(args.device)
     return asked

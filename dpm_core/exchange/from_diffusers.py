@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from dpm_core import checkpoints
 from dpm_core.checkpoints import Checkpoint, CheckpointError
 from dpm_core.config import DataConfig, NetworkConfig, RunConfig, ScheduleConfig, TrainConfig, frozen
 from dpm_core.data import images
+from dpm_core.data.errors import DataError
 from dpm_core.data.images import ImageSpec
 from dpm_core.exchange import diffusers_folder
 from dpm_core.networks.unet2d import OURS, architecture_settings, unet_class
@@ -26,6 +28,7 @@ MEAN, SCALE = 128.0, 127.5  # of grey levels: diffusers maps level/127.5 − 1, 
 VARIANCES = {"fixed_small": "fixed_small", "fixed_small_log": "fixed_small", "fixed_large": "fixed_large", "fixed_large_log": "fixed_large"}
 UNSUPPORTED = {"thresholding": "dynamic thresholding", "rescale_betas_zero_snr": "betas rescaled to zero SNR"}
 USUAL_DATA = {(1, 8, 8): "digits", (1, 28, 28): "mnist", (3, 32, 32): "cifar10"}  # by the shape of an image, where the files are there
+OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 SPARE = 1.5  # of the weights' size, must be free in memory
 
 Report = Callable[[str, float], object]
@@ -76,6 +79,8 @@ def _shape(model: dict[str, Any]) -> tuple[int, int, int]:
     height, width = size if isinstance(size, list) and len(size) == 2 else (size, size)
     if not all(isinstance(side, int) and 8 <= side <= 256 for side in (height, width)):
         raise CheckpointError(f"The model is for images of the size {size!r}; sides of 8 to 256 pixels can be imported.")
+    if height != width:
+        raise CheckpointError(f"The model is for images of {width} × {height} pixels; only square ones can be imported.")
     if channels not in (1, 3) or model.get("out_channels", 3) != channels:
         given = f"{channels} channels in and {model.get('out_channels', 3)} out"
         raise CheckpointError(f"The model has {given}; models with 1 or 3 channels, the same in and out, can be imported.")
@@ -122,25 +127,36 @@ def _network_params(model: dict[str, Any], scheduler: dict[str, Any]) -> tuple[t
     if variance not in VARIANCES:
         raise CheckpointError(f"The scheduler's variance is {variance!r}; {', '.join(VARIANCES)} can be imported.")
     known = architecture_settings()
-    params = {key: frozen(value) for key, value in model.items() if not key.startswith("_") and key not in OURS and value is not None}
+    params = {key: frozen(value) for key, value in model.items() if not key.startswith("_") and key not in OURS}
     if unknown := sorted(set(params) - known):
         raise CheckpointError(f"The model has the setting {unknown[0]!r}, which the installed diffusers does not know.")
     params |= {"prediction": str(prediction), "variance": VARIANCES[variance]}
     if scheduler.get("clip_sample", True):
-        params["clip"] = float(scheduler.get("clip_sample_range", 1.0))
+        limit = scheduler.get("clip_sample_range", 1.0)
+        if not isinstance(limit, int | float) or not 0 < limit < math.inf:
+            raise CheckpointError(f"The scheduler clips to {limit!r}; a positive number is needed.")
+        params["clip"] = float(limit)
     return tuple(sorted(params.items()))
 
 
 def _data(data: str | None, shape: tuple[int, int, int]) -> DataConfig:
-    if data is not None:
-        if data not in images.IMAGE_SETS:
-            raise CheckpointError(f"Unknown image set {data[:60]!r}; choose one of {', '.join(images.IMAGE_SETS)}.")
-        info = images.IMAGE_SETS[data]
-        return DataConfig(data, params=(("size", shape[1]),) if any(key == "size" for key, _ in info.params) else ())
-    usual = USUAL_DATA.get(shape)
-    if usual and images.available(usual) is None:
-        return DataConfig(usual)
-    return DataConfig("photographs", params=(("channels", shape[0]), ("size", shape[1])))
+    """The image set on which K is measured. Raises CheckpointError for an unknown one, or one whose images have another shape."""
+    if data is None:
+        usual = USUAL_DATA.get(shape, "")
+        data = usual if usual and images.available(usual) is None else "photographs"
+    if data not in images.IMAGE_SETS:
+        raise CheckpointError(f"Unknown image set {data[:60]!r}; choose one of {', '.join(images.IMAGE_SETS)}.")
+    given = {"channels": shape[0], "size": shape[1]}
+    params = tuple((key, given[key]) for key, _ in images.IMAGE_SETS[data].params if key in given)
+    if images.available(data) is None:
+        try:
+            found = images.make_images(data, params).shape
+        except DataError as error:
+            raise CheckpointError(str(error)) from None
+        if found != shape:
+            sizes = [" × ".join(map(str, one)) for one in (found, shape)]
+            raise CheckpointError(f"The images of {data!r} are {sizes[0]}, and the model is for {sizes[1]}; choose other data.")
+    return DataConfig(data, params=tuple(sorted(params)))
 
 
 def _check_memory(wanted: dict[str, Tensor]) -> None:
@@ -162,11 +178,19 @@ def _check_weights(path: Path, wanted: dict[str, Tensor], classes: int) -> None:
         rows, width = expected["class_embedding.weight"]
         expected["class_embedding.weight"] = (rows - 1, width)
     with safe_open(path, framework="pt") as file:
-        given = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+        given = {_renamed(key): tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
     for key in sorted(expected.keys() | given.keys()):
         if expected.get(key) != given.get(key):
             found, wish = given.get(key, "missing"), expected.get(key, "not part of the model")
             raise CheckpointError(f"The weights contradict config.json: {key[:80]!r} is {found} in the file, {wish} by the configuration.")
+
+
+def _renamed(key: str) -> str:
+    """A weight's name today: files of older versions call the parts of attention otherwise."""
+    _, part, kind = ["", "", *key.split(".")][-3:]
+    if ".attentions." not in key or part not in OLD_NAMES:
+        return key
+    return key.removesuffix(f"{part}.{kind}") + f"{OLD_NAMES[part]}.{kind}"
 
 
 def _fill(network: torch.nn.Module, path: Path, classes: int, report: Report) -> None:
@@ -179,7 +203,7 @@ def _fill(network: torch.nn.Module, path: Path, classes: int, report: Report) ->
                 raise CheckpointError(f"The weights {key[:80]!r} are not finite.")
             if classes and key == "class_embedding.weight":
                 value = torch.cat([value, value.mean(0, keepdim=True)])
-            own[f"unet.{key}"].copy_(value)
+            own[f"unet.{_renamed(key)}"].copy_(value)
             report("reading the weights", 0.3 + 0.7 * (i + 1) / len(names))
 
 

@@ -42,12 +42,12 @@ def export_diffusers(checkpoint: Checkpoint, folder: Path) -> Path:
         made = Path(scratch) / folder.name
         pipeline: Any = DDPMPipeline(network.unet, scheduler)
         pipeline.save_pretrained(made, safe_serialization=True)
-        (made / "README.md").write_text(_readme(checkpoint))
+        (made / "README.md").write_text(_readme(checkpoint, folder.name))
         shutil.move(str(made), str(folder))
     return folder
 
 
-def _readme(checkpoint: Checkpoint) -> str:
+def _readme(checkpoint: Checkpoint, folder: str) -> str:
     spec: Any = checkpoint.dataset
     return f"""# {checkpoint.name}
 
@@ -56,7 +56,7 @@ A diffusion model of {spec.title}, {" × ".join(map(str, spec.shape))} (channels
 ```python
 from diffusers import DDPMPipeline
 
-pipeline = DDPMPipeline.from_pretrained("{checkpoint.name}")
+pipeline = DDPMPipeline.from_pretrained("{folder}")
 ```
 
 Values x of the model are (grey level + uniform noise of one level − {spec.mean:.6g}) / {spec.scale:.6g}, with {spec.levels} levels.

@@ -43,7 +43,7 @@ def unpacked(raw: bytes, name: str) -> Iterator[Path]:
 
 
 def _unpack(archive: zipfile.ZipFile, folder: Path) -> None:
-    entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+    entries = [entry for entry in archive.infolist() if not (entry.is_dir() or _of_macos(entry.filename))]
     if len(entries) > MAX_ENTRIES:
         raise CheckpointError(f"The archive holds {len(entries):,} files; a model of diffusers has fewer than {MAX_ENTRIES}.")
     weights = [entry for entry in entries if entry.filename.endswith(".safetensors")]
@@ -59,6 +59,11 @@ def _unpack(archive: zipfile.ZipFile, folder: Path) -> None:
         if name in CONFIGS:
             _write(archive, entry, folder / CONFIGS[name] / name, MAX_HEADER_BYTES)
     _write(archive, weights[0], folder / "unet" / f"{WEIGHTS}.safetensors", MAX_WEIGHTS)
+
+
+def _of_macos(name: str) -> bool:
+    """Whether the Finder has added a file beside the person's own."""
+    return name.startswith("__MACOSX/") or PurePosixPath(name).name.startswith("._")
 
 
 def _write(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, limit: int) -> None:

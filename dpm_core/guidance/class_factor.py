@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import partial
 
 import torch
@@ -50,7 +51,9 @@ class ClassFactor(Factor):
 
     def power(self, exponent: float) -> ClassFactor:
         """Return the factor with the strength times ``exponent``."""
-        return ClassFactor(self.classifier, self.target, exponent * self.strength)
+        other = copy.copy(self)  # with the same target, an ordinary tensor, also where this is called in inference mode
+        other.strength = exponent * self.strength
+        return other
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log r(x⁽⁰⁾) in nats, ``[n]``."""

@@ -14,7 +14,7 @@ INSTALL = "pip install -r requirements-diffusers.txt"
 PREDICTIONS = ("epsilon", "sample", "v_prediction")
 VARIANCES = {"fixed_small": -1e4, "fixed_large": 0.0}  # v, of which the share of Var(x⁽⁰⁾|x⁽ᵗ⁾) is 0 or 1: f_Σ is β̃_t or β_t
 OURS = ("sample_size", "in_channels", "out_channels", "class_embed_type", "num_class_embeds", "num_train_timesteps")
-MAX_CHANNELS, MAX_BLOCKS = 2048, 8  # of one level; number of levels
+MAX_CHANNELS, MAX_BLOCKS, MAX_LAYERS = 2048, 8, 8  # channels of one level, levels, layers in each
 
 
 def unet_class() -> Any:
@@ -97,6 +97,9 @@ class UNet2D(nn.Module):
         blocks = architecture.get("block_out_channels", (224, 448, 672, 896))
         if not isinstance(blocks, tuple) or not 1 <= len(blocks) <= MAX_BLOCKS or not all(_whole(c) and c <= MAX_CHANNELS for c in blocks):
             raise ValueError(f"UNet2DModel cannot have the channels {blocks}; give up to {MAX_BLOCKS} numbers up to {MAX_CHANNELS:,}.")
+        layers = architecture.get("layers_per_block", 2)
+        if not _whole(layers) or layers > MAX_LAYERS:
+            raise ValueError(f"UNet2DModel cannot have {layers!r} layers in a block; give 1 to {MAX_LAYERS}.")
         given = {key: list(value) if isinstance(value, tuple) else value for key, value in architecture.items()}
         try:
             self.unet = make(
@@ -106,8 +109,9 @@ class UNet2D(nn.Module):
                 num_class_embeds=classes + 1 if classes else None,
                 **given,
             )
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError, ZeroDivisionError, RuntimeError) as error:
-            raise ValueError(f"UNet2DModel cannot be built from this configuration: {str(error).splitlines()[0][:200]}.") from None
+        except Exception as error:  # the library has no errors of its own: whatever a wrong setting runs into
+            reason = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
+            raise ValueError(f"UNet2DModel cannot be built from this configuration: {reason}.") from None
         self.prediction, self.fixed_v, self.clip, self.classes = prediction, VARIANCES[variance], float(clip), classes
 
     def forward(self, x: Tensor, t: Tensor, log_snr: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:

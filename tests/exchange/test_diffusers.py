@@ -76,6 +76,46 @@ def test_ddpm_is_equal_at_every_step(tmp_path, prediction, betas):
     assert farthest(run, steps_of(pipeline)) < 1e-4
 
 
+@pytest.mark.parametrize("heads", [None, 4])
+def test_settings_that_are_null_stay_null(tmp_path, heads):
+    """attention_head_dim None means one head, not the default of the class."""
+    pipeline = saved(tmp_path / "pipe", DDPMScheduler(num_train_timesteps=T, beta_end=0.2), attention_head_dim=heads)
+    loaded = import_diffusers(tmp_path / "pipe", "pipe")
+    run = ancestral(loaded.model, loaded.diffusion, (2, *SHAPE), generator=torch.Generator().manual_seed(3))
+    assert farthest(run, steps_of(pipeline)) < 1e-4
+    assert "attention_head_dim" in dict(loaded.config.network.params)
+
+
+def test_older_names_of_attention(tmp_path):
+    """query, key, value and proj_attn, as in files of the first versions."""
+    pipeline = saved(tmp_path / "pipe", DDPMScheduler(num_train_timesteps=T, beta_end=0.2))
+    path = tmp_path / "pipe" / "unet" / "diffusion_pytorch_model.safetensors"
+    old = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    weights = load_file(path)
+    renamed = {}
+    for key, value in weights.items():
+        for now, before in old.items():
+            key = key.replace(f".{now}.", f".{before}.") if ".attentions." in key else key
+        renamed[key] = value
+    assert renamed.keys() != weights.keys()
+    save_file(renamed, path)
+    loaded = import_diffusers(tmp_path / "pipe", "pipe")
+    assert all(torch.equal(value, pipeline.unet.state_dict()[key]) for key, value in loaded.model.network.unet.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [("cifar11", "Unknown image set"), ("digits", "are 1 × 8 × 8, and the model is for 3 × 16 × 16"), ("photographs", "")],
+)
+def test_the_data_must_fit(tmp_path, data, sentence):
+    saved(tmp_path / "pipe", DDPMScheduler(num_train_timesteps=T))
+    if sentence:
+        with pytest.raises(CheckpointError, match=sentence):
+            import_diffusers(tmp_path / "pipe", "pipe", data)
+    else:
+        assert dict(import_diffusers(tmp_path / "pipe", "pipe", data).config.data.params) == {"channels": 3, "size": 16}
+
+
 @pytest.mark.parametrize("settings", [{"variance_type": "fixed_large"}, {"clip_sample": False}, {"clip_sample_range": 2.0}])
 def test_variance_and_clipping(tmp_path, settings):
     pipeline = saved(tmp_path / "pipe", DDPMScheduler(num_train_timesteps=T, beta_end=0.2, **settings))
@@ -198,6 +238,8 @@ BAD = {
     "setting": (lambda f: edited(f, "unet/config.json", cross_attention_dim=32), "setting 'cross_attention_dim'"),
     "classes": (lambda f: edited(f, "unet/config.json", class_embed_type="timestep"), "only labels can be imported"),
     "huge": (lambda f: edited(f, "unet/config.json", block_out_channels=[16, 10**9]), "numbers up to 2,048"),
+    "not square": (lambda f: edited(f, "unet/config.json", sample_size=[16, 32]), "only square ones"),
+    "clip range": (lambda f: edited(f, "scheduler/scheduler_config.json", clip_sample_range=None), "a positive number is needed"),
     "thresholding": (lambda f: edited(f, "scheduler/scheduler_config.json", thresholding=True), "dynamic thresholding"),
     "learned": (lambda f: edited(f, "scheduler/scheduler_config.json", variance_type="learned"), "'learned'"),
     "steps": (lambda f: edited(f, "scheduler/scheduler_config.json", num_train_timesteps=1), "has 1 time steps"),
@@ -308,7 +350,7 @@ def zipped(folder, **more):
 
 def test_an_archive_is_unpacked_without_anything_else(tmp_path):
     saved(tmp_path / "pipe", DDPMScheduler(num_train_timesteps=T))
-    raw = zipped(tmp_path / "pipe", **{"../../evil.py": b"x", "model/other.pkl": b"y"})
+    raw = zipped(tmp_path / "pipe", **{"../../evil.py": b"x", "model/other.pkl": b"y", "__MACOSX/unet/._a.safetensors": b"z"})
     assert exchange.holds_diffusers(raw) and not exchange.holds_diffusers(b"PK")
     with exchange.unpacked(raw, "mine") as folder:
         assert sorted(path.name for path in folder.rglob("*") if path.is_file()) == [

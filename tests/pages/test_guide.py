@@ -54,7 +54,16 @@ def test_a_mixture_of_two_digits():
 
 
 @pytest.mark.parametrize(
-    "query", [{"guided_data": "nonsense"}, {"classes_10": "11"}, {"strength": "99"}, {"class_mixture": "x"}, {"guided_model": "moons_mlp"}]
+    "query",
+    [
+        {"guided_model": "digits_unet"},
+        {"guided_data": "circles", "classes_2": ["outer circle", "inner circle"]},
+        {"guided_data": "nonsense"},
+        {"classes_10": "11"},
+        {"strength": "99"},
+        {"class_mixture": "x"},
+        {"guided_model": "moons_mlp"},
+    ],
 )
 def test_links_to_what_does_not_exist(query):
     assert not open_guide(guide_steps="10", **query).exception
@@ -75,14 +84,14 @@ def test_strength_makes_samples_alike():
     found = []
     for strength in (1.0, 8.0):
         asked = image_compute.Question(ref, Target(SEVEN.shares, strength), n=32, steps=25)
-        found.append(image_compute.variety(asked, image_compute.run(asked, "free", lambda share: None).x[-1]))
+        found.append(image_compute.variety(asked, image_compute.run(asked, "free", lambda share: None).last))
     weak, strong = found
     assert strong.distinct < weak.distinct <= 32 and strong.distance > weak.distance
     assert weak.data_spread == pytest.approx(weak.spread, rel=0.2)  # the training images of the class
 
 
 def test_the_grid_has_one_image_without_guidance():
-    x = image_compute.grid(images().ref, (0.0, 4.0), "ddim", 10, 7)
+    x = image_compute.grid(images().ref, (0.0, 4.0), 10, 7)
     assert x.shape == (10, 2, 1, 8, 8)
     assert np.abs(x[:, 0] - x[0, 0]).max() < 1e-4 and np.abs(x[:, 1] - x[0, 1]).max() > 1
 

@@ -116,7 +116,7 @@ def _labels(archive: zipfile.ZipFile, path: Path, parts: list[tuple[str, np.ndar
     """The labels under these names, of the images beside each, joined; None where one is absent. Raises DataError."""
     if not all(f"{name}.npy" in archive.namelist() for name, _ in parts):
         return None
-    found = [_array(archive, path, name, ()) for name, _ in parts]
+    found = [_labels_array(archive, path, name) for name, _ in parts]
     for labels, (_, images) in zip(found, parts):
         if len(labels) != len(images):
             raise DataError(f"{path.name} has {len(labels):,} labels for {len(images):,} images; save it again with one label per image.")
@@ -124,6 +124,17 @@ def _labels(archive: zipfile.ZipFile, path: Path, parts: list[tuple[str, np.ndar
     if joined.min() < 0 or joined.max() >= len(CLASSES):
         raise DataError(f"{path.name} has labels from {joined.min()} to {joined.max()}, but the classes of CIFAR-10 are 0 to 9.")
     return torch.from_numpy(joined)
+
+
+def _labels_array(archive: zipfile.ZipFile, path: Path, name: str) -> np.ndarray:
+    """Labels ``[N]``, which some programs save as ``[N, 1]``."""
+    try:
+        return _array(archive, path, name, ())
+    except DataError as error:
+        try:
+            return _array(archive, path, name, (1,), labels=True)[:, 0]
+        except DataError:
+            raise error from None
 
 
 class _Bounded:
@@ -140,7 +151,7 @@ class _Bounded:
         return block
 
 
-def _array(archive: zipfile.ZipFile, path: Path, name: str, item: tuple[int, ...]) -> np.ndarray:
+def _array(archive: zipfile.ZipFile, path: Path, name: str, item: tuple[int, ...], labels: bool = False) -> np.ndarray:
     """One member ``[N, *item]``: bytes for images, any integers for labels."""
     if name + ".npy" not in archive.namelist():
         raise DataError(f"{path.name} has no array {name}; it needs x_train and x_test, uint8, N × 32 × 32 × 3.")
@@ -148,7 +159,7 @@ def _array(archive: zipfile.ZipFile, path: Path, name: str, item: tuple[int, ...
     try:
         with archive.open(name + ".npy") as stream:
             shape, _, dtype = read_header[np.lib.format.read_magic(stream)](stream)
-        right = dtype == np.uint8 if item else dtype.kind in "iu"
+        right = dtype == np.uint8 if item and not labels else dtype.kind in "iu"
         if not right or shape[1:] != item or len(shape) != 1 + len(item) or not 1 <= shape[0] <= MAX_IMAGES:
             found = f"{dtype}, {' × '.join(map(str, shape)) or 'a single number'}"
             wanted = "uint8, N × 32 × 32 × 3" if item else "integers, N"

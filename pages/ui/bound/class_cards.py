@@ -10,7 +10,7 @@ import torch
 from dpm_core.data.kinds import DATA_KINDS
 from dpm_core.measure.bound import NATS_PER_BIT
 from dpm_core.measure.class_bound import ClassBound, class_bound
-from pages.ui import cache
+from pages.ui import cache, session
 from pages.ui.cache import ModelRef
 from pages.ui.components import number_cards
 from pages.ui.components.number_cards import number, plus_minus
@@ -42,8 +42,12 @@ def measured(ref: ModelRef, seed: int) -> tuple[ClassBound, float, float | None]
 
 
 def show(model: Model, seed: int, words: BoundWords) -> None:
-    """The cards, in one row. Raises DataError."""
-    found, entropy, exact = measured(model.checkpoint, seed)
+    """The cards, in one row; one sentence where it cannot be measured."""
+    try:
+        found, entropy, exact = measured(model.checkpoint, seed)
+    except ValueError as problem:  # without labels, or with too few data of every class
+        st.caption(session.plain(f"K given the class is not measured: {problem}"))
+        return
     given, without = (value / words.divisor for value in (found.given_y_bits, found.unconditional_bits))
     error = found.given_y_standard_error_bits / words.divisor
     limit = f"at most H(y) = {number(entropy)} bits" if exact is None else f"exact, by quadrature: {number(exact, 3)} bits"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import streamlit as st
 
+from dpm_core import checkpoints
 from pages.ui import cache, session
 from pages.ui.cache import ModelRef
 from pages.ui.controls.widgets import choose
@@ -36,16 +36,10 @@ def given_class(ref: ModelRef) -> ModelRef:
     loaded = cache.model(ref)
     if not loaded.config.network.classes:
         return ref
-    titles = {NO_CLASS: "None: all classes"} | {f"y{label}": name for label, name in enumerate(names(loaded.dataset.classes, loaded))}
+    titles = {NO_CLASS: "None: all classes"} | {f"y{label}": name for label, name in enumerate(checkpoints.class_names(loaded))}
     label = choose(
         "Class y", titles, f"class_of_{len(titles) - 1}", help="The network was trained with labels; without one it models p(x)."
     )
     if label == NO_CLASS:
         return ref
     return replace(ref, label=int(label.removeprefix("y")), guidance=guidance_strength() - 1)
-
-
-def names(classes: Sequence[str], loaded: cache.checkpoints.Checkpoint) -> list[str]:
-    """The names of a model's classes; numbers where its data do not name them."""
-    count = loaded.config.network.classes
-    return list(classes) if len(classes) == count else [str(label) for label in range(count)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from dpm_core import checkpoints
+from dpm_core.checkpoints import CheckpointError
 from dpm_core.data import sources
 from dpm_core.data.errors import DataError
 from dpm_core.data.images import ImageDataset
@@ -22,15 +24,15 @@ from dpm_core.figures.rasters import frame_numbers
 from dpm_core.guidance import ClassFactor, NoisyClassifier
 from dpm_core.measure.diversity import nearest, spread
 from dpm_core.process import Step
-from dpm_core.reverse import ReverseKernel, ReverseModel
+from dpm_core.reverse import ReverseModel
 from dpm_core.samplers import SAMPLERS, timesteps, walk
 from pages.ui import cache
 from pages.ui.guide.target import Target
-from pages.ui.kinds.images import recordings
-from pages.ui.kinds.images.source import spec_of_checkpoint
+from pages.ui.kinds.images import recordings, stages
 
 METHODS = {"free": "Classifier-free guidance", "classifier": "Classifier as r(x)"}
 FRAMES = 41
+MOST_CLASSES = 20  # in the grid
 MAX_RUNS = 24  # that are remembered
 
 ReportProgress = Callable[[float], object]
@@ -50,10 +52,12 @@ class Question:
 
 
 class Run(NamedTuple):
-    """Times ``[F]``, samples ``[F, n, C, H, W]``, and the classifier's mean probability of the target per frame, if there is one."""
+    """Times ``[F]``, as many samples as the player shows ``[F, few, C, H, W]``, all at the end ``[n, C, H, W]``, and the classifier's
+    mean probability of the target per frame, if there is one."""
 
     times: np.ndarray
     x: np.ndarray
+    last: np.ndarray
     opinion: list[float] | None
 
 
@@ -66,16 +70,25 @@ class Variety(NamedTuple):
     data_spread: float | None  # of the training images of the target's classes
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
 def classifier(ref: cache.ModelRef) -> NoisyClassifier | None:
     """The classifier of a model's images under its diffusion; None where there is none."""
+    there = tuple(cache.ModelRef.of(path) for path in checkpoints.list_classifiers().values())
+    return _classifier(ref, there)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _classifier(ref: cache.ModelRef, there: tuple[cache.ModelRef, ...]) -> NoisyClassifier | None:
+    """Found anew when the classifiers that are ``there`` change."""
     return checkpoints.classifier_for(cache.model(ref))
 
 
 def methods(ref: cache.ModelRef) -> list[str]:
-    """The methods that a model can be guided by."""
+    """The methods that a model can be guided by, at least one. Raises CheckpointError."""
     conditional = bool(cache.model(ref).config.network.classes)
-    return [method for method in METHODS if (conditional if method == "free" else classifier(ref) is not None)]
+    found = [method for method in METHODS if (conditional if method == "free" else classifier(ref) is not None)]
+    if not found:
+        raise CheckpointError(f"There is no classifier of images in the units of {ref.name!r}; choose a class-conditional model.")
+    return found
 
 
 @st.cache_resource(show_spinner=False)
@@ -96,13 +109,13 @@ def run(question: Question, method: str, report: ReportProgress) -> Run:
             options = {} if factor is None else {"factor": factor}
             noise = torch.Generator().manual_seed(question.seed + 1)
             steps = SAMPLERS[question.sampler](kernel, loaded.diffusion, x_T, steps=question.steps, generator=noise, **options)
-            kept[key] = _recorded(question, steps, total, report)
+            kept[key] = _recorded(question, kernel, steps, total, report)
         while len(kept) > MAX_RUNS:
             kept.popitem(last=False)
     return kept[key]
 
 
-def kernel_of(question: Question, method: str, pool: ThreadPoolExecutor) -> tuple[ReverseKernel, Factor | None]:
+def kernel_of(question: Question, method: str, pool: ThreadPoolExecutor) -> tuple[recordings.RecordingModel, Factor | None]:
     """What a method samples from. With γ = 0 both are the unconditional model."""
     model = cast(ReverseModel, cache.model(question.ref).model)
     asked, strength = question.target.asked, question.target.strength
@@ -114,17 +127,20 @@ def kernel_of(question: Question, method: str, pool: ThreadPoolExecutor) -> tupl
     return recordings.RecordingModel(model, pool), Annealed(r, model.diffusion.T) if question.annealed else r
 
 
-def _recorded(question: Question, steps: Iterator[Step], total: int, report: ReportProgress) -> Run:
-    wanted, found = set(frame_numbers(total, FRAMES).tolist()), classifier(question.ref)
-    times, frames, opinion = [], [], []
+def _recorded(question: Question, kernel: recordings.RecordingModel, steps: Iterator[Step], total: int, report: ReportProgress) -> Run:
+    frames, few = stages.budget(total, question.n, math.prod(cache.model(question.ref).shape))
+    wanted, found = set(frame_numbers(total, min(FRAMES, frames)).tolist()), classifier(question.ref)
+    times, shown, opinion = [], [], []
     for i, (t, x) in enumerate(steps):
         report((i + 1) / total)
+        kernel.recorded.clear()
+        last = x.numpy()
         if i in wanted:
             times.append(t)
-            frames.append(x.numpy())
+            shown.append(last[:few].copy())
             if found is not None:
                 opinion.append(certainty(found, x, t, question.target))
-    return Run(np.array(times), np.stack(frames), opinion if found is not None else None)
+    return Run(np.array(times), np.stack(shown), last, opinion if found is not None else None)
 
 
 @torch.no_grad()
@@ -158,10 +174,11 @@ def variety(question: Question, samples: np.ndarray) -> Variety:
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def grid(ref: cache.ModelRef, strengths: tuple[float, ...], sampler: str, steps: int, seed: int) -> np.ndarray:
-    """One sample of every class at every strength, all from one noise, by the model's first method: ``[classes, strengths, C, H, W]``."""
+def grid(ref: cache.ModelRef, strengths: tuple[float, ...], steps: int, seed: int) -> np.ndarray:
+    """One sample of every class (at most MOST_CLASSES) at every strength by DDIM, from one noise: ``[classes, strengths, C, H, W]``."""
     loaded, method = cache.model(ref), methods(ref)[0]
-    classes = len(spec_of_checkpoint(loaded).classes)
+    count = len(checkpoints.class_names(loaded))
+    classes = min(count, MOST_CLASSES)
     x_T = torch.randn(1, *loaded.shape, generator=torch.Generator().manual_seed(seed)).repeat(classes, 1, 1, 1)
     columns = []
     for strength in strengths:
@@ -169,9 +186,8 @@ def grid(ref: cache.ModelRef, strengths: tuple[float, ...], sampler: str, steps:
         if method == "free":
             kernel = loaded.model.given(torch.arange(classes), strength - 1)
         else:
-            options["factor"] = ClassFactor(cast(NoisyClassifier, classifier(ref)), torch.eye(classes), strength)
-        noise = torch.Generator().manual_seed(seed + 1)
-        for _, x in SAMPLERS[sampler](kernel, loaded.diffusion, x_T, steps=steps, generator=noise, **options):
+            options["factor"] = ClassFactor(cast(NoisyClassifier, classifier(ref)), torch.eye(count)[:classes], strength)
+        for _, x in SAMPLERS["ddim"](kernel, loaded.diffusion, x_T, steps=steps, **options):
             last = x
         columns.append(last.numpy())
     return np.stack(columns, 1)

@@ -10,6 +10,7 @@ import streamlit as st
 import torch
 from torch import Tensor
 
+from dpm_core import checkpoints
 from dpm_core.data.errors import DataError
 from dpm_core.figures.charts import Layered
 from dpm_core.figures.palette import DATA, MODEL
@@ -43,7 +44,8 @@ def show(asked: Question) -> Export:
     loaded = cache.model(asked.ref)
     spec = spec_of_checkpoint(loaded)
     with st.sidebar:
-        number = whole_number("Image number", 0, 999, 0, "guided_image", help="One of the held-out images, on which no model was trained.")
+        about = "One of the held-out images; where the data are not on this machine, a sample of the model."
+        number = whole_number("Image number", 0, 999, 0, "guided_image", help=about)
         percent = session.bind(
             st.select_slider, "Noise 1 − ᾱₜ to start from", LEVELS, 80, "{} %".format, key="edit_noise",
             help="With little noise the image stays as it is; with much of it the class decides everything.",
@@ -53,7 +55,7 @@ def show(asked: Question) -> Export:
     with working("Bringing the image back …"):
         levels = _levels(asked, method, number)
     found = next(level for level in levels if level.percent == percent)
-    y = session.plain(asked.target.words(spec.classes))
+    y = session.plain(asked.target.words(checkpoints.class_names(loaded)))
     pictures = [stages.grey_levels(spec, image) for image in (original.numpy(), found.noised, *found.x)]
     st.markdown(f"**From the original to {y}** · {METHODS[method]}, γ = {asked.target.strength:g}")
     labels = ["original", f"x⁽ᵗ⁾, t = {found.t}", *(f"draw {i + 1}" for i in range(DRAWS))]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import html
 from functools import partial
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
+from dpm_core import checkpoints
 from dpm_core.figures import image_sheets
 from dpm_core.figures.rasters import png
 from pages.ui import cache, session
@@ -44,7 +46,7 @@ def question(name: str) -> tuple[str, Question]:
         view = widgets.choose("Show", VIEWS, "guide_view")
         n = session.bind(st.select_slider, "Samples", [4, 8, 16, 32, 64], 16, key="n_guided_images") if view == "samples" else 1
         samplers = {name: SAMPLER_TITLES[name] for name in ("ddim", "ancestral")}
-        sampler = widgets.choose("Sampler", samplers, "guide_sampler")
+        sampler = widgets.choose("Sampler", samplers, "guide_sampler") if view == "samples" else "ddim"
         steps = session.bind(st.select_slider, "Sampler steps", [10, 25, 50, 100, 250], 50, key="guide_steps")
         seed, annealed = widgets.seed(), False
         if view == "samples" and "classifier" in image_compute.methods(ref):
@@ -52,7 +54,7 @@ def question(name: str) -> tuple[str, Question]:
                 st.toggle, "Anneal the classifier's exponent", False, key="guide_annealed", help="From 0 at t = T to γ at t = 0."
             )
     loaded = cache.model(ref)
-    classes = spec_of_checkpoint(loaded).classes
+    classes = checkpoints.class_names(loaded)
     first = min(FIRST, len(classes) - 1)
     asked = target.of_class(first, len(classes)) if view == "grid" else target.controls(classes, first, STRENGTH)
     return view, Question(ref, asked, int(n), sampler, min(int(steps), loaded.diffusion.T), seed, annealed)
@@ -77,8 +79,7 @@ def _samples(asked: Question) -> Export:
             words = f"mean of {asked.n} samples, read by the classifier at the noise of t"
             cards.append(Number(f"p(y | x<sup>(t)</sup>): {METHODS[method]}", run.opinion, 3, "", words, True, "model"))
     panels = tuple(
-        Images(method, METHODS[method], "model", stages.grey_levels(spec, run.x), f"γ = {asked.target.strength:g}")
-        for method, run in runs.items()
+        Images(method, METHODS[method], "model", stages.grey_levels(spec, run.x), _note(asked, run)) for method, run in runs.items()
     )
     first = next(iter(runs.values()))
     T = cache.model(asked.ref).diffusion.T
@@ -89,6 +90,11 @@ def _samples(asked: Question) -> Export:
     arrays = {"t": first.times} | {method: run.x for method, run in runs.items()}
     table = {"t": first.times.tolist()} | {f"certainty_{m}": run.opinion for m, run in runs.items() if run.opinion is not None}
     return Export("dpm-guide", python(asked), arrays, table, partial(rows.animation, films, session.is_dark()))
+
+
+def _note(asked: Question, run: Run) -> str:
+    few = f" · {run.x.shape[1]} of {asked.n} shown" if run.x.shape[1] < asked.n else ""
+    return f"γ = {asked.target.strength:g}{few}"
 
 
 def _notes(runs: dict[str, Run]) -> str:
@@ -117,7 +123,7 @@ def _variety(asked: Question, runs: dict[str, Run]) -> None:
     """Cards: how many different training images are nearest, and the spread, of each method."""
     cards = []
     for method, run in runs.items():
-        found = image_compute.variety(asked, run.x[-1])
+        found = image_compute.variety(asked, run.last)
         if found.distinct is not None:
             note = f"{METHODS[method]} · distance to them {found.distance:.2f} per pixel"
             cards.append(("Distinct nearest training images", f"{found.distinct} of {asked.n}", note))
@@ -129,16 +135,17 @@ def _variety(asked: Question, runs: dict[str, Run]) -> None:
 def _grid(asked: Question) -> Export:
     spec = spec_of_checkpoint(cache.model(asked.ref))
     with working("Sampling every class …"):
-        x = image_compute.grid(asked.ref, GRID, asked.sampler, asked.steps, asked.seed)
+        x = image_compute.grid(asked.ref, GRID, asked.steps, asked.seed)
     method = METHODS[image_compute.methods(asked.ref)[0]]
     st.markdown(f"**One noise, every class and strength** · {method}")
+    classes = checkpoints.class_names(cache.model(asked.ref))[: len(x)]
     cells = stages.grey_levels(spec, x.swapaxes(0, 1).reshape(-1, *spec.shape))
-    picture = png(image_sheets.sheet(cells, len(spec.classes), 72, gap=8))
-    heads = "".join(f"<span>{name}</span>" for name in map(session.plain, spec.classes))
+    picture = png(image_sheets.sheet(cells, len(classes), 72, gap=8))
+    heads = "".join(f"<span>{name}</span>" for name in map(html.escape, classes))
     sides = "".join(f"<span>γ = {strength:g}</span>" for strength in GRID)
     st.html(
         '<div style="display:grid;grid-template-columns:3.6rem minmax(0,1fr);gap:0.4rem;max-width:62rem;font-variant-numeric:tabular-nums">'
-        f'<i></i><div style="display:grid;grid-template-columns:repeat({len(spec.classes)},1fr);text-align:center;font-size:0.8rem;'
+        f'<i></i><div style="display:grid;grid-template-columns:repeat({len(classes)},1fr);text-align:center;font-size:0.8rem;'
         f'opacity:0.75">{heads}</div>'
         f'<div style="display:grid;align-items:center;font-size:0.8rem;opacity:0.75">{sides}</div>'
         f'<img src="{data_uri(picture)}" alt="Samples of every class at strengths {", ".join(f"{s:g}" for s in GRID)}" '
@@ -148,7 +155,26 @@ def _grid(asked: Question) -> Export:
         "Every image starts from the same noise. At γ = 0 the class is not used, so the whole row is one image. At γ = 1 the samples "
         "follow p(x|y) as the network has learned it; a larger γ moves them to what is typical of the class and of no other."
     )
-    return Export("dpm-guide-grid", python(asked), {"x": x, "strengths": np.array(GRID)})
+    return Export("dpm-guide-grid", _grid_python(asked, len(x)), {"x": x, "strengths": np.array(GRID)})
+
+
+def _grid_python(asked: Question, classes: int) -> str:
+    """The Python that makes the grid."""
+    free = image_compute.methods(asked.ref)[0] == "free"
+    kernel = "loaded.model.given(torch.arange(classes), strength - 1)" if free else "loaded.model"
+    factor = "None" if free else "ClassFactor(classifier, torch.eye(classifier.classes)[:classes], strength)"
+    return f"""import torch
+from dpm_core import checkpoints
+from dpm_core.guidance import ClassFactor
+from dpm_core.samplers import ddim
+
+loaded, classes = checkpoints.load({asked.ref.name!r}), {classes}
+classifier = checkpoints.classifier_for(loaded)
+x_T = torch.randn(1, *loaded.shape, generator=torch.Generator().manual_seed({asked.seed})).repeat(classes, 1, 1, 1)
+for strength in {GRID}:
+    *_, last = ddim({kernel}, loaded.diffusion, x_T, factor={factor}, steps={asked.steps})
+    print(strength, last.x.shape)
+"""
 
 
 def python(asked: Question) -> str:

@@ -12,6 +12,7 @@ import streamlit as st
 import torch
 
 from dpm_core.config import ScheduleConfig
+from dpm_core.data import toy2d
 from dpm_core.data.kinds import DATA_KINDS
 from dpm_core.factors import Annealed, Factor, FactorError, Potential
 from dpm_core.figures.rasters import frame_numbers
@@ -85,7 +86,7 @@ def conditional_model(source: PointSource) -> cache.ModelRef | None:
     """The class-conditional network of these data with their own noise, if there is one."""
     for path in target.models_of(source.name).values():
         ref = cache.ModelRef.of(path)
-        if source.noise in (None, cache.model(ref).config.data.noise):
+        if (source.noise or toy2d.SHAPES[source.name].noise) == cache.model(ref).config.data.noise:
             return ref
     return None
 
@@ -98,7 +99,13 @@ def factor(question: Question) -> ClassFactor:
 @st.cache_resource(max_entries=32, show_spinner=False)
 def product(source: PointSource, schedule: ScheduleConfig, wanted: Target) -> products.ExactProduct:
     """p(x) ∏ p(y|x)^(γ τ_y), normalised, on a grid. Raises FactorError."""
-    return products.exact_product(cached.exact(source, schedule), factor(Question(source, schedule, wanted)))
+    try:
+        return products.exact_product(cached.exact(source, schedule), factor(Question(source, schedule, wanted)))
+    except FactorError:
+        names = wanted.words(dataset(source).classes)
+        raise FactorError(
+            f"No data lie between these classes ({names}) at γ = {wanted.strength:g}; choose one class or a smaller γ."
+        ) from None
 
 
 def product_of(question: Question) -> products.ExactProduct:
@@ -127,7 +134,7 @@ def runs(question: Question) -> dict[str, Run]:
 @st.cache_resource(max_entries=48, show_spinner=False)
 def _run(question: Question, rule: str) -> Run:
     truth = product_of(question)
-    T = question.schedule.T
+    T = cache.model(question.model).diffusion.T if rule == "free" and question.model is not None else question.schedule.T
     visited = timesteps(T, min(T, MAX_STEPS))
     times = [visited[i] for i in frame_numbers(len(visited), stages.MAX_FRAMES)]
     kept = {step.t: step.x.numpy() for step in _steps(question, rule) if step.t in times}
@@ -165,7 +172,11 @@ def sweep(question: Question) -> list[Swept]:
     for rule in [rule for rule in ("classifier", "free", "exact") if rule in question.rules]:
         for strength in SWEPT:
             asked = replace(question, target=replace(question.target, strength=strength), n=SWEPT_POINTS)
-            x = torch.from_numpy(_run(asked, rule).x) if rule != "exact" else _draws(product_of(asked), SWEPT_POINTS, asked.seed)
+            try:
+                truth_there = product_of(asked)
+            except FactorError:  # the mixture has next to no mass at this strength
+                continue
+            x = torch.from_numpy(_run(asked, rule).x) if rule != "exact" else _draws(truth_there, SWEPT_POINTS, asked.seed)
             x = x[x.isfinite().all(1)]
             if len(x) == 0:
                 continue

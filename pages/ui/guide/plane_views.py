@@ -151,7 +151,8 @@ def _sweep_chart(asked: Question, rows: list[plane_compute.Swept], dark: bool) -
 
 def _python(asked: Question) -> str:
     """The Python that makes the samples of every rule and their distances."""
-    run = f"torch.Generator().manual_seed({asked.seed + 1})"
+    T = asked.schedule.T
+    run = f"torch.Generator().manual_seed({asked.seed + 1})" + (f", steps={plane_compute.MAX_STEPS}" if plane_compute.MAX_STEPS < T else "")
     return f"""import torch
 from dpm_core.data import toy2d, uploads
 from dpm_core.data.kinds import DATA_KINDS
