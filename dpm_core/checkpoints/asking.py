@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dpm_core.checkpoints.format import Checkpoint, CheckpointError
 from dpm_core.checkpoints.reading import classifier_of
-from dpm_core.data.kinds import DATA_KINDS
+from dpm_core.data.kinds import DATA_KINDS, classes_of
 from dpm_core.guidance import ClassFactor, NoisyClassifier
 from dpm_core.reverse import ReverseModel
 
@@ -22,12 +22,12 @@ class Asked(NamedTuple):
 
 def class_names(loaded: Checkpoint) -> tuple[str, ...]:
     """The names of the classes that a model can be asked for: those of its data, else those of their classifier; empty without any."""
-    if loaded.dataset.classes:
-        return tuple(loaded.dataset.classes)
+    if named := classes_of(loaded.dataset):
+        return named
     if loaded.config.network.classes:
         return tuple(str(label) for label in range(loaded.config.network.classes))
     found = classifier_of(loaded.dataset)
-    return () if found is None else tuple(found.dataset.classes)
+    return () if found is None else classes_of(found.dataset)
 
 
 def label_of(text: str, loaded: Checkpoint) -> int:

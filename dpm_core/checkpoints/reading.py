@@ -17,7 +17,7 @@ from dpm_core.checkpoints.format import FORMAT, Checkpoint, CheckpointError
 from dpm_core.config import ConfigError, RunConfig, from_dict
 from dpm_core.data.dataset import Spec
 from dpm_core.data.errors import DataError
-from dpm_core.data.kinds import DataKind, kind_of
+from dpm_core.data.kinds import DataKind, classes_of, kind_of
 from dpm_core.guidance import Classifier, make_model
 from dpm_core.process import make_diffusion
 
@@ -83,8 +83,9 @@ def load_any(path: Path) -> Checkpoint:
         model = make_model(config.network, diffusion, shape)
         tensors = load_file(path)
         dataset = kind.rebuild(config.data, header["data"], tensors)
-        if config.network.classes and dataset.classes and config.network.classes != len(dataset.classes):
-            raise ConfigError(f"its network is for {config.network.classes} classes, and its data have {len(dataset.classes)}.")
+        count = len(classes_of(dataset))
+        if config.network.classes and count and config.network.classes != count:
+            raise ConfigError(f"its network is for {config.network.classes} classes, and its data have {count}.")
         _fill(model.network, tensors, path.name)
     except CheckpointError:
         raise

@@ -20,7 +20,7 @@ from dpm_core.cli.saving import Trained, save_trained
 from dpm_core.cli.terminal import progress
 from dpm_core.config import DiffusionConfig, NetworkConfig, Params, RunConfig, ScheduleConfig, frozen
 from dpm_core.data import sources
-from dpm_core.data.kinds import DATA_KINDS
+from dpm_core.data.kinds import DATA_KINDS, classes_of
 from dpm_core.guidance import make_model
 from dpm_core.networks import NETWORKS
 from dpm_core.process import make_diffusion
@@ -82,9 +82,9 @@ def make_run(args: argparse.Namespace, shown: bool = True) -> tuple[Any, RunConf
     config = _run_config(args, DATA_KINDS[dataset.kind].usual_run(dataset, data_config))
     if not (args.labels or NETWORKS[config.network.name].classifier):
         return dataset, config
-    if not dataset.classes:
+    if not classes_of(dataset):
         raise ValueError(f"{dataset.title} has no labels on this machine; choose other data, or leave out --labels.")
-    return dataset, replace(config, network=replace(config.network, classes=len(dataset.classes)))
+    return dataset, replace(config, network=replace(config.network, classes=len(classes_of(dataset))))
 
 
 def _run_config(args: argparse.Namespace, usual: RunConfig) -> RunConfig:

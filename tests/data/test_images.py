@@ -402,6 +402,7 @@ def test_every_set_is_described():
         "grass",
         "gravel",
         "textures",
+        "photographs",
         "image",
     ]
     assert {name for name, info in IMAGE_SETS.items() if info.needs_files} == {"mnist", "fashion_mnist", "cifar10", "textures"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 import torch
 
@@ -24,7 +25,11 @@ def flat(model):
 
 
 def until(condition, seconds=60.0):
+    """Wait for a condition; a list that is still empty counts as not yet."""
     limit = time.monotonic() + seconds
-    while not condition():
+    while True:
+        with suppress(IndexError):
+            if condition():
+                return
         assert time.monotonic() < limit, "waited in vain"
         time.sleep(0.005)

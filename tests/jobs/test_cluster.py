@@ -73,7 +73,7 @@ from pathlib import Path
 from dpm_core import jobs
 from dpm_core.jobs.cluster.engine import RayEngine
 from tests.jobs.engines import RUN, points, until
-config = jobs.JobConfig("run", RUN, threads=1)
+config = jobs.JobConfig("outlives", RUN, threads=1)
 job = jobs.start(config, points(), points(20, 1), Path({str(tmp_path)!r}), engine=RayEngine({cluster.cluster.address!r}))
 until(lambda: job.step > 20)
 print(job.id)
@@ -83,7 +83,7 @@ print(job.id)
     (id,) = done.stdout.split()
     assert cluster.engine.running(tmp_path / "elsewhere", set()) == []
     (job,) = cluster.engine.running(tmp_path, set())
-    assert job.id == id and job.config == JobConfig("run", RUN, threads=1) and job.pid is None and job.step > 20
+    assert job.id == id and job.config == JobConfig("outlives", RUN, threads=1) and job.pid is None and job.step > 20
     assert cluster.engine.running(tmp_path, {id}) == []
     until(lambda: jobs.runs(tmp_path)[0].step > 0)
     cluster.lose(node_of(job))
@@ -97,12 +97,12 @@ def test_a_node_is_lost_and_the_runs_lie_in_object_storage(cluster, tmp_path, mo
     """No two machines share a folder: the next node fetches the run and goes on, and another program sees how far it is."""
     monkeypatch.setenv("DPM_RUNS", f"file://{tmp_path}/bucket")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "page"))
-    job = jobs.start(JobConfig("run", RUN, threads=1), points(), points(20, 1), engine=cluster.engine)
+    job = jobs.start(JobConfig("stored", RUN, threads=1), points(), points(20, 1), engine=cluster.engine)
     until(lambda: job.step > 50)
     job.pause()
     until(lambda: jobs.runs() and jobs.runs()[0].step == job.step)
     saved = job.step
-    assert not (jobs.runs_folder() / "run" / "state.safetensors").exists()
+    assert not (jobs.runs_folder() / "stored" / "state.safetensors").exists()
     job.resume()
     until(lambda: jobs.runs()[0].status == "running")  # otherwise the next node would find a paused run
     cluster.lose(node_of(job))
@@ -182,7 +182,12 @@ import time
 from tests.jobs.engines import RUN, points, until
 from dpm_core import jobs
 data = points(), points(20, 1)
-job = jobs.start(jobs.JobConfig("run", RUN, threads=1), *data)
+job = None
+while job is None:  # a head that has just been started may refuse the first connection
+    try:
+        job = jobs.start(jobs.JobConfig("run", RUN, threads=1), *data)
+    except jobs.JobError:
+        time.sleep(0.5)
 until(lambda: jobs.runs() and jobs.runs()[0].step > 0)
 print("started", flush=True)
 until(lambda: job.done)

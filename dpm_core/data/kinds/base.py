@@ -202,6 +202,11 @@ def kind_of_dataset(dataset: object) -> DataKind[Any, Any] | None:
     return DATA_KINDS.get(getattr(dataset, "kind", ""))
 
 
+def classes_of(dataset: object) -> tuple[str, ...]:
+    """The names of a data set's classes, in the order of their labels; none for a kind of data without labels."""
+    return tuple(getattr(dataset, "classes", ()))
+
+
 def class_names(names: Any) -> tuple[str, ...]:
     """The names of classes that the header of a checkpoint lists. Raises DataError unless they are at most 1,000 different words."""
     if not isinstance(names, (list, tuple)) or len(names) > MAX_CLASSES or len(set(map(str, names))) != len(names):

@@ -15,7 +15,7 @@ from torch import Tensor
 from dpm_core import checkpoints
 from dpm_core.checkpoints import Checkpoint
 from dpm_core.config import DataConfig, to_dict
-from dpm_core.data.kinds import kind_of_dataset
+from dpm_core.data.kinds import classes_of, kind_of_dataset
 from dpm_core.guidance import Classifier, make_model
 from dpm_core.jobs.config import JobConfig, JobError
 from dpm_core.jobs.order import InitialWeights, own_devices
@@ -67,8 +67,8 @@ def make_run_context(config: JobConfig, dataset: Any, held_out: Tensor, groups: 
     probe: Any = data[:1] if isinstance(data, Tensor) else data(1, torch.Generator(device).manual_seed(seed))
     if run.network.classes:
         probe, _ = probe
-        if len(dataset.classes) != run.network.classes:
-            raise JobError(f"The network is for {run.network.classes} classes, but {dataset.title} has {len(dataset.classes)}.")
+        if len(classes_of(dataset)) != run.network.classes:
+            raise JobError(f"The network is for {run.network.classes} classes, but {dataset.title} has {len(classes_of(dataset))}.")
     if tuple(probe.shape[1:]) != shape:
         raise JobError(f"The training data have the shape {tuple(probe.shape[1:])} and the held-out data {shape}.")
     if size is not None and run.training.batch > size:

@@ -10,6 +10,7 @@ import streamlit as st
 from dpm_core import jobs
 from dpm_core.config import NetworkConfig, RunConfig, TrainConfig
 from dpm_core.data import sources
+from dpm_core.data.kinds import classes_of
 from dpm_core.jobs.order import own_devices
 from dpm_core.networks import NETWORKS, networks_for
 from dpm_core.training import cost, usual_precision
@@ -81,14 +82,15 @@ def setup() -> Setup:
 
 def _classes(network: str, data: Any) -> int:
     """The number of classes of the labels that the network is given; 0 without labels."""
-    if not (data.classes and NETWORKS[network].labelled):
+    classes = len(classes_of(data))
+    if not (classes and NETWORKS[network].labelled):
         return 0
     wanted = session.bind(
         st.toggle, "Class-conditional", False, key="by_class",
-        help=f"Also give the network the label y of each datum ({len(data.classes)} classes), left out one time in ten. "
+        help=f"Also give the network the label y of each datum ({classes} classes), left out one time in ten. "
         "Sample i of the snapshots is then of class i. Ask for a class on the pages Guide, Reverse, Inpaint and Denoise.",
     )  # fmt: skip
-    return len(data.classes) if wanted else 0
+    return classes if wanted else 0
 
 
 def _stop(like: TrainConfig, suffix: str) -> tuple[jobs.Stop, bool]:
