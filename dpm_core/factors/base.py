@@ -64,6 +64,7 @@ def log_gradient(log_r: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 
 def require_shape(p: Kernel, *parts: Tensor) -> None:
+    """Raise FactorError unless each of the parts broadcasts to the shape of p."""
     shape = p.mean.shape
     for part in parts:
         try:
