@@ -1,8 +1,13 @@
 """Fill holes of any picture with its own patches, from coarse to fine.
 
-At the coarsest level the hole is only a few pixels wide and is filled by a whole reverse chain from noise. Every finer level starts from
-the coarser result, with noise of the level of the missing detail, and continues from there. Only the neighbourhood of the hole is
-processed. Known pixels are noised to level t during sampling and exact at the end.
+At the coarsest level the hole is only a few pixels wide and is filled by a whole reverse chain from noise. Every finer level copies its
+detail from where the coarser result resembles the picture (:mod:`dpm_core.inpainting.copying`). All but the finest two levels, where only
+detail is left to choose, then add some noise and continue the chain from there. Only the neighbourhood of the hole is processed. Known
+pixels are noised to level t during sampling and exact at the end.
+
+Why the finest levels are not sampled: the posterior mean of a pixel is an average over the windows that agree with the noisy one around
+it, and the windows of neighbouring pixels are chosen independently. In a dense texture no window agrees with such a mixture better than a
+smooth one, so every further step made the completion softer.
 """
 
 from __future__ import annotations
@@ -14,12 +19,15 @@ from itertools import pairwise
 
 import numpy as np
 import torch
+from scipy.ndimage import distance_transform_cdt
 from torch import Tensor
 from torch.nn import functional
 
 from dpm_core.checkpoints import Checkpoint
+from dpm_core.data.bits import BitSpec
 from dpm_core.data.images import ImageSpec
 from dpm_core.inpainting.combined_kernel import PatchesAndNetwork, RescaledKernel
+from dpm_core.inpainting.copying import copy_finer
 from dpm_core.inpainting.model_filling import InpaintingError, Progress, check_mask, compatible_spec, crop_window, paste_into
 from dpm_core.inpainting.patches import LocalPatchReverse, nearest_patch_distance, whole_windows
 from dpm_core.posterior import Inpaint, repaint_times
@@ -28,7 +36,7 @@ from dpm_core.reverse import ReverseKernel
 from dpm_core.samplers import walk
 from dpm_core.schedules import make_schedule
 
-COARSE_HOLE, COARSE_SIDE = 14, 20  # pixels: maximum width of the hole and minimum side of the picture at the coarsest level
+COARSE_WIDTH, COARSE_PIXELS, COARSE_SIDE = 14, 800, 20  # at the coarsest level: at most so wide a hole and so many missing pixels
 DIFFUSION = GaussianDiffusion(make_schedule("log_snr", 1000, start=8.0, end=-6.0))
 FINEST = 0.02  # √((1−ᾱ)/ᾱ) before the last step: less than one grey level
 MIN_WINDOWS = 40  # a window size with fewer known windows is not used
@@ -38,12 +46,14 @@ MIN_WINDOWS = 40  # a window size with fewer known windows is not used
 class PatchConfig:
     """Settings of the patch kernel. ``steps``: of the whole chain at the coarsest level.
 
-    ``detail``: the noise √((1−ᾱ)/ᾱ) at which finer levels start.
+    ``detail``: the noise √((1−ᾱ)/ᾱ) at which finer levels start, but for the finest ``copied`` levels, which are copied only (with a
+    network, none is).
     """
 
     steps: int = 32
     finer_steps: int = 18
-    detail: float = 1.5
+    detail: float = 0.35
+    copied: int = 2
     largest: int = 11  # side of the windows at high noise
     smallest: int = 5  # and at low noise
     candidates: int = 6000
@@ -78,29 +88,36 @@ def fill_by_patches(
     known = values[:, ~hole]
     mean, scale = known.mean(), known.std().clamp(min=1.0)
     levels = _pyramid((values - mean) / scale * ~hole, hole)
-    plans = [_times(config, coarsest=k == 0) for k in range(len(levels))]
+    sampled = [k == 0 or len(levels) - k > config.copied or (network is not None and k == len(levels) - 1) for k in range(len(levels))]
+    plans = [_times(config, coarsest=k == 0) if sampled[k] else [] for k in range(len(levels))]
+    helper = None if network is None else _helper(network, spec, float(mean), float(scale))
     draws = [config.draws] + [1] * (len(levels) - 1)
-    helper = None
-    if network is not None:
-        if not isinstance(spec, ImageSpec):
-            raise InpaintingError("Patches can be combined with a network of grey or colour pictures, not with one of bits.")
-        # a grey level v is (v − mean)/scale here; for the network it is the centre of its level, (k v + ½ − its mean)/its scale
-        k = (spec.levels - 1) / 255
-        helper = RescaledKernel(network.model, DIFFUSION, k * float(scale) / spec.scale, (k * float(mean) + 0.5 - spec.mean) / spec.scale)
     work = [float(mask.sum()) * _downs(times) * k for (_, mask), times, k in zip(levels, plans, draws)]
     done, calls, found = 0.0, 0, None
-    for (image, mask), times, k, share in zip(levels, plans, draws, work):
+    for k, ((image, mask), times) in enumerate(zip(levels, plans)):
+        start = None if found is None else copy_finer(*levels[k - 1], image, mask, found, generator=generator)
         finest = helper if mask is hole else None
-        for guess, xt in _level(image, mask, found, n, k, times, config, generator, finest):
-            done, calls, found = done + share / _downs(times), calls + 1, guess
+        for guess, xt in _level(image, mask, start, n, draws[k], times, config, generator, finest):
+            done, calls, found = done + work[k] / _downs(times), calls + bool(times), guess
             shown = [paste_into(picture, missing, window, _bytes(_enlarge(v, hole.shape) * scale + mean)) for v in (guess, xt)]
             yield Progress(min(done / sum(work), 1.0), shown[0], shown[1], calls)
+
+
+def _helper(network: Checkpoint, spec: ImageSpec | BitSpec | None, mean: float, scale: float) -> ReverseKernel:
+    """The network as a kernel of grey levels v written as (v − mean)/scale.
+
+    For the network itself a grey level is the centre of its level, (k v + ½ − its mean)/its scale.
+    """
+    if not isinstance(spec, ImageSpec):
+        raise InpaintingError("Patches can be combined with a network of grey or colour pictures, not with one of bits.")
+    k = (spec.levels - 1) / 255
+    return RescaledKernel(network.model, DIFFUSION, k * scale / spec.scale, (k * mean + 0.5 - spec.mean) / spec.scale)
 
 
 def _level(
     image: Tensor,
     hole: Tensor,
-    coarser: Tensor | None,
+    begin: Tensor | None,
     n: int,
     draws: int,
     times: list[int],
@@ -108,10 +125,14 @@ def _level(
     generator: torch.Generator,
     network: ReverseKernel | None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield x̂⁽⁰⁾ and x⁽ᵗ⁾ ``[n, C, H, W]`` at every step down, from noise or from the result of the coarser level.
+    """Yield x̂⁽⁰⁾ and x⁽ᵗ⁾ ``[n, C, H, W]`` at every step down, from noise or from ``begin`` with noise added.
 
-    With ``draws`` > 1 that many samples are made for each completion: the first is shown meanwhile, the most coherent one at the end.
+    Without ``times`` that is ``begin`` itself. With ``draws`` > 1 that many samples are made for each completion: the first is shown
+    meanwhile, the most coherent one at the end.
     """
+    if begin is not None and not times:
+        yield begin, begin
+        return
     sides = [side for side in range(config.smallest, config.largest + 1, 2) if len(whole_windows(hole, side)) >= MIN_WINDOWS]
     largest = max(sides, default=config.smallest)
 
@@ -122,10 +143,8 @@ def _level(
 
     patches = LocalPatchReverse(image[None], DIFFUSION, hole, side, config.candidates, None, generator, config.trust, config.tolerance)
     model = patches if network is None else PatchesAndNetwork(patches, network, config.share)
-    if coarser is None:
-        start = torch.randn(n * draws, *image.shape, generator=generator)
-    else:
-        start = DIFFUSION.q_sample(torch.where(hole, _enlarge(coarser, hole.shape), image), times[0], generator)
+    start = torch.zeros(n * draws, *image.shape) if begin is None else begin
+    start = DIFFUSION.q_sample(start, times[0], generator)
     before = times[0]
     for t, x in walk(model, DIFFUSION, start, times, factor=Inpaint(hole, image, DIFFUSION), generator=generator):
         if t < before and t:
@@ -160,7 +179,8 @@ def _time_of(noise: float) -> int:
 
 
 def _downs(times: list[int]) -> int:
-    return sum(b < a for a, b in pairwise(times))
+    """How many steps down these times have; copying counts as one."""
+    return sum(b < a for a, b in pairwise(times)) or 1
 
 
 def _pyramid(image: Tensor, hole: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -172,7 +192,7 @@ def _pyramid(image: Tensor, hole: Tensor) -> list[tuple[Tensor, Tensor]]:
     while True:
         image, hole = levels[0]
         size = [(length + 1) // 2 for length in hole.shape]
-        if _width(hole) <= COARSE_HOLE or min(size) < COARSE_SIDE:
+        if (_width(hole) <= COARSE_WIDTH and hole.sum() <= COARSE_PIXELS) or min(size) < COARSE_SIDE:
             return levels
         share = functional.interpolate((~hole)[None, None].float(), size=size, mode="area")[0]
         small = functional.interpolate((image * ~hole)[None], size=size, mode="area")[0] / share.clamp(min=1e-6)
@@ -183,9 +203,9 @@ def _pyramid(image: Tensor, hole: Tensor) -> list[tuple[Tensor, Tensor]]:
 
 
 def _width(hole: Tensor) -> int:
-    """Side of the square that contains the hole."""
-    rows, columns = hole.nonzero(as_tuple=True)
-    return int(max(rows.max() - rows.min(), columns.max() - columns.min())) + 1
+    """Side of the largest square inside the hole: small for writing or a wire, however long."""
+    padded = functional.pad(hole, (1, 1, 1, 1)).numpy()
+    return 2 * int(distance_transform_cdt(padded, "chessboard").max()) - 1
 
 
 def _enlarge(x: Tensor, size: torch.Size) -> Tensor:

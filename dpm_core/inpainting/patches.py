@@ -101,7 +101,7 @@ class LocalPatchReverse(X0PosteriorKernel):
             for i in range(n):
                 for at in range(0, len(pixels), size):
                     corners = windows[at : at + size]
-                    observed = _windows_at(xt[i], corners, side)
+                    observed = windows_at(xt[i], corners, side)
                     if certain is None:
                         query = observed if table.basis is None else observed @ table.basis
                         logits = torch.addmm(bias, query * (a / v), table.keys.T)
@@ -117,8 +117,8 @@ class LocalPatchReverse(X0PosteriorKernel):
     def _logits(self, found: Tensor, corners: Tensor, side: int, table: _Table, scales: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         """−½ Σ (x − a y)²/v over the missing pixels of each window and −½ Σ (x⁽⁰⁾ − y)²/certain over the known ones, ``[k, N]``."""
         a, v, certain = scales
-        noisy = _windows_at(self.missing[None].to(found), corners, side)  # [k, side²]
-        known = _windows_at(self.images[0].to(found), corners, side)
+        noisy = windows_at(self.missing[None].to(found), corners, side)  # [k, side²]
+        known = windows_at(self.images[0].to(found), corners, side)
         colours = found.shape[1] // noisy.shape[1]
         both = noisy.repeat(1, colours)
         linear = both * found * (a / v) + (1 - both) * known / certain
@@ -154,7 +154,7 @@ class LocalPatchReverse(X0PosteriorKernel):
             selected = torch.randperm(count, generator=self._generator)[: self._candidates].sort().values
         else:
             selected = torch.arange(count)
-        parts = [_windows_at(self.images[k], corners[selected[selected // len(corners) == k] % len(corners)], side) for k in range(m)]
+        parts = [windows_at(self.images[k], corners[selected[selected // len(corners) == k] % len(corners)], side) for k in range(m)]
         windows = torch.cat(parts)
         by_place = windows.square().view(len(windows), -1, side * side).sum(1)
         if self._rank is None or self._rank >= windows.shape[1]:
@@ -179,12 +179,12 @@ def nearest_patch_distance(images: Tensor, missing: Tensor, side: int, candidate
     corners = touching[:, 0] * missing.shape[1] + touching[:, 1]
     size, out = max(1, BLOCK_ELEMENTS // len(known)), []
     for image in images:
-        windows, table = _windows_at(image, corners, side), _windows_at(image, known, side)
+        windows, table = windows_at(image, corners, side), windows_at(image, known, side)
         out.append(torch.cat([torch.cdist(part, table).amin(1).square() for part in windows.split(size)]).mean() / windows.shape[1])
     return torch.stack(out)
 
 
-def _windows_at(x: Tensor, corners: Tensor, side: int) -> Tensor:
+def windows_at(x: Tensor, corners: Tensor, side: int) -> Tensor:
     """The windows of x ``[C, H, W]`` with these upper left corners (flat), ``[k, C·side²]``."""
     W = x.shape[2]
     inside = (torch.arange(side)[:, None] * W + torch.arange(side)).flatten()

@@ -70,7 +70,9 @@ def test_progress_rises_to_the_end():
     picture = stripes()
     steps = list(fill_by_patches(picture, square(picture, 10, 10, 30), 1, 0, QUICK))
     shares = [step.share for step in steps]
-    assert shares == sorted(shares) and shares[-1] == pytest.approx(1) and [step.calls for step in steps] == list(range(1, len(steps) + 1))
+    calls = [step.calls for step in steps]
+    assert shares == sorted(shares) and shares[-1] == pytest.approx(1)
+    assert calls == sorted(calls) and calls[0] == 1 and len(steps) - 2 <= calls[-1] < len(steps), "copying asks no kernel"
     assert np.array_equal(steps[-1].guess, steps[-1].state) and not np.array_equal(steps[0].guess, steps[0].state)
     for step in steps:
         assert np.array_equal(step.guess[0][:8], picture[:8])
