@@ -18,6 +18,9 @@ navigation = st.navigation(
             st.Page("pages/schedule.py", title="Schedule", url_path="schedule"),
             st.Page("pages/reverse.py", title="Reverse", url_path="reverse"),
         ],
+        "Understand": [
+            st.Page("pages/continuous.py", title="Continuous", url_path="continuous"),
+        ],
         "The model": [
             st.Page("pages/train.py", title="Train", url_path="train"),
             st.Page("pages/checkpoints.py", title="Checkpoints", url_path="checkpoints"),

@@ -51,6 +51,7 @@ SHOTS: dict[str, tuple[str, Callable[[Page], None]]] = {
     "inpaint": ("/inpaint", fill),
     "denoise": ("/denoise", nothing),
     "multiply": ("/multiply", nothing),
+    "continuous": ("/continuous", nothing),
     "guide": ("/guide?strength=2", nothing),
     "bound": ("/bound", nothing),
     "likelihood": ("/likelihood", nothing),

@@ -48,6 +48,7 @@ PAGES = (
     "bound",
     "likelihood",
     "multiply",
+    "continuous",
     "guide",
     "inpaint",
     "denoise",

@@ -68,6 +68,8 @@ class ReverseModel(X0PosteriorKernel, nn.Module):
         schedule = self.diffusion.schedule
         t = torch.as_tensor(t)
         x = self.diffusion.network_input(xt)
+        if x.dtype == torch.float64:  # of a solver that needs its digits; the network keeps its own
+            x = x.to(next(self.network.parameters(), x).dtype)
         log_snr = schedule.log_snr(t).clamp(-LOG_SNR_LIMIT, LOG_SNR_LIMIT).to(x)
         with torch.autocast(xt.device.type, self.precision, enabled=self.precision != torch.float32):
             inputs = (x, t.to(x.device), log_snr)

@@ -1,0 +1,1 @@
+"""The Continuous page: many small steps as a differential equation."""
