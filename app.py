@@ -20,6 +20,7 @@ navigation = st.navigation(
         ],
         "Understand": [
             st.Page("pages/continuous.py", title="Continuous", url_path="continuous"),
+            st.Page("pages/reversibility.py", title="Reversibility", url_path="reversibility"),
         ],
         "The model": [
             st.Page("pages/train.py", title="Train", url_path="train"),

@@ -52,6 +52,7 @@ SHOTS: dict[str, tuple[str, Callable[[Page], None]]] = {
     "denoise": ("/denoise", nothing),
     "multiply": ("/multiply", nothing),
     "continuous": ("/continuous", nothing),
+    "reversibility": ("/reversibility", nothing),
     "guide": ("/guide?strength=2", nothing),
     "bound": ("/bound", nothing),
     "likelihood": ("/likelihood", nothing),

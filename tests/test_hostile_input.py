@@ -49,6 +49,7 @@ PAGES = (
     "likelihood",
     "multiply",
     "continuous",
+    "reversibility",
     "guide",
     "inpaint",
     "denoise",

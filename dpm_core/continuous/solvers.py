@@ -109,7 +109,7 @@ def exponential(field: Field, x: Tensor, t: int, s: int, noise_level: float, z: 
     return ratio * math.exp(-(noise_level**2) * h) * x + mean * field.x0_mean(x, t) + _noise(scale, z)
 
 
-@solver("edm", "EDM, second order with churn", calls=2, order=2, follows_noise=False)
+@solver("edm", "EDM with churn", calls=2, order=2, follows_noise=False)
 def edm(field: Field, x: Tensor, t: int, s: int, noise_level: float, z: Tensor) -> Tensor:
     """Karras et al. 2022, algorithm 2, in y = x/√ᾱ: churn up to a higher noise, then Heun's step of the ODE dy/dσ = (y − x̂⁽⁰⁾)/σ.
 

@@ -6,19 +6,16 @@ from dataclasses import dataclass, replace
 
 import streamlit as st
 
-from dpm_core import checkpoints
 from dpm_core.config import ScheduleConfig
 from dpm_core.continuous import SOLVERS
 from dpm_core.continuous.equations import FINE
-from pages.ui import cache, session
+from pages.ui import session
 from pages.ui.cache import ModelRef
 from pages.ui.controls import widgets
-from pages.ui.controls.class_label import given_class
-from pages.ui.controls.model_titles import model_title
 from pages.ui.controls.schedule import SCHEDULE_TITLES, python_schedule, with_points
 from pages.ui.kinds import menu
-from pages.ui.kinds.menu import NO_NETWORK
 from pages.ui.kinds.points import POINTS
+from pages.ui.kinds.points.model_choice import choose_model
 from pages.ui.kinds.points.source import PointSource, python
 
 STEPS = (4, 8, 16, 32, 64, 128, 256)
@@ -47,21 +44,13 @@ class Question:
 
 def controls() -> Question:
     """The question, from controls. Raises DataError, ScheduleError, CheckpointError, OSError."""
-    titles = {NO_NETWORK: "Exact score, no network"}
-    for name, path in checkpoints.list_checkpoints().items():
-        run, _ = cache.description(ModelRef.of(path))
-        if run is not None and run.network.name == NETWORK:
-            titles[name] = model_title(path)
-    name = widgets.choose("Score", titles, "score", NO_NETWORK)
-    if name == NO_NETWORK:
+    chosen = choose_model("Score", "Exact score, no network", "score", lambda run: run.network.name == NETWORK)
+    if chosen is None:
         ref, source = None, menu.choose_source(only=POINTS)
         schedule = with_points(widgets.choose("Schedule", SCHEDULE_TITLES, "schedule", "log_snr"), FINE)
     else:
-        ref = ModelRef.of(checkpoints.list_checkpoints()[name])
-        loaded = cache.model(ref)
-        source, ref = PointSource.of_checkpoint(loaded), given_class(ref)
-        source = source if ref.label is None else replace(source, label=ref.label)
-        schedule = replace(loaded.config.schedule, T=FINE)
+        ref, source, own = chosen
+        schedule = replace(own, T=FINE)
     solver = widgets.choose("Solver", SOLVER_TITLES, "solver", "heun")
     steps = session.bind(st.select_slider, "Steps of the solver", list(STEPS), 64, key="solver_steps")
     noise_level = session.bind(

@@ -1,0 +1,1 @@
+"""The Reversibility page: in which direction does time run?"""
