@@ -47,7 +47,8 @@ def setting(header: dict) -> list[str]:
     config = header["config"]
     params = "".join(f", {key} = {value}" for key, value in config["schedule"]["params"].items())
     schedule = f"{config['schedule']['name']}, T = {config['schedule']['T']:,}{params}"
-    loss = {"bound": "−K", "simple": "ε", "label": "−log p(y)"}.get(config["training"]["loss"], config["training"]["loss"])
+    losses = {"bound": "−K", "simple": "ε", "flow": "velocity", "label": "−log p(y)"}
+    loss = losses.get(config["training"]["loss"], config["training"]["loss"])
     network = config["network"]["name"] + (", by class" if config["network"].get("classes") else "")
     return [network, schedule, loss, f"{header['parameters']:,}", f"{steps(header):,}"]
 

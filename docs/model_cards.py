@@ -89,7 +89,8 @@ def card(name: str, header: dict, notes: dict) -> str:
         given += f", also given one of {classes} labels or none"
     ends = "".join(f", {key} = {value:g}" for key, value in schedule["params"].items())
     note = notes.get(name) or notes["plane"]
-    loss = {"bound": "−K", "simple": "the ε-loss (for bits: the cross entropy)"}[config["training"]["loss"]]
+    losses = {"bound": "−K", "simple": "the ε-loss (for bits: the cross entropy)", "flow": "the flow-matching loss"}
+    loss = losses[config["training"]["loss"]]
     variance = f"; Var(x⁽⁰⁾ given x⁽ᵗ⁾) / (1 − ᾱ_t): {VARIANCES[network.get('variance', 'capped')]}" if "rate" not in header["data"] else ""
     steps = steps_of(header)
     ending = ".csv" if len(shape_of(header)) == 1 else ".png"

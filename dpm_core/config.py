@@ -82,7 +82,9 @@ class NetworkConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How to train. ``loss``: "bound" (−K), "simple" (ε-loss), or for classifiers "label" (cross entropy of y given x⁽ᵗ⁾).
+    """How to train.
+
+    ``loss``: "bound" (−K), "simple" (ε-loss), "flow" (flow matching), or for classifiers "label" (cross entropy of y given x⁽ᵗ⁾).
 
     The learning rate rises over the first ``warmup`` steps and with ``decay`` "cosine" falls to 0 over ``steps``; "none" leaves it
     constant, for runs without a known end. ``precision`` of the network's computations: "float32" or "bfloat16" (weights and losses stay
@@ -103,8 +105,8 @@ class TrainConfig:
     label_dropout: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.loss not in ("bound", "simple", "label"):
-            raise ConfigError(f"The loss must be 'bound', 'simple' or (for classifiers) 'label', not {self.loss!r}.")
+        if self.loss not in ("bound", "simple", "flow", "label"):
+            raise ConfigError(f"The loss must be 'bound', 'simple', 'flow' or (for classifiers) 'label', not {self.loss!r}.")
         if not 0 <= self.label_dropout <= 1:
             raise ConfigError(f"The label dropout must lie between 0 and 1, not at {self.label_dropout:g}.")
         if self.decay not in ("cosine", "none"):

@@ -29,6 +29,7 @@ ALLOWED = {
     "posterior": {"factors", "process", "reverse", "samplers", "schedules"},
     "measure": {"process", "reverse", "samplers", "schedules"},
     "continuous": {"measure", "process", "reverse", "schedules"},
+    "paths": {"config", "process", "reverse", "schedules"},
     "data": {"config", "figures", "guidance", "process", "reverse", "schedules"},
     "training": {"config", "guidance", "measure", "process", "reverse", "samplers", "schedules"},
     "checkpoints": {"", "config", "data", "files", "guidance", "process", "reverse"},

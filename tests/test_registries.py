@@ -65,7 +65,7 @@ def test_a_schedule():
 
 def test_every_schedule_has_a_title_of_its_own():
     assert SCHEDULES["paper"].title == "Paper: 1/(T−t+1)" and SCHEDULES["log_snr"].title == "Linear log-SNR"
-    assert len({one.title for one in SCHEDULES.values()}) == len(SCHEDULES) == 8
+    assert len({one.title for one in SCHEDULES.values()}) == len(SCHEDULES) == 9
 
 
 def test_a_data_set_in_the_plane():

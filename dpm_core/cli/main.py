@@ -119,8 +119,8 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("-T", type=int, help="number of diffusion steps (default 40 for points, 1000 for images, 2000 for bits)")
     p.add_argument(
         "--loss",
-        choices=["bound", "simple", "label"],
-        help="bound: −K (default); simple: the ε-loss, for bits the cross entropy; label: of classifiers, their default",
+        choices=["bound", "simple", "flow", "label"],
+        help="bound: −K (default); simple: the ε-loss, for bits the cross entropy; flow: flow matching; label: of classifiers, their default",
     )
     p.add_argument("--labels", action="store_true", help="train a class-conditional model, which is also given the label of each datum")
     p.add_argument("--label-dropout", type=float, help="with --labels: how often the label is left out in training (default 0.1)")

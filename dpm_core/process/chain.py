@@ -138,6 +138,10 @@ class Chain(ABC):
     def simple_loss(self, x0: Tensor, xt: Tensor, noise: Tensor, t: Time, x0_mean: Tensor, x0_variance: Tensor) -> Tensor:
         """The simplified training loss for each datum, ``[n]``; ``noise`` is the one that made xt by :func:`from_noise`."""
 
+    def flow_loss(self, x0: Tensor, xt: Tensor, t: Time, x0_mean: Tensor, x0_variance: Tensor) -> Tensor:
+        """The flow-matching loss for each datum, ``[n]``. Raises ValueError for a diffusion without a flow."""
+        raise ValueError("Flow matching is for Gaussian diffusion of points and images; train bits with the loss 'bound' or 'simple'.")
+
     @abstractmethod
     def signal_removed_per_step(self) -> Tensor:
         """How much signal each step t = 2..T removes, float64 ``[T−1]``: roughly proportional to its KL term in K."""

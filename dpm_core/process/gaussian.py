@@ -133,6 +133,16 @@ class GaussianDiffusion(Chain):
         kl = self.posterior_kl_nats(x0, xt, x0_mean.detach(), x0_variance, t)
         return (epsilon - noise).square().flatten(1).mean(1) + 1e-3 * (self.T - 1) * kl / x0[0].numel()
 
+    def flow_loss(self, x0: Tensor, xt: Tensor, t: Time, x0_mean: Tensor, x0_variance: Tensor) -> Tensor:
+        """The squared error of the velocity ε − x⁽⁰⁾ of the straight path (Lipman et al. 2023), ``[n]``, per dimension.
+
+        On the path (1−s) x⁽⁰⁾ + s ε the signal-to-noise ratio is (1−s)²/s², and an error of x̂⁽⁰⁾ is one of the velocity, divided by s:
+        the weight of |x⁽⁰⁾ − x̂⁽⁰⁾|² is 1/s² = (1 + √SNR)². The variance is trained as in :meth:`simple_loss`.
+        """
+        weight = (1 + expand(self.schedule.snr(t).sqrt(), x0)).square()
+        kl = self.posterior_kl_nats(x0, xt, x0_mean.detach(), x0_variance, t)
+        return (weight * (x0 - x0_mean).square()).flatten(1).mean(1) + 1e-3 * (self.T - 1) * kl / x0[0].numel()
+
     def signal_removed_per_step(self) -> Tensor:
         """The decrease of log-SNR in each step t = 2..T, float64 ``[T−1]``."""
         log_snr = self.schedule.log_snr(torch.arange(1, self.T + 1)).clamp(-LOG_SNR_LIMIT, LOG_SNR_LIMIT)

@@ -66,6 +66,14 @@ def constant(T: int, beta: float | None = None) -> Tensor:
     return torch.full((T,), -math.expm1(-8.0 / T) if beta is None else beta, dtype=torch.float64)
 
 
+@schedule("Flow matching: straight line")
+def flow(T: int) -> Tensor:
+    """The noise of the path (1 − s) x⁽⁰⁾ + s ε, s = t/T: ᾱ_t = (1−s)²/((1−s)² + s²), which ends at 0 (Lipman et al. 2023)."""
+    s = torch.arange(T + 1, dtype=torch.float64) / T
+    alpha_bar = (1 - s).square() / ((1 - s).square() + s.square())
+    return 1 - alpha_bar[1:] / alpha_bar[:-1]
+
+
 @schedule("Custom, drawn")
 def custom(T: int, points: Sequence[Sequence[float]] = ((0.0, 1e-3), (0.6, 0.05), (1.0, 0.5))) -> Tensor:
     """β through control points (u, β), u = (t−1)/(T−1): linear interpolation of log β, constant beyond the ends."""

@@ -42,6 +42,13 @@ def simple_loss(model: ReverseModel, x0: Tensor, t: Tensor, noise: Tensor) -> Te
     return diffusion.simple_loss(x0, xt, noise, t, *model.x0_posterior(xt, t))
 
 
+def flow_loss(model: ReverseModel, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+    """Return the flow-matching loss of each datum ``[n]``, see :meth:`Chain.flow_loss`. Raises ValueError for bits."""
+    diffusion = model.diffusion
+    xt = from_noise(diffusion.q_marginal(x0, t), noise)
+    return diffusion.flow_loss(x0, xt, t, *model.x0_posterior(xt, t))
+
+
 def label_loss(model: Classifier, x0: Tensor, t: Tensor, noise: Tensor, label: Tensor) -> Tensor:
     """Return −log p(y|x⁽ᵗ⁾,t) of each datum ``[n]``, the cross entropy of a classifier, in nats."""
     xt = from_noise(model.diffusion.q_marginal(x0, t), noise)
@@ -57,8 +64,13 @@ def _of_kernel(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return given
 
 
-FIRST_TIME = {"bound": 2, "simple": 2, "label": 1}  # the step t = 1 of a reverse kernel is fixed
-LOSSES: dict[str, Callable[..., Tensor]] = {"bound": _of_kernel(bound_loss), "simple": _of_kernel(simple_loss), "label": label_loss}
+FIRST_TIME = {"bound": 2, "simple": 2, "flow": 2, "label": 1}  # the step t = 1 of a reverse kernel is fixed
+LOSSES: dict[str, Callable[..., Tensor]] = {
+    "bound": _of_kernel(bound_loss),
+    "simple": _of_kernel(simple_loss),
+    "flow": _of_kernel(flow_loss),
+    "label": label_loss,
+}
 
 
 class Loss(nn.Module):

@@ -117,7 +117,7 @@ class TrainingDefaults:
     held_out: int  # data by which K is measured
     samples: int  # of every snapshot
     sample_steps: int
-    losses: Mapping[str, str] = field(default_factory=lambda: {"bound": "Bound, −K", "simple": "Simple (ε)"})
+    losses: Mapping[str, str] = field(default_factory=lambda: {"bound": "Bound, −K", "simple": "Simple (ε)", "flow": "Flow matching"})
     prefers_gpu: bool = False
 
 
