@@ -21,6 +21,7 @@ navigation = st.navigation(
         "Understand": [
             st.Page("pages/continuous.py", title="Continuous", url_path="continuous"),
             st.Page("pages/reversibility.py", title="Reversibility", url_path="reversibility"),
+            st.Page("pages/paths.py", title="Paths", url_path="paths"),
         ],
         "The model": [
             st.Page("pages/train.py", title="Train", url_path="train"),

@@ -53,6 +53,7 @@ SHOTS: dict[str, tuple[str, Callable[[Page], None]]] = {
     "multiply": ("/multiply", nothing),
     "continuous": ("/continuous", nothing),
     "reversibility": ("/reversibility", nothing),
+    "paths": ("/paths", nothing),
     "guide": ("/guide?strength=2", nothing),
     "bound": ("/bound", nothing),
     "likelihood": ("/likelihood", nothing),

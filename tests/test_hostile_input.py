@@ -50,6 +50,7 @@ PAGES = (
     "multiply",
     "continuous",
     "reversibility",
+    "paths",
     "guide",
     "inpaint",
     "denoise",

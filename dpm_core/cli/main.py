@@ -120,7 +120,7 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--loss",
         choices=["bound", "simple", "flow", "label"],
-        help="bound: −K (default); simple: the ε-loss, for bits the cross entropy; flow: flow matching; label: of classifiers, their default",
+        help="bound: −K (default); simple: the ε-loss, for bits the cross entropy; flow: flow matching; label: for classifiers",
     )
     p.add_argument("--labels", action="store_true", help="train a class-conditional model, which is also given the label of each datum")
     p.add_argument("--label-dropout", type=float, help="with --labels: how often the label is left out in training (default 0.1)")

@@ -31,30 +31,46 @@ def velocity(kernel: ReverseKernel, name: str, steps: int, x: Tensor, t: int) ->
 
     ``kernel``: under the :func:`diffusion_of` of the same path and steps.
     """
-    a, b, da, db = (float(c) for c in PATHS[name].coefficients(torch.tensor(t / steps, dtype=torch.float64)))
-    x0, _ = kernel.x0_posterior(x / (a * a + b * b) ** 0.5, t)
-    return da * x0 + db * (x - a * x0) / b
+    *_, da, db = _coefficients(name, steps, t)
+    x0, noise = _estimates(kernel, name, steps, x, t)
+    return da * x0 + db * noise
 
 
 @torch.inference_mode()
 def flow(model: AdaptableKernel, name: str, noise: Tensor, steps: int, second_order: bool = False) -> Iterator[Step]:
     """Yield x_s at s = t/``steps`` for t = ``steps`` down to 0, from b(1) times ``noise``, standard normal ``[n, ...]``.
 
-    Euler's method, one evaluation per step; or Heun's with two, but for the last step, where the velocity at s = 0 is unknown. On a path
-    that still has signal at s = 1, starting from noise alone leaves it out. Raises ValueError for an unknown path or too few steps.
+    A step adds Δa x̂⁽⁰⁾ + Δb ε̂, with both estimates held: Euler's method on the straight line, DDIM on the variance-preserving path. With
+    ``second_order`` the estimates are the means of those at both ends of the step (Heun), but for the last step, as ε̂ at s = 0 is unknown.
+    On a path that still has signal at s = 1, starting from noise alone leaves it out. Raises ValueError for an unknown path or too few
+    steps.
     """
     if name not in PATHS:
         raise ValueError(f"There is no path {name!r}; choose one of {', '.join(PATHS)}.")
     kernel = model.with_diffusion(diffusion_of(name, steps))
-    x = noise * float(PATHS[name].coefficients(torch.ones((), dtype=torch.float64))[1])
+    x = noise * _coefficients(name, steps, steps)[1]
     yield Step(steps, x)
     for t in range(steps, 0, -1):
-        v = velocity(kernel, name, steps, x, t)
-        ahead = x - v / steps
+        (a, b, *_), (a_next, b_next, *_) = (_coefficients(name, steps, s) for s in (t, t - 1))
+        x0, e = _estimates(kernel, name, steps, x, t)
+        ahead = x + (a_next - a) * x0 + (b_next - b) * e
         if second_order and t > 1:
-            ahead = x - 0.5 * (v + velocity(kernel, name, steps, ahead, t - 1)) / steps
+            x0_next, e_next = _estimates(kernel, name, steps, ahead, t - 1)
+            ahead = x + 0.5 * (a_next - a) * (x0 + x0_next) + 0.5 * (b_next - b) * (e + e_next)
         x = ahead
         yield Step(t - 1, x)
+
+
+def _coefficients(name: str, steps: int, t: int) -> list[float]:
+    """a, b and their derivatives at s = t/``steps``."""
+    return [float(c) for c in PATHS[name].coefficients(torch.tensor(t / steps, dtype=torch.float64))]
+
+
+def _estimates(kernel: ReverseKernel, name: str, steps: int, x: Tensor, t: int) -> tuple[Tensor, Tensor]:
+    """x̂⁽⁰⁾ and ε̂ given x_s."""
+    a, b, *_ = _coefficients(name, steps, t)
+    x0, _ = kernel.x0_posterior(x / (a * a + b * b) ** 0.5, t)
+    return x0, (x - a * x0) / b
 
 
 @torch.inference_mode()

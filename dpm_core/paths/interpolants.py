@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 Coefficients = tuple[Tensor, Tensor, Tensor, Tensor]
-EXPLODED, GROWTH = 20.0, 8.0  # of the variance-exploding path: its last noise, and how many factors of e it grows by
+EXPLODED, FINEST, POWER = 20.0, 0.005, 7  # of the variance-exploding path: its last noise, the finest it resolves, and Karras's ρ
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ def preserving(s: Tensor) -> Coefficients:
 
 @path("exploding", "Variance exploding")
 def exploding(s: Tensor) -> Coefficients:
-    """x⁽⁰⁾ + b(s) ε with b growing about exponentially to EXPLODED (Song & Ermon 2019, Karras et al. 2022)."""
-    scale = EXPLODED / math.expm1(GROWTH)
-    return torch.ones_like(s), scale * torch.expm1(GROWTH * s), torch.zeros_like(s), scale * GROWTH * torch.exp(GROWTH * s)
+    """x⁽⁰⁾ + b(s) ε with b = (c + s (d − c))⁷ − c⁷, which grows from 0 to EXPLODED (Song & Ermon 2019, Karras et al. 2022, Eq. 5)."""
+    c, d = FINEST ** (1 / POWER), (EXPLODED + FINEST) ** (1 / POWER)
+    root = c + s * (d - c)
+    return torch.ones_like(s), root**POWER - FINEST, torch.zeros_like(s), POWER * (d - c) * root ** (POWER - 1)

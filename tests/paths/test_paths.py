@@ -81,14 +81,11 @@ def test_all_paths_map_the_same_noise_to_the_same_data():
 
 
 def test_gaussian_data_are_mapped_by_the_closed_form():
-    """N(m, σ²) on the straight line: x₀ = m + σ ε exactly, to 1e-4 with 400 Heun steps, and one Euler step gives the mean."""
+    """N(m, σ²) on the straight line: x₀ = m + σ ε exactly, to 2e-3 with 400 Heun steps, and with fewer in proportion."""
     mean, spread = torch.tensor([[0.7, -0.2]], dtype=torch.float64), 0.4
     model = EmpiricalReverse(mean, GaussianDiffusion(make_schedule("log_snr", 10)), spread)
     x = noise(50)
     assert torch.allclose(end(model, "line", x, 400), mean + spread * x, atol=2e-3)
-    assert torch.allclose(
-        end(model, "line", x, 2, second_order=False), mean + 0.5 * (end(model, "line", x, 2, False) - mean) * 2, atol=1e-9
-    )
     errors = [float((end(model, "line", x, n) - mean - spread * x).norm(dim=1).mean()) for n in (20, 40, 80)]
     assert errors[0] > 1.8 * errors[1] > 3.2 * errors[2]
 
@@ -96,7 +93,7 @@ def test_gaussian_data_are_mapped_by_the_closed_form():
 def test_straightness():
     """0 for straight lines at constant speed; for a half circle with radius 1, ∫|π τ − (−2, 0)|²/4 = (π² − 4)/4."""
     s = torch.linspace(0, 1, 2001, dtype=torch.float64)
-    line = [torch.tensor([[float(u), 2 * float(u)]]) for u in s]
+    line = [torch.tensor([[float(u), 2 * float(u)]], dtype=torch.float64) for u in s]
     assert straightness(line) < 1e-12
     circle = [torch.tensor([[math.cos(math.pi * u), math.sin(math.pi * u)]], dtype=torch.float64) for u in s.tolist()]
     assert straightness(circle) == pytest.approx((math.pi**2 - 4) / 4, rel=1e-3)
@@ -157,5 +154,5 @@ def test_bits_have_no_flow():
 
 @pytest.mark.parametrize("call", [lambda: next(flow(ROLL, "spiral", noise(2), 5)), lambda: next(flow(ROLL, "line", noise(2), 1))])
 def test_unknown_paths_and_too_few_steps_are_refused(call):
-    with pytest.raises(ValueError, match="There is no path 'spiral'|at least two"):
+    with pytest.raises(ValueError, match=r"There is no path 'spiral'|at least two"):
         call()

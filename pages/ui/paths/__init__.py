@@ -1,0 +1,1 @@
+"""The Paths page: flow matching and its paths."""
