@@ -34,7 +34,7 @@ def points(seed: int) -> Tensor:
     return ROLL.sample(POINTS, generator(seed))
 
 
-def train(run: Run, seconds: float, seed: int) -> tuple[ReverseModel, int]:
+def train(run: Run, seconds: float, seed: int, loss: str = "bound") -> tuple[ReverseModel, int]:
     """The averaged model after at most ``seconds`` of training, and its optimiser steps.
 
     Half a second of training beforehand sets the number of steps, so that the learning rate's cosine ends in
@@ -45,7 +45,7 @@ def train(run: Run, seconds: float, seed: int) -> tuple[ReverseModel, int]:
     q = diffusion(schedule)
 
     def go(steps: int, limit: float) -> tuple[ReverseModel, int, float]:
-        config = TrainConfig(steps=steps, batch=512, learning_rate=1e-2, seed=seed)
+        config = TrainConfig(loss, steps=steps, batch=512, learning_rate=1e-2, seed=seed)
         loop = train_steps(build_model(network, q, seed=seed), data, config)
         used, done, average = 0.0, 0, None
         while done < steps and used < limit:
