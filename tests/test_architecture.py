@@ -53,6 +53,7 @@ ALLOWED = {
         "",
         "checkpoints",
         "config",
+        "continuous",
         "data",
         "exchange",
         "figures",

@@ -19,6 +19,7 @@ from dpm_core.cli.sample import sample
 from dpm_core.cli.terminal import Parser
 from dpm_core.cli.train import train
 from dpm_core.config import VARIANCES
+from dpm_core.continuous import SOLVERS
 from dpm_core.data.kinds import DATA_KINDS
 from dpm_core.files import in_words
 from dpm_core.inpainting.model_filling import RULES
@@ -150,6 +151,10 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("--sampler", choices=list(SAMPLERS), default="ancestral", help="default ancestral")
     p.add_argument("--steps", type=int, help="number of sampling steps, at most T (default T)")
     p.add_argument("--eta", type=float, default=0.0, help="noise η of the DDIM sampler: 0 deterministic (default), 1 as ancestral sampling")
+    p.add_argument("--solver", choices=list(SOLVERS), help="solve the reverse differential equation instead (64 steps unless --steps)")
+    p.add_argument(
+        "--noise-level", type=float, default=0.0, metavar="KAPPA", help="with --solver: κ, 0 the flow (default), 1 the time reversal"
+    )
     p.add_argument("--label", metavar="CLASS", help="number or name of the class to sample, by the model's label input or by a classifier")
     p.add_argument(
         "--guidance",

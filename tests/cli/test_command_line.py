@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from dpm_core import checkpoints
 from dpm_core.cli.main import main
 from dpm_core.config import DataConfig, NetworkConfig
+from dpm_core.continuous import integrate, time_grid
 from dpm_core.data import sources
 from dpm_core.data.images import make_images
 from dpm_core.data.kinds import HeldOut
@@ -195,6 +196,18 @@ def test_samples_are_the_librarys(tmp_path):
         x = np.load(draw(tmp_path, "-n", "40", "--seed", "9", "--sampler", name, *extra))["x"]
         *_, last = sampler(loaded.model, loaded.diffusion, start, generator=torch.Generator().manual_seed(10), **options)
         np.testing.assert_array_equal(x, last.x)
+
+
+def test_a_solver_of_the_reverse_equation(tmp_path):
+    """The states of the library's solver at t = 1, and then the mean of x⁽⁰⁾."""
+    loaded = checkpoints.load("own")
+    start = torch.randn(40, 2, generator=torch.Generator().manual_seed(9))
+    x = np.load(draw(tmp_path, "-n", "40", "--seed", "9", "--solver", "heun", "--noise-level", "1", "--steps", "3"))["x"]
+    times, noise = time_grid(loaded.diffusion, 3), torch.Generator().manual_seed(10)
+    *_, last = integrate(loaded.model, loaded.diffusion, start, times, "heun", noise_level=1.0, generator=noise)
+    with torch.inference_mode():
+        np.testing.assert_array_equal(x, loaded.model.x0_posterior(last.x, 1)[0])
+    assert np.load(draw(tmp_path, "-n", "5", "--solver", "exponential"))["x"].shape == (5, 2)
 
 
 def test_csv_npz_and_png_show_the_same_samples(tmp_path):
@@ -382,6 +395,7 @@ def test_a_compiled_network_learns_the_same(place, tmp_path, capsys, monkeypatch
 
 TRAIN = ["train", "--data", "eight_gaussians", *SMALL, "--name", "bad"]
 BAD_IMAGES = [*IMAGES, "--data", "digits", "--name", "bad"]
+HEARTBEAT = str(checkpoints.SHIPPED / "heartbeat_mlp.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -415,6 +429,9 @@ BAD_IMAGES = [*IMAGES, "--data", "digits", "--name", "bad"]
         (["sample", "own", "-n", "-4"], "sample"),
         (["sample", "own", "--steps", "0"], "between 1 and T = 5"),
         (["sample", "own", "--steps", "6"], "between 1 and T = 5"),
+        (["sample", "own", "--solver", "heun", "--steps", "9"], "number of steps must lie between"),
+        (["sample", "own", "--solver", "heun", "--noise-level", "-1"], "noise level must be at least 0"),
+        (["sample", HEARTBEAT, "--solver", "heun"], "--solver is for models of points and images"),
         (["sample", "own", "-o", "out.jpg"], ".jpg"),
         (["sample", "own", "-o", "out"], ".npz"),
         (["sample", "own", "-o", "mine.csv/x.npz"], "mine.csv"),
