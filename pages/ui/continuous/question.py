@@ -32,7 +32,7 @@ class Question:
     ref: ModelRef | None = None
     solver: str = "heun"
     noise_level: float = 1.0
-    steps: int = 64
+    steps: int = 32
     n: int = 1000
     seed: int = 7
 
@@ -52,7 +52,7 @@ def controls() -> Question:
         ref, source, own = chosen
         schedule = replace(own, T=FINE)
     solver = widgets.choose("Solver", SOLVER_TITLES, "solver", "heun")
-    steps = session.bind(st.select_slider, "Steps of the solver", list(STEPS), 64, key="solver_steps")
+    steps = session.bind(st.select_slider, "Steps of the solver", list(STEPS), 32, key="solver_steps")
     noise_level = session.bind(
         st.slider, "Noise level κ", 0.0, 2.0, 1.0, 0.25, key="noise_level",
         help="0: the deterministic flow. 1: the time reversal of the forward process. 2: twice its noise, removed by a stronger drift.",
