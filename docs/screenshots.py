@@ -54,6 +54,7 @@ SHOTS: dict[str, tuple[str, Callable[[Page], None]]] = {
     "continuous": ("/continuous", nothing),
     "reversibility": ("/reversibility", nothing),
     "paths": ("/paths", nothing),
+    "memory": ("/memory", nothing),
     "guide": ("/guide?strength=2", nothing),
     "bound": ("/bound", nothing),
     "likelihood": ("/likelihood", nothing),

@@ -173,8 +173,8 @@ LEVELS = {
     "session": 0, "rights": 1, "cache": 1,
     "components": 2, "controls": 2, "lecture": 2,
     "kinds": 3,
-    "hall": 3, "page": 4, "bound": 4, "checkpoints": 4, "continuous": 4, "guide": 4, "inpainting": 4, "paths": 4, "posterior": 4,
-    "reversibility": 4, "schedule": 4, "start": 4, "training": 4,
+    "hall": 3, "page": 4, "bound": 4, "checkpoints": 4, "continuous": 4, "guide": 4, "inpainting": 4, "memory": 4, "paths": 4,
+    "posterior": 4, "reversibility": 4, "schedule": 4, "start": 4, "training": 4,
     "pages": 5,
 }  # fmt: skip
 PAGE_FILES = sorted(PAGES.rglob("*.py"))

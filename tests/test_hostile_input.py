@@ -51,6 +51,7 @@ PAGES = (
     "continuous",
     "reversibility",
     "paths",
+    "memory",
     "guide",
     "inpaint",
     "denoise",

@@ -64,6 +64,12 @@ class EmpiricalReverse(X0PosteriorKernel):
         variance = self.noise**2 * shrink + shrink.square() * y_variance
         return mean.to(xt.dtype).view_as(xt), variance.to(xt.dtype).view_as(xt)
 
+    def point_weights(self, xt: Tensor, t: Time) -> Tensor:
+        """Return the posterior probability of each data point given x⁽ᵗ⁾ ``[n, ...]``, shaped ``[n, N]``, rows adding up to 1."""
+        x = xt.flatten(1).double()
+        a, _, v = self._scales(x, t)
+        return torch.cat([torch.softmax(logits, 1) for _, logits in self._logits(x, a, v)])
+
     def with_diffusion(self, diffusion: GaussianDiffusion) -> EmpiricalReverse:
         """Return the exact reverse kernel of the same data under another diffusion."""
         return EmpiricalReverse(self.data, diffusion, self.noise, self.weights)

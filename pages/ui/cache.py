@@ -5,9 +5,11 @@ What only one kind of data needs is cached in that kind's own modules.
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
 
 import streamlit as st
 
@@ -17,6 +19,8 @@ from dpm_core.data import sources
 from dpm_core.process import GaussianDiffusion
 from dpm_core.reverse import ReverseKernel
 from dpm_core.schedules import Schedule, make_schedule
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,23 @@ class ModelRef:
     def python_class(self) -> str:
         """What follows a data set in Python, to leave that of the class."""
         return "" if self.label is None else f".of_class({self.label})"
+
+
+class Once(Generic[T]):
+    """A value that is made by whoever asks first, outside of Streamlit's caches, so that progress can be shown meanwhile.
+
+    Keep it in a function under ``st.cache_resource``, by the config that determines it.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._made = threading.Lock(), list[T]()
+
+    def get(self, make: Callable[[], T]) -> T:
+        """The value; others who ask meanwhile wait."""
+        with self._lock:
+            if not self._made:
+                self._made.append(make())
+            return self._made[0]
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

@@ -31,7 +31,7 @@ _STYLE = """
 [data-testid="stSidebarNav"]::before { content: "◉ DPM Explorer"; display: block; font-weight: 650; padding: 0.2rem 0 0.8rem 0.6rem; }
 [data-testid="stMainBlockContainer"] { padding: 2.6rem clamp(1rem, 2.6vw, 3rem) 3rem; max-width: 1560px; }
 [data-testid="stSidebarHeader"] { height: 2.2rem; }
-@media (min-width: 641px) {  /* seventeen pages in six groups leave room for the controls */
+@media (min-width: 641px) {  /* eighteen pages in six groups leave room for the controls */
   [data-testid="stSidebarNavLink"] { padding-block: 0; margin: 0; height: 1.6rem; }
   [data-testid="stSidebarNavItems"] > div { margin-bottom: 0.35rem; padding-bottom: 0; }
   [data-testid="stNavSectionHeader"] { font-size: 0.8rem; opacity: 0.75; padding: 0; margin: 0; }

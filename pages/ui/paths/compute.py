@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ import torch
 from dpm_core.paths import PATHS, flow, straighten, straightness
 from dpm_core.reverse import AdaptableKernel, ReverseModel
 from dpm_core.samplers import Recording
+from pages.ui import cache
 from pages.ui.cache import ModelRef
 from pages.ui.kinds.points import stages
 from pages.ui.kinds.points.source import PointSource, dataset
@@ -43,28 +43,20 @@ def noise(n: int, seed: int) -> torch.Tensor:
     return torch.randn(n, 2, generator=torch.Generator().manual_seed(seed))
 
 
-class _Straightened:
-    """A straightened flow, trained by whoever asks first; trained outside of Streamlit's caches, so that progress can be shown."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.model: ReverseModel | None = None
-
-
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _straightened(source: PointSource, ref: ModelRef | None) -> _Straightened:
-    return _Straightened()
+def _straightened(source: PointSource, ref: ModelRef | None) -> cache.Once[ReverseModel]:
+    return cache.Once()
 
 
 def reflow_model(question: Question, progress: Callable[[float], None] | None = None) -> ReverseModel:
     """The straightened flow, trained once for the data and the velocity; ``progress`` takes the share that is done."""
-    found = _straightened(question.source, question.ref)
-    with found.lock:
-        if found.model is None:
-            starts = noise(PAIRS, PAIR_SEED)
-            *_, (_, ends) = flow(question.model(), "line", starts, PAIR_STEPS, second_order=True)
-            found.model = straighten(starts, ends, TRAINING, seed=PAIR_SEED, progress=progress)
-        return found.model
+
+    def make() -> ReverseModel:
+        starts = noise(PAIRS, PAIR_SEED)
+        *_, (_, ends) = flow(question.model(), "line", starts, PAIR_STEPS, second_order=True)
+        return straighten(starts, ends, TRAINING, seed=PAIR_SEED, progress=progress)
+
+    return _straightened(question.source, question.ref).get(make)
 
 
 def _model(question: Question, name: str) -> tuple[AdaptableKernel, str]:

@@ -1,0 +1,1 @@
+"""The Memory page: when does a model only remember?"""
