@@ -18,8 +18,9 @@ FORGOTTEN = "All pages are forgotten."
 
 def forget(number: int = 0, frame: FrameType | None = None) -> None:
     PagesManager.uses_pages_directory = None
-    for name in [name for name in sys.modules if name.partition(".")[0] in ("pages", "dpm_core")]:
-        del sys.modules[name]
+    for name in list(sys.modules):  # a copy: a page that still computes may import meanwhile, which would end this server by an error here
+        if name.partition(".")[0] in ("pages", "dpm_core"):
+            sys.modules.pop(name, None)
     print(FORGOTTEN, flush=True)
 
 
