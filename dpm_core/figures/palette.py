@@ -37,5 +37,6 @@ SCHEDULE_LOOKS = (
     ScheduleLook(Role("#7a4fc9", "#b89cff"), [15, 4]),
     ScheduleLook(Role("#93482c", "#e0a07e"), [7, 2, 2, 2, 2, 2]),
     ScheduleLook(Role("#5a7006", "#b0c653"), [4, 4]),
+    ScheduleLook(Role("#a3221f", "#ff8f86"), [12, 3]),
     ScheduleLook(Role("#4d5667", "#b3bac7"), [2, 6]),
 )

@@ -24,7 +24,7 @@ def curve_editor(spec: dict[str, Any], key: str, on_points_change: Callable[[], 
     spec
         ``T``       int, the number of steps
         ``curves``  list of ``{"name", "label", "beta": [T], "log_snr": [T]}``; an infinite log SNR may be ``None`` or
-                    ``inf``. An optional ``slot`` (0 to 7) fixes colour and dash; otherwise a schedule has the first
+                    ``inf``. An optional ``slot`` (0 to 8) fixes colour and dash; otherwise a schedule has the first
                     free one for as long as it is shown.
         ``points``  ``[[u, beta], ...]`` with step t = 1 + u (T − 1), or ``None`` for no control points. "custom" is
                     then drawn from the points, linear in log10 β between them.

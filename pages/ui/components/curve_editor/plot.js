@@ -1,6 +1,6 @@
 // ---- One plot: axes, curves, the marked step ----------------------------------------
 
-const DASHES = ["", "8 4", "2 3", "11 3 2 3", "15 4", "7 2 2 2 2 2", "4 4", "2 6"]
+const DASHES = ["", "8 4", "2 3", "11 3 2 3", "15 4", "7 2 2 2 2 2", "4 4", "12 3", "2 6"]
 const SNR_MAX = 12
 const MAX_VERTICES = 400
 const INFINITE_SNR = 60 // drawn in place of infinity: well outside the frame
