@@ -141,6 +141,17 @@ def test_for_one_point_the_exponential_solver_is_exact_in_one_step(noise_level):
     assert torch.allclose(x.std(0), b.stddev[0], rtol=4 / math.sqrt(2 * n))
 
 
+@pytest.mark.parametrize("noise_level", [0.5, 1.0, 2.0])
+def test_churn_adds_so_much_of_the_variance_that_the_step_removes(noise_level):
+    """For one point the step is linear: z arrives with √(high² − here²) there/high, high² = here² + κ² (here² − there²), to 1 %."""
+    point, (t, s) = EmpiricalReverse(MEAN, LIMIT, 0.0), (2000, 1700)
+    ends = [SOLVERS["edm"].step(Field(point, LIMIT), MEAN, t, s, noise_level, torch.full_like(MEAN, z)) for z in (0.0, 1.0)]
+    here, there = (math.exp(-0.5 * float(LIMIT.schedule.log_snr(at))) for at in (t, s))
+    high = math.sqrt(here**2 + noise_level**2 * (here**2 - there**2))
+    expected = math.sqrt(high**2 - here**2) * there / high * float(LIMIT.schedule.alpha_bar(s).sqrt())
+    assert torch.allclose(ends[1] - ends[0], torch.full_like(MEAN, expected), rtol=0.01)
+
+
 @pytest.mark.parametrize(
     "call, words",
     [
