@@ -13,7 +13,7 @@ MLP := --points 400000 --network mlp --schedule log_snr -T 40 --steps 24000 --lr
 # two workers with one thread each; tests/conftest.py says which tests stay together and in which order they are given out
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: run room lecture test check lint hostile lock checkpoints image-checkpoints bit-checkpoints class-checkpoints gpu-checkpoints clean
+.PHONY: run room lecture test check lint hostile lock checkpoints image-checkpoints bound-checkpoints bit-checkpoints class-checkpoints gpu-checkpoints clean
 
 run: $(VENV)/.app
 	$(BIN)/streamlit run app.py
@@ -51,24 +51,29 @@ bit-checkpoints: $(VENV)/.app
 	$(BIN)/python -m dpm_core train --data heartbeat --network sigmoid --steps 60000 --batch 1024 --lr 0.01 --seed 0 --half --name heartbeat_sigmoid --out checkpoints
 	$(BIN)/python -m dpm_core train --data binary_digits --steps 4000 $(IMAGES) --name binary_digits_unet --out checkpoints
 
-# seven hours on one processor thread; MNIST and CIFAR-10 are downloaded unless they are in $$DPM_DATA
-FINE := --schedule log_snr --schedule-param start=14 --network-param width=16
+# about five hours on one processor thread; MNIST is downloaded unless it is in $$DPM_DATA
 image-checkpoints: $(VENV)/.app
 	$(BIN)/python -m dpm_core train --data digits --steps 9000 $(IMAGES) --name digits_unet --out checkpoints
 	$(BIN)/python -m dpm_core train --data mnist --schedule cosine --loss simple --network-param width=32 --steps 16000 $(IMAGES) \
 	  --name mnist_unet --out checkpoints
 	$(BIN)/python -m dpm_core train --data mnist --schedule cosine --loss simple --network-param width=32 --resume mnist_unet \
 	  --steps 18000 --lr 0.003 --ema 0.9995 $(IMAGES) --name mnist_unet --out checkpoints
-	$(BIN)/python -m dpm_core train --data mnist $(FINE) --network-param grey_levels=78.568 --steps 16000 $(IMAGES) \
-	  --name mnist_unet_bound --out checkpoints
 	$(BIN)/python -m dpm_core train --data mnist --network multiscale --schedule cosine --loss simple --steps 8000 $(IMAGES) \
 	  --name mnist_multiscale --out checkpoints
 	$(BIN)/python -m dpm_core train --data mnist --network multiscale --schedule cosine --loss simple --resume mnist_multiscale \
 	  --steps 12000 --lr 0.002 --ema 0.9995 $(IMAGES) --name mnist_multiscale --out checkpoints
 	$(BIN)/python -m dpm_core train --data dead_leaves --steps 6000 $(IMAGES) --name dead_leaves_unet --out checkpoints
 	$(BIN)/python -m dpm_core train --data brick --steps 2500 $(IMAGES) --name brick_unet --out checkpoints
-	$(BIN)/python -m dpm_core train --data cifar10 --schedule log_snr --schedule-param start=14 --network-param width=32 \
-	  --network-param grey_levels=64.26 --steps 14000 --precision bfloat16 $(IMAGES) \
+
+# the two models with the best K, which take minutes on a GPU and about seven hours each on one processor thread
+FINE := --schedule log_snr --schedule-param start=14 --network-param width=32 --network-param blocks=2 --ema 0.9995 \
+  --batch 256 --seed 0 --half --device cuda --compile
+bound-checkpoints: $(VENV)/.app
+	$(BIN)/python -m dpm_core train --data mnist $(FINE) --network-param grey_levels=78.568 --lr 0.002 --steps 8900 \
+	  --name mnist_unet_bound --out checkpoints
+	$(BIN)/python -m dpm_core train --data cifar10 $(FINE) --network-param grey_levels=64.26 --lr 0.002 --steps 6000 \
+	  --name cifar10_unet --out checkpoints
+	$(BIN)/python -m dpm_core train --data cifar10 $(FINE) --network-param grey_levels=64.26 --lr 0.0015 --steps 2500 --resume cifar10_unet \
 	  --name cifar10_unet --out checkpoints
 
 # class-conditional models, and classifiers of noisy images: one and a half hours on one processor thread

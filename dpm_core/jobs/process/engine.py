@@ -130,9 +130,12 @@ atexit.register(nursery.close)
 
 
 def _python(module: str, **options: Any) -> subprocess.Popen[str]:
-    """A Python process that finds this program's modules wherever it was started, and reads requests from its standard input."""
+    """A Python process that finds this program's modules wherever it was started, and reads requests from its standard input.
+
+    It looks for GPUs without starting CUDA, which no process that it forks could then use.
+    """
     places = [str(Path(dpm_core.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, places))}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, places)), "PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
     command = [sys.executable, "-m", module]
     return subprocess.Popen(command, text=True, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, **options)
 
