@@ -23,6 +23,7 @@ navigation = st.navigation(
             st.Page("pages/reversibility.py", title="Reversibility", url_path="reversibility"),
             st.Page("pages/paths.py", title="Paths", url_path="paths"),
             st.Page("pages/memory.py", title="Memory", url_path="memory"),
+            st.Page("pages/relatives.py", title="Relatives", url_path="relatives"),
         ],
         "The model": [
             st.Page("pages/train.py", title="Train", url_path="train"),

@@ -36,6 +36,13 @@ def fill(page: Page) -> None:
     page.wait_for_timeout(12_000)
 
 
+def train_pair(page: Page) -> None:
+    """Train both models, and wait for what they have learned."""
+    page.get_by_role("button", name="Train both").click()
+    page.get_by_text("Posterior collapse:").wait_for(timeout=90_000)
+    page.wait_for_timeout(2000)
+
+
 def nothing(page: Page) -> None:
     """Leave the page as its link opens it."""
 
@@ -55,6 +62,7 @@ SHOTS: dict[str, tuple[str, Callable[[Page], None]]] = {
     "reversibility": ("/reversibility", nothing),
     "paths": ("/paths", nothing),
     "memory": ("/memory", nothing),
+    "relatives": ("/relatives?relatives_seconds=20", train_pair),
     "guide": ("/guide?strength=2", nothing),
     "bound": ("/bound", nothing),
     "likelihood": ("/likelihood", nothing),

@@ -84,12 +84,14 @@ class NetworkConfig:
 class TrainConfig:
     """How to train.
 
-    ``loss``: "bound" (−K), "simple" (ε-loss), "flow" (flow matching), or for classifiers "label" (cross entropy of y given x⁽ᵗ⁾).
+    ``loss``: "bound" (−K), "simple" (ε-loss), "flow" (flow matching); for classifiers "label" (cross entropy of y given x⁽ᵗ⁾),
+    for autoencoders "elbo" (minus their bound).
 
     The learning rate rises over the first ``warmup`` steps and with ``decay`` "cosine" falls to 0 over ``steps``; "none" leaves it
     constant, for runs without a known end. ``precision`` of the network's computations: "float32" or "bfloat16" (weights and losses stay
     float32). ``label_dropout``: how often a class-conditional network sees no label, by which it also learns the unconditional kernel
-    (Ho & Salimans 2021).
+    (Ho & Salimans 2021). ``annealing``: for autoencoders, the number of first steps over which the weight of the KL term rises from 0 to 1,
+    without which latent dimensions collapse early (Bowman et al. 2016).
     """
 
     loss: str = "bound"
@@ -103,16 +105,22 @@ class TrainConfig:
     decay: str = "cosine"
     precision: str = "float32"
     label_dropout: float = 0.1
+    annealing: int = 0
 
     def __post_init__(self) -> None:
-        if self.loss not in ("bound", "simple", "flow", "label"):
-            raise ConfigError(f"The loss must be 'bound', 'simple', 'flow' or (for classifiers) 'label', not {self.loss!r}.")
+        if self.loss not in ("bound", "simple", "flow", "label", "elbo"):
+            other = "(for classifiers) 'label' or (for autoencoders) 'elbo'"
+            raise ConfigError(f"The loss must be 'bound', 'simple', 'flow', {other}, not {self.loss!r}.")
         if not 0 <= self.label_dropout <= 1:
             raise ConfigError(f"The label dropout must lie between 0 and 1, not at {self.label_dropout:g}.")
         if self.decay not in ("cosine", "none"):
             raise ConfigError(f"The decay must be 'cosine' or 'none', not {self.decay!r}.")
         if self.precision not in ("float32", "bfloat16"):
             raise ConfigError(f"The precision must be 'float32' or 'bfloat16', not {self.precision!r}.")
+        if self.annealing < 0 or (self.annealing and self.loss != "elbo"):
+            raise ConfigError(
+                f"Annealing must be 0 steps or more, and is for the loss 'elbo' only, not {self.annealing} for {self.loss!r}."
+            )
         if self.warmup < 0:
             raise ConfigError(f"The warm-up must be 0 steps or more, not {self.warmup}.")
         if self.steps < 1 or self.batch < 1:

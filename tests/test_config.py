@@ -30,7 +30,7 @@ def test_json_is_plain_and_complete():
         "schedule": {"name": "custom", "T": 12, "params": {"points": [[0.0, 1e-3], [0.5, 0.25], [1.0, 1.0]]}},
         "network": {"name": "mlp", "params": {"depth": 2, "frequency": 1.5, "width": 32}, "variance": "free", "classes": 0},
         "training": {"loss": "simple", "steps": 7, "batch": 33, "learning_rate": 1 / 3, "ema": 0.9, "clip": 2.5, "seed": 11}
-        | {"warmup": 0, "decay": "cosine", "precision": "float32", "label_dropout": 0.1},
+        | {"warmup": 0, "decay": "cosine", "precision": "float32", "label_dropout": 0.1, "annealing": 0},
         "diffusion": {"kind": "gaussian", "rate": 0.5},
     }
     assert json.loads(json.dumps(to_dict(FULL))) == json.loads(to_json(FULL))

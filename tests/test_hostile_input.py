@@ -52,6 +52,7 @@ PAGES = (
     "reversibility",
     "paths",
     "memory",
+    "relatives",
     "guide",
     "inpaint",
     "denoise",

@@ -9,6 +9,7 @@ from dpm_core.checkpoints.format import CheckpointError
 
 _PACKAGED, _CHECKOUT = Path(__file__).resolve().parent / "shipped", Path(__file__).resolve().parents[2] / "checkpoints"
 CLASSIFIERS = "classifiers"  # the folder, among checkpoints, of classifiers, which are not models of data
+AUTOENCODERS = "autoencoders"  # and that of VAEs, which are no reverse processes
 SHIPPED = _PACKAGED if _PACKAGED.is_dir() else _CHECKOUT  # a wheel holds the shipped files inside this package
 
 
@@ -48,7 +49,7 @@ def find(name_or_path: str | Path, folders: list[Path] | None = None) -> Path:
 
 def check_own(path: Path) -> None:
     """Raise CheckpointError for a shipped checkpoint, which must not change."""
-    if path.resolve().parent in (SHIPPED, SHIPPED / CLASSIFIERS):
+    if path.resolve().parent in (SHIPPED, SHIPPED / CLASSIFIERS, SHIPPED / AUTOENCODERS):
         raise CheckpointError(f"{path.stem!r} is shipped with the program and cannot be renamed or deleted.")
 
 

@@ -33,7 +33,7 @@ class Checkpoint:
     """
 
     name: str
-    model: Any  # a ReverseModel, or the Classifier of `load_classifier`
+    model: Any  # a ReverseModel, the Classifier of `load_classifier`, or the VAE of `load_vae`
     config: RunConfig
     dataset: Any
     meta: dict[str, Any] = field(default_factory=dict)

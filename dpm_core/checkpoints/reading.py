@@ -20,17 +20,28 @@ from dpm_core.data.errors import DataError
 from dpm_core.data.kinds import DataKind, classes_of, kind_of
 from dpm_core.guidance import Classifier, make_model
 from dpm_core.process import make_diffusion
+from dpm_core.relatives import VAE
 
 
 def load(name_or_path: str | Path, folders: list[Path] | None = None) -> Checkpoint:
     """A checkpoint by its path, or by its name among the shipped and the user's own.
 
     The config is checked before any tensor is read; name, shape and finiteness of every tensor are checked before it is used.
-    Raises CheckpointError, also for a classifier, which is no model of data (see :func:`load_classifier`).
+    Raises CheckpointError, also for a classifier or a VAE, which reverse no process (see :func:`load_classifier`, :func:`load_vae`).
     """
     found = load_any(find(name_or_path, folders))
     if isinstance(found.model, Classifier):
         raise CheckpointError(f"{found.name!r} is a classifier and no model of data; choose another checkpoint.")
+    if isinstance(found.model, VAE):
+        raise CheckpointError(f"{found.name!r} is a variational autoencoder and no diffusion model; choose another checkpoint.")
+    return found
+
+
+def load_vae(path: Path) -> Checkpoint:
+    """A variational autoencoder by its path. Raises CheckpointError, also for any other checkpoint."""
+    found = load_any(path)
+    if not isinstance(found.model, VAE):
+        raise CheckpointError(f"{found.name!r} is no variational autoencoder; choose one.")
     return found
 
 
@@ -66,7 +77,7 @@ def _same_units(a: Any, b: Any) -> bool:
 
 
 def load_any(path: Path) -> Checkpoint:
-    """A model of data or a classifier by its path. Raises CheckpointError."""
+    """A model of data, a classifier or a VAE by its path. Raises CheckpointError."""
     header = read_header(path)
     try:
         config = from_dict(RunConfig, header["config"])

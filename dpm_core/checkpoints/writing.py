@@ -11,25 +11,26 @@ import torch
 from safetensors.torch import save as serialized
 
 import dpm_core
-from dpm_core.checkpoints.folders import CLASSIFIERS, user_folder
+from dpm_core.checkpoints.folders import AUTOENCODERS, CLASSIFIERS, user_folder
 from dpm_core.checkpoints.format import FORMAT, Checkpoint, check_name, check_size
 from dpm_core.config import to_dict
 from dpm_core.data.kinds import DATA_KINDS
 from dpm_core.files import written_whole
 from dpm_core.guidance import Classifier
+from dpm_core.relatives import VAE
 
 
 def save(checkpoint: Checkpoint, folder: Path | None = None, half: bool = False) -> Path:
     """Write both files into ``folder`` (the user's unless given) and return the path of the safetensors file.
 
-    A classifier goes into the folder ``classifiers`` in it, as it is no model of data.
+    A classifier goes into the folder ``classifiers`` in it, as it is no model of data, and a VAE into ``autoencoders``.
     ``half`` stores the weights as float16; they are read back as float32. Raises CheckpointError for a name that is not a plain
     file name or a model that is too large, OSError when the files cannot be written.
     """
     check_name(checkpoint.name)
     folder = user_folder() if folder is None else folder
-    if isinstance(checkpoint.model, Classifier):
-        folder = folder / CLASSIFIERS
+    for kind, own in ((Classifier, CLASSIFIERS), (VAE, AUTOENCODERS)):
+        folder = folder / own if isinstance(checkpoint.model, kind) else folder
     folder.mkdir(parents=True, exist_ok=True)
     tensors = check_size(checkpoint, half)
     header = {

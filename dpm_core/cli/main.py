@@ -120,8 +120,9 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("-T", type=int, help="number of diffusion steps (default 40 for points, 1000 for images, 2000 for bits)")
     p.add_argument(
         "--loss",
-        choices=["bound", "simple", "flow", "label"],
-        help="bound: −K (default); simple: the ε-loss, for bits the cross entropy; flow: flow matching; label: for classifiers",
+        choices=["bound", "simple", "flow", "label", "elbo"],
+        help="bound: −K (default); simple: the ε-loss, for bits the cross entropy; flow: flow matching; label: for classifiers; "
+        "elbo: for autoencoders",
     )
     p.add_argument("--labels", action="store_true", help="train a class-conditional model, which is also given the label of each datum")
     p.add_argument("--label-dropout", type=float, help="with --labels: how often the label is left out in training (default 0.1)")
@@ -131,6 +132,7 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("--lr", type=float, help="learning rate (default 0.01 for points, 0.004 for images and bits)")
     p.add_argument("--warmup", type=int, help="number of first steps over which the learning rate rises")
     p.add_argument("--decay", choices=["cosine", "none"], help="decay of the learning rate (default cosine)")
+    p.add_argument("--annealing", type=int, help="for autoencoders: first steps over which the weight of the KL term rises (default 1000)")
     p.add_argument("--ema", type=float, help="decay of the moving average of the weights (default 0.999)")
     p.add_argument("--clip", type=float, help="largest gradient norm (default 1)")
     p.add_argument(

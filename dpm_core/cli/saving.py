@@ -16,7 +16,9 @@ from dpm_core.config import RunConfig
 from dpm_core.data.kinds import DATA_KINDS
 from dpm_core.guidance import Classifier, classifier_quality
 from dpm_core.measure.bound import NATS_PER_BIT
+from dpm_core.relatives import VAE, evaluate_elbo
 from dpm_core.reverse import ReverseModel
+from dpm_core.training.trainer import Model
 
 HELD_OUT = 10_000  # data that a classifier is measured on, at most
 READ_AT = (1, 0.25, 0.5, 0.75)  # t = 1, and shares of T, at which a classifier is measured
@@ -25,7 +27,7 @@ READ_AT = (1, 0.25, 0.5, 0.75)  # t = 1, and shares of T, at which a classifier 
 class Trained(NamedTuple):
     """The result of training: the model with the averaged weights, the number of steps taken and the seconds that they took."""
 
-    average: ReverseModel | Classifier
+    average: Model
     steps: int
     seconds: float
 
@@ -41,7 +43,7 @@ def save_trained(
 ) -> Path:
     """Measure a trained model on held-out data, write its checkpoint to ``args.out`` and print both; return the path.
 
-    A reverse kernel is measured by K, a classifier by the share of data that it reads correctly.
+    A reverse kernel is measured by K, a VAE by its own bound, a classifier by the share of data that it reads correctly.
 
     ``argv`` are the arguments of the command that the checkpoint records, which ran as ``processes`` processes; ``earlier`` are the
     commands and steps of the runs that trained the weights it started with, the oldest first.
@@ -59,6 +61,8 @@ def save_trained(
         meta["earlier_runs"] = list(earlier)
     if isinstance(average, Classifier):
         numbers, summary = _reading(average, dataset, config.training.seed, args.device)
+    elif isinstance(average, VAE):
+        numbers, summary = _elbo(average, dataset, config.training.seed, args.device)
     else:
         numbers, summary = _bound(average, dataset, config, args.device)
     meta |= numbers
@@ -86,6 +90,22 @@ def _bound(model: ReverseModel, dataset: Any, config: RunConfig, device: str) ->
     best = held_out_bound(exact, dataset, seed)
     numbers["best_bound_bits"] = round(best.bound_bits, 4)
     return numbers, f"K = {plus_minus(bound)} bits (best {kind.exact_chain} chain {best.bound_bits:.3f})"
+
+
+def _elbo(model: VAE, dataset: Any, seed: int, device: str) -> tuple[dict[str, Any], str]:
+    """The bound of a VAE for the header of its checkpoint, and in words."""
+    kind = DATA_KINDS[dataset.kind]
+    x0 = dataset.sample_held_out(kind.held_out(dataset).count, torch.Generator().manual_seed(seed + 1_000_003)).to(device)
+    elbo = evaluate_elbo(model, x0, torch.Generator(device).manual_seed(seed))
+    numbers = {
+        "bound_bits": round(elbo.bound_bits, 4),
+        "bound_standard_error_bits": round(elbo.standard_error_bits, 4),
+        "null_bits": round(elbo.null_bits, 4),
+        "active_latents": elbo.active,
+    }
+    unit = kind.unit(dataset)
+    value, error = elbo.bound_bits / unit.count, elbo.standard_error_bits / unit.count
+    return numbers, f"ELBO = {value:.3f} ± {error:.3f} bits per {unit.name}, {elbo.active} of {model.latent} latent dimensions active"
 
 
 def _reading(model: Classifier, dataset: Any, seed: int, device: str) -> tuple[dict[str, Any], str]:

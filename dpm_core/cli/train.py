@@ -98,8 +98,16 @@ def _run_config(args: argparse.Namespace, usual: RunConfig) -> RunConfig:
     if args.network and NETWORKS[args.network].classifier:  # uniform log-SNRs would be spent on noise finer than anything it needs
         schedule = ScheduleConfig("cosine", schedule.T)
         usual = replace(usual, training=replace(usual.training, loss="label", batch=128))
-    elif args.loss == "label":
-        raise ValueError("The loss 'label' is for classifiers; choose --network classifier, or --loss bound or simple.")
+    elif args.network and NETWORKS[args.network].autoencoder:
+        if args.loss not in (None, "elbo"):
+            raise ValueError(f"An autoencoder is trained with the loss 'elbo', not {args.loss!r}; leave out --loss.")
+        usual = replace(usual, training=replace(usual.training, loss="elbo", annealing=1000))
+    elif args.loss in ("label", "elbo"):
+        other = {
+            "label": "classifiers; choose --network classifier",
+            "elbo": "autoencoders; choose --network autoencoder_mlp or autoencoder_conv",
+        }
+        raise ValueError(f"The loss {args.loss!r} is for {other[args.loss]}, or --loss bound or simple.")
     training = replace(usual.training, precision=usual_precision(args.device))
     name, params = asked("schedule", schedule.name), _pairs(args.schedule_param)
     if name == schedule.name and not params:
@@ -115,6 +123,7 @@ def _run_config(args: argparse.Namespace, usual: RunConfig) -> RunConfig:
         for field, option in {
             "loss": "loss", "steps": "steps", "batch": "batch", "learning_rate": "lr", "ema": "ema", "clip": "clip",
             "warmup": "warmup", "decay": "decay", "precision": "precision", "label_dropout": "label_dropout",
+            "annealing": "annealing",
         }.items()
     }  # fmt: skip
     return RunConfig(

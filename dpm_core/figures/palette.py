@@ -16,6 +16,7 @@ DATA = Role("#2f6de0", "#6ea0ff")
 MODEL = Role("#e4572e", "#ff7a55")
 EXACT = Role("#1a936f", "#3ecf9b")
 NOISE = Role("#9aa0aa", "#6b7280")
+RELATIVE = Role("#7a4fc9", "#b89cff")  # a model of another kind, beside MODEL
 ROLES = {"data": DATA, "model": MODEL, "exact": EXACT, "noise": NOISE}
 
 GROUND = Role("#fbfaf7", "#0f1318")

@@ -172,7 +172,7 @@ class Job(ABC):
     def weights(self, snapshot: Snapshot | None = None) -> Any:
         """Return a copy, on the CPU, of the model with the averaged weights after the last step, or with those of a snapshot.
 
-        It is a ReverseModel, or a Classifier where one is trained. Raises JobError if the snapshot's weights were discarded.
+        It is a ReverseModel, or the Classifier or VAE that was trained. Raises JobError if the snapshot's weights were discarded.
         """
         model = self._averaged()
         if snapshot is not None:

@@ -8,7 +8,7 @@ import pkgutil
 
 from dpm_core.networks.registry import NETWORKS, Network, network, networks_for
 
-_IN_ORDER = ("mlp", "rbf", "unet", "multiscale", "bits", "unet2d", "classifier")  # the order of menus; other files follow
+_IN_ORDER = ("mlp", "rbf", "unet", "multiscale", "bits", "unet2d", "classifier", "autoencoder")  # the order of menus; other files follow
 for _name in dict.fromkeys([*_IN_ORDER, *(_module.name for _module in pkgutil.iter_modules(__path__))]):
     importlib.import_module(f"{__name__}.{_name}")
 

@@ -23,7 +23,8 @@ class Network:
     ``build(shape=…, T=…, **params)`` makes the network; ValueError for parameters out of range. Data whose sides
     ``shape[1:]`` are below ``smallest_side`` are too small for it. A ``labelled`` network can be built with ``classes`` > 0 and is
     then called with a label as well, see :class:`dpm_core.reverse.ReverseModel`. A ``classifier`` is no reverse kernel: it is always
-    built with ``classes`` and called as ``network(x, t, log_snr) -> logits [n, classes]``. ``package``: what must be installed for it.
+    built with ``classes`` and called as ``network(x, t, log_snr) -> logits [n, classes]``. An ``autoencoder`` has ``encode`` and ``decode``
+    instead (:class:`dpm_core.networks.autoencoder.Autoencoder`). ``package``: what must be installed for it.
     """
 
     name: str
@@ -34,7 +35,13 @@ class Network:
     smallest_side: int = 0
     labelled: bool = False
     classifier: bool = False
+    autoencoder: bool = False
     package: str = ""
+
+    @property
+    def kernel(self) -> bool:
+        """Whether the network is that of a reverse kernel."""
+        return not (self.classifier or self.autoencoder)
 
     def __call__(self, *args: Any, **params: Any) -> nn.Module:
         """The network; the same as ``build``."""
@@ -47,7 +54,7 @@ class Network:
 
     def fits(self, kind: str, shape: tuple[int, ...]) -> bool:
         """Whether the network is a reverse kernel's, installed, and for data of this kind and shape."""
-        if self.classifier or (self.package and find_spec(self.package) is None):
+        if not self.kernel or (self.package and find_spec(self.package) is None):
             return False
         return kind in self.kinds and (not self.smallest_side or min(shape[1:], default=0) >= self.smallest_side)
 
@@ -64,6 +71,7 @@ def network(
     smallest_side: int = 0,
     labelled: bool = False,
     classifier: bool = False,
+    autoencoder: bool = False,
     package: str = "",
 ) -> Callable[[type[N]], type[N]]:
     """Enter the decorated class in NETWORKS as ``name``. Without ``sizes`` all three sizes have the default parameters.
@@ -74,8 +82,9 @@ def network(
 
     def register(cls: type[N]) -> type[N]:
         NETWORKS[name] = Network(
-            name, title, kinds, sizes or {"small": (), "medium": (), "large": ()}, cls, smallest_side, labelled, classifier, package
-        )
+            name, title, kinds, sizes or {"small": (), "medium": (), "large": ()}, cls,
+            smallest_side, labelled, classifier, autoencoder, package,
+        )  # fmt: skip
         return cls
 
     return register

@@ -120,10 +120,11 @@ class ReverseModel(X0PosteriorKernel, nn.Module):
 def build_model(network: NetworkConfig, diffusion: Chain, shape: tuple[int, ...] = (2,), seed: int = 0) -> ReverseModel:
     """Return an untrained model for data of the given shape; the same seed gives the same weights.
 
-    Raises ValueError for an unknown network, an unknown parameter, an unsupported shape, or the network of a classifier.
+    Raises ValueError for an unknown network, an unknown parameter, an unsupported shape, or the network of another kind of model.
     """
-    if network.name in NETWORKS and NETWORKS[network.name].classifier:
-        raise ValueError(f"The network {network.name!r} is a classifier and no reverse kernel; choose another network.")
+    if network.name in NETWORKS and not NETWORKS[network.name].kernel:
+        other = "a classifier" if NETWORKS[network.name].classifier else "an autoencoder"
+        raise ValueError(f"The network {network.name!r} is {other} and no reverse kernel; choose another network.")
     net = build_network(network, diffusion.T, shape, seed)
     return ReverseModel(net, diffusion, network.variance, network.classes)
 

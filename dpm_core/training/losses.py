@@ -1,4 +1,4 @@
-"""Training losses of reverse kernels, the negative bound −K and the ε-loss, and of classifiers, for each datum of a batch."""
+"""Training losses of reverse kernels, the negative bound −K and the ε-loss, of classifiers and of VAEs, for each datum of a batch."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from dpm_core.guidance import Classifier
 from dpm_core.measure.bound import step_kl_nats
 from dpm_core.process import from_noise
+from dpm_core.relatives import VAE
 from dpm_core.reverse import ReverseModel
 
 
@@ -55,6 +56,12 @@ def label_loss(model: Classifier, x0: Tensor, t: Tensor, noise: Tensor, label: T
     return -model.log_probs(xt, t).gather(1, label[:, None])[:, 0]
 
 
+def elbo_loss(model: VAE, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+    """Return minus a VAE's bound in nats per dimension, of each datum ``[n]``; z is made from the first of the ``noise``."""
+    terms = model.elbo_terms(x0, noise.flatten(1)[:, : model.latent])
+    return -terms.weighted(model.divergence_weight) / x0[0].numel()
+
+
 def _of_kernel(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """The loss of a reverse kernel, given the class of each datum where there are labels."""
 
@@ -64,12 +71,13 @@ def _of_kernel(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return given
 
 
-FIRST_TIME = {"bound": 2, "simple": 2, "flow": 2, "label": 1}  # the step t = 1 of a reverse kernel is fixed
+FIRST_TIME = {"bound": 2, "simple": 2, "flow": 2, "label": 1, "elbo": 1}  # the step t = 1 of a reverse kernel is fixed
 LOSSES: dict[str, Callable[..., Tensor]] = {
     "bound": _of_kernel(bound_loss),
     "simple": _of_kernel(simple_loss),
     "flow": _of_kernel(flow_loss),
     "label": label_loss,
+    "elbo": elbo_loss,
 }
 
 

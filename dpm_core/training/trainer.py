@@ -17,12 +17,13 @@ from torch.nn.parallel import DistributedDataParallel
 from dpm_core.config import TrainConfig
 from dpm_core.guidance import Classifier
 from dpm_core.process import noise_like
+from dpm_core.relatives import VAE
 from dpm_core.reverse import ReverseModel
 from dpm_core.training.losses import FIRST_TIME, Loss, drop_labels, stratified_times
 
 Draw = Callable[[int, torch.Generator], Tensor]
 LabelledDraw = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
-Model = ReverseModel | Classifier
+Model = ReverseModel | Classifier | VAE
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 RANK_STRIDE = 1_000_003  # between the seeds of the processes of one distributed run
 
@@ -113,6 +114,8 @@ class Trainer:
         into the device's memory.
         """
         step, config = self.step_number + 1, self.config
+        if isinstance(self.model, VAE):
+            self.model.divergence_weight = min(1.0, step / config.annealing) if config.annealing else 1.0
         try:
             batch = self.draw(config.batch)
             losses = self._backward(batch)

@@ -31,7 +31,7 @@ _STYLE = """
 [data-testid="stSidebarNav"]::before { content: "◉ DPM Explorer"; display: block; font-weight: 650; padding: 0.2rem 0 0.8rem 0.6rem; }
 [data-testid="stMainBlockContainer"] { padding: 2.6rem clamp(1rem, 2.6vw, 3rem) 3rem; max-width: 1560px; }
 [data-testid="stSidebarHeader"] { height: 2.2rem; }
-@media (min-width: 641px) {  /* eighteen pages in six groups leave room for the controls */
+@media (min-width: 641px) {  /* nineteen pages in six groups leave room for the controls */
   [data-testid="stSidebarNavLink"] { padding-block: 0; margin: 0; height: 1.6rem; }
   [data-testid="stSidebarNavItems"] > div { margin-bottom: 0.35rem; padding-bottom: 0; }
   [data-testid="stNavSectionHeader"] { font-size: 0.8rem; opacity: 0.75; padding: 0; margin: 0; }
@@ -40,6 +40,7 @@ _STYLE = """
 [data-testid="stElementContainer"][data-stale="true"] { opacity: 1; transition: none; }  /* it stays until it is replaced */
 .st-key-train_buttons { display: grid; grid-template-columns: 1fr 1fr; gap: 0.4rem; }
 .st-key-train_buttons button { padding-inline: 0.65rem; }
+.st-key-methods table a { text-decoration: none; }
 [class*="st-key-button_place_"] > :not(:first-child) { display: none; }
 @media (max-width: 640px) {  /* on a phone the buttons of a run come before its stage */
   .st-key-train_place [data-testid="stColumn"]:last-child,

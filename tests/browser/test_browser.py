@@ -47,6 +47,7 @@ def fresh(tmp_path_factory):
         "/reversibility",
         "/paths",
         "/memory",
+        "/relatives",
         "/train",
         "/checkpoints",
         "/inpaint",
@@ -68,7 +69,7 @@ def test_first_visit_of_a_fresh_server_may_go_to_any_page(browser, fresh, path):
     page.get_by_role("heading", name=title, level=1).wait_for(timeout=30_000)
     one.settle()
     assert page.get_by_text("Page not found").count() == 0
-    assert page.locator('[data-testid="stSidebarNav"] a').count() == 18
+    assert page.locator('[data-testid="stSidebarNav"] a').count() == 19
     one.close()
 
 

@@ -13,15 +13,14 @@ from torch import Tensor
 
 from dpm_core import checkpoints
 from dpm_core.checkpoints import Checkpoint
-from dpm_core.guidance import Classifier
 from dpm_core.jobs.config import JobConfig, JobError
 from dpm_core.jobs.job import FINAL_STATUSES, Job, Progress, StepDetails
 from dpm_core.jobs.remote.messages import Head, Line, LineLost
 from dpm_core.jobs.remote.results import fetch_checkpoint, fetch_weights
 from dpm_core.jobs.storage.run_list import saved_step
 from dpm_core.jobs.thread.provenance import renamed
-from dpm_core.reverse import ReverseModel
 from dpm_core.training.snapshots import Snapshot, without_weights
+from dpm_core.training.trainer import Model
 
 PACE = 0.05  # seconds between two looks at the worker while it trains
 WAIT = 1.0  # seconds for which the worker waits until there is something new
@@ -47,7 +46,7 @@ class RemoteJob(Job):
         self._snapshots: dict[int, Snapshot] = {}
         self._details: StepDetails | None = None
         self._losses = (np.zeros(0), np.zeros(0))
-        self._weights: ReverseModel | Classifier | None = None  # of an ended run
+        self._weights: Model | None = None  # of an ended run
         self._checkpoint: Checkpoint | Exception | None = None  # of an ended run, or why it has none
 
     def follow(self) -> RemoteJob:

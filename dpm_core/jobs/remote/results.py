@@ -8,13 +8,13 @@ from pathlib import Path
 from dpm_core import checkpoints
 from dpm_core.checkpoints import Checkpoint
 from dpm_core.config import RunConfig
-from dpm_core.guidance import Classifier, make_model
+from dpm_core.guidance import make_model
 from dpm_core.jobs.remote.messages import UNNAMED, Line
 from dpm_core.process import make_diffusion
-from dpm_core.reverse import ReverseModel
+from dpm_core.training.trainer import Model
 
 
-def fetch_weights(line: Line, run: RunConfig) -> ReverseModel | Classifier:
+def fetch_weights(line: Line, run: RunConfig) -> Model:
     """The model with the averaged weights. Raises JobError."""
     about, weights = line.ask("weights")
     model = make_model(run.network, make_diffusion(run), tuple(about["shape"]), run.training.seed)

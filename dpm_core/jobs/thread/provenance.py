@@ -12,12 +12,11 @@ from typing import Any, Protocol
 from dpm_core.checkpoints import Checkpoint
 from dpm_core.config import Params
 from dpm_core.data.kinds import DATA_KINDS, kind_of, kind_of_dataset
-from dpm_core.guidance import Classifier
 from dpm_core.jobs.config import JobConfig
 from dpm_core.jobs.thread.run_context import RunContext
 from dpm_core.networks import NETWORKS
-from dpm_core.reverse import ReverseModel
 from dpm_core.schedules import SCHEDULES
+from dpm_core.training.trainer import Model
 
 
 class Measured(Protocol):
@@ -33,7 +32,7 @@ class Measured(Protocol):
 def to_checkpoint(
     context: RunContext,
     name: str,
-    model: ReverseModel | Classifier,
+    model: Model,
     step: int,
     seconds: float,
     rates: list[float],
@@ -106,6 +105,7 @@ def command_line(config: JobConfig, name: str, step: int, resume_from: dict[str,
     words += ["--lr", str(training.learning_rate), "--seed", str(training.seed), "--loss", training.loss, "--decay", training.decay]
     for option in ("ema", "clip", "warmup", "precision"):
         words += [f"--{option}", str(getattr(training, option))]
+    words += ["--annealing", str(training.annealing)] if training.loss == "elbo" else []
     words += ["--resume", resume_from["checkpoint"]] if resume_from and "checkpoint" in resume_from else []
     return "python -m dpm_core " + shlex.join([*words, "--name", name])
 

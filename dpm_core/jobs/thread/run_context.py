@@ -20,9 +20,12 @@ from dpm_core.guidance import Classifier, make_model
 from dpm_core.jobs.config import JobConfig, JobError
 from dpm_core.jobs.order import InitialWeights, own_devices
 from dpm_core.process import make_diffusion
+from dpm_core.relatives import VAE
 from dpm_core.training import Draw, LabelledDraw, Trainer
 from dpm_core.training.classifier_snapshots import ClassifierEvaluator
 from dpm_core.training.snapshots import Evaluator, SnapshotTaker
+from dpm_core.training.trainer import Model
+from dpm_core.training.vae_snapshots import VAEEvaluator
 
 TRAINING_POINTS = 8000  # drawn in the plane, as on the command line
 
@@ -77,13 +80,19 @@ def make_run_context(config: JobConfig, dataset: Any, held_out: Tensor, groups: 
     model = make_model(run.network, diffusion, shape, seed)
     checkpoints.check_size(Checkpoint(config.name, model, run, dataset))
     model = model.to(device)
-    evaluator: SnapshotTaker = Evaluator(
-        diffusion, held_out.detach().cpu().float(), config.snapshot_samples, config.sample_steps, seed, groups
-    )
+    evaluator = _snapshot_taker(model, config, dataset, held_out.detach().cpu().float(), groups)
+    return RunContext(config, Trainer(model, data, run.training), evaluator, data, dataset, data_fingerprint(run.data, dataset))
+
+
+def _snapshot_taker(model: Model, config: JobConfig, dataset: Any, held_out: Tensor, groups: Tensor | None) -> SnapshotTaker:
+    """What takes the snapshots of such a model."""
+    n, seed = config.snapshot_samples, config.run.training.seed
     if isinstance(model, Classifier):
         x0, y = dataset.labelled(len(held_out), torch.Generator().manual_seed(seed), held_out=True)
-        evaluator = ClassifierEvaluator(diffusion, x0, y, config.snapshot_samples, seed)
-    return RunContext(config, Trainer(model, data, run.training), evaluator, data, dataset, data_fingerprint(run.data, dataset))
+        return ClassifierEvaluator(model.diffusion, x0, y, n, seed)
+    if isinstance(model, VAE):
+        return VAEEvaluator(model.diffusion, held_out, n, seed)
+    return Evaluator(model.diffusion, held_out, n, config.sample_steps, seed, groups)
 
 
 def data_fingerprint(config: DataConfig, dataset: Any) -> dict[str, Any] | None:

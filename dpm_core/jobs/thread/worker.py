@@ -12,7 +12,6 @@ from typing import Any
 import torch
 
 import dpm_core
-from dpm_core.guidance import Classifier
 from dpm_core.jobs.job import StepDetails
 from dpm_core.jobs.storage.metrics_log import MetricsLog
 from dpm_core.jobs.storage.run_folder import RunFolder
@@ -22,6 +21,7 @@ from dpm_core.jobs.thread.record import Record
 from dpm_core.jobs.thread.run_context import RunContext, release_memory
 from dpm_core.jobs.thread.threads import FairLock, choose_threads, lower_priority
 from dpm_core.process import from_noise
+from dpm_core.reverse import ReverseModel
 from dpm_core.training import OutOfMemory, Trainer, TrainingError, TrainStep, compile_network
 from dpm_core.training.losses import LOSSES
 
@@ -139,7 +139,7 @@ class Worker:
         before = copy.deepcopy(self.trainer.model)
         with self.lock:
             step = self._step()
-        if isinstance(before, Classifier):  # it predicts no x⁽⁰⁾, so there are no details
+        if not isinstance(before, ReverseModel):  # it predicts no x⁽⁰⁾, so there are no details
             self.record.write_row()
             self.commands.step_done()
             return

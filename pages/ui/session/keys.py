@@ -37,6 +37,7 @@ RUN_ID = LinkKey("job")
 RUN_SEEN: Key[tuple[Any, ...] | None] = Key("job_seen", None)  # the run on the page, with the controls when it was first seen
 RATE_SEEN: Key[tuple[str, float] | None] = Key("rate_seen", None)
 TRAINING_ERROR = Key("train_error", "")
+RELATIVES_ERROR = Key("relatives_error", "")
 TRAINING_CHANGED = Key("train_changed", False)
 SAVED_CHECKPOINT: Key[tuple[str, str, bytes]] = Key("kept", ("", "", b""))  # run id, name, archive
 SAVE_ERROR: Key[tuple[str, str, str] | None] = Key("keep_error", None)  # run id, name, sentence

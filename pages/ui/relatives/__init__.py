@@ -1,0 +1,1 @@
+"""The Relatives page: a variational autoencoder beside a diffusion model."""
