@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dpm_core import checkpoints
 from dpm_core.config import ScheduleConfig
+from pages.ui.cache import ModelRef
 from pages.ui.kinds.points.source import PointSource
-from pages.ui.memory import charts, compute, question
+from pages.ui.memory import charts, compute, image_compute, image_question, question
+from pages.ui.memory.image_question import ImageQuestion
 from pages.ui.memory.question import Question, python_of
 from tests.pages.test_pages import APP, check
 
@@ -73,3 +76,23 @@ def test_the_marks_are_drawn_at_both_times():
 def test_the_python_it_shows_runs(capsys):
     exec(python_of(asked(4)), {})
     assert capsys.readouterr().out.startswith("speciation ")
+
+
+def test_a_local_kernel_is_nearer_to_the_network_than_the_memoriser():
+    """Digits: r² of the local kernel is larger in the median, the fitted patches grow with t, and all end from the same noise."""
+    asked = ImageQuestion(ModelRef.of(checkpoints.list_checkpoints()["digits_unet"]), 250, 0, 8)
+    seen = []
+    found = image_compute.find(asked, seen.append)
+    assert found.medians["local"] > found.medians["memoriser"] + 0.05 and found.medians["local"] > 0.75
+    times = sorted(found.sides)
+    assert found.sides[times[0]] < found.sides[times[-1]] and seen[-1] == 1.0 and seen == sorted(seen)
+    first = [path.x[0] for path in found.paths.values()]
+    assert all((one == first[0]).all() for one in first)
+    compile(image_question.python_of(asked), "locality", "exec")
+
+
+@pytest.mark.parametrize("query", [{}, {"memory_model": "no such", "memory_images": "3", "memory_shift": "x", "memory_samples": "4"}])
+def test_links_to_images_open(query):
+    app = open_page(memory_kind="images", **query)
+    assert not app.exception and app.status[0].state == "complete"
+    assert any("Squared correlation" in element.value for element in app.markdown)

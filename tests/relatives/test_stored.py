@@ -50,7 +50,8 @@ def test_the_command_line_trains_one(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "words", [["--loss", "elbo"], ["--network", "autoencoder_mlp", "--loss", "bound"], ["--data", "heartbeat", "--network", "autoencoder_mlp"]]
+    "words",
+    [["--loss", "elbo"], ["--network", "autoencoder_mlp", "--loss", "bound"], ["--data", "heartbeat", "--network", "autoencoder_mlp"]],
 )
 def test_what_does_not_fit_is_said_in_a_sentence(words, tmp_path, capsys):
     assert main(["train", *words, "--steps", "1", "--name", "x", "--out", str(tmp_path)]) != 0

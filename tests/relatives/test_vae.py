@@ -143,7 +143,9 @@ def test_the_information_of_the_forward_process_is_that_of_a_gaussian_channel():
     assert torch.allclose(gaussian_information_nats(wide, diffusion), gaussian_information_nats(narrow, diffusion), atol=1e-9)
 
 
-@pytest.mark.parametrize(("name", "shape"), [("autoencoder_mlp", (2,)), ("autoencoder_conv", (1, 28, 28)), ("autoencoder_conv", (3, 9, 13))])
+@pytest.mark.parametrize(
+    ("name", "shape"), [("autoencoder_mlp", (2,)), ("autoencoder_conv", (1, 28, 28)), ("autoencoder_conv", (3, 9, 13))]
+)
 def test_both_networks_learn_to_reconstruct(name, shape):
     """A few steps lower the loss; shapes, bounds of the deviation and a fixed deviation are as stated."""
     model = make_model(NetworkConfig(name, (("latent", 2), ("width", 8))), make_diffusion(RunConfig()), shape, 0)

@@ -42,6 +42,11 @@ class ImageDataset(ImageSpec):
         generator = generator or torch.Generator().manual_seed(0)
         return self.batches(generator.device)(n, generator)
 
+    def different(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """At most n training images, no two of them the same one, in the middle of their levels, float32 ``[n, C, H, W]``."""
+        rows = torch.randperm(self.size, generator=generator or torch.Generator().manual_seed(0))[:n]
+        return self.standardise(_cut(self.train, self.shape, rows.to(self.train.device)))
+
     def sample_held_out(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """n held-out images, dequantised, float32 ``[n, C, H, W]``; none is repeated before all have been drawn."""
         generator = generator or torch.Generator().manual_seed(0)

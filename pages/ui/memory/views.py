@@ -14,7 +14,7 @@ from pages.ui.kinds.points import cached, stages
 from pages.ui.kinds.records import Export
 from pages.ui.memory import charts, compute
 from pages.ui.memory.compute import KERNELS
-from pages.ui.memory.question import Question, python_of
+from pages.ui.memory.question import Question, controls, python_of
 
 ROLES = {"memoriser": "exact", "network": "model", "truth": "data"}
 CAPTION = (
@@ -24,8 +24,10 @@ CAPTION = (
 )
 
 
-def show(question: Question) -> Export:
+def show() -> Export:
     """The whole page. Raises DataError, ScheduleError."""
+    with st.sidebar:
+        question = controls()
     with st.status("Training a network on the points …", expanded=False) as status:
         bar = st.progress(0.0)
 
