@@ -10,7 +10,7 @@ page.open_page("train")
 
 from pages.ui.components.working import working
 from pages.ui.kinds import runs
-from pages.ui.schedule import learned_schedule
+from pages.ui.schedule import joint, learned_schedule
 from pages.ui.training import earlier_runs, panel, run_setup, session_runs, single_step, views
 
 with page.stop_on_error(ValueError):  # of data, schedule, network or numbers
@@ -32,9 +32,12 @@ if job is not None:
     single_step.show(made, job)
     charts = st.container(key="train_charts")
 if setup.kind.learns_schedules:
+    seed = setup.run.training.seed
     with st.expander("Learn the schedule before training"):
         learn = st.fragment(learned_schedule.section)
-        learn(setup.source, setup.run.training.seed, learned_schedule.train_with, "Train with this schedule")
+        learn(setup.source, seed, learned_schedule.train_with, "Train with this schedule")
+    with st.expander("Learn the schedule together with a network"):
+        st.fragment(joint.section)(setup.source, seed)
 below = st.columns(2)
 with below[0]:
     earlier_runs.show(setup, job)

@@ -55,8 +55,9 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor, log_snr: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(F, v), each ``[n, dims]``; a scalar log_snr or label is embedded once for the whole batch."""
-        # each time step occurs many times in a batch: embed every level once
-        levels, which = torch.unique(log_snr, return_inverse=True) if log_snr.ndim else (log_snr[None], slice(None))
+        levels, which = log_snr.reshape(-1), slice(None)
+        if log_snr.ndim and not log_snr.requires_grad:  # each time occurs many times in a batch: embed every level once
+            levels, which = torch.unique(log_snr, return_inverse=True)
         phase = levels[:, None] * self.snr_frequencies
         shifts = self.condition(torch.cat([levels[:, None] / 8, phase.sin(), phase.cos()], 1))[which]
         if self.labels is not None:

@@ -44,10 +44,14 @@ class LearnedSchedule(nn.Module):
 
     def schedule(self) -> Schedule:
         """Return the schedule, differentiable with respect to the parameters."""
-        log_snr = torch.cat([self.first, self.first - nn.functional.softplus(self.raw).cumsum(0)])
-        log_bar = nn.functional.logsigmoid(log_snr)
-        steps = torch.diff(log_bar, prepend=torch.zeros(1, dtype=torch.float64))
-        return Schedule((-torch.expm1(steps)).clamp(LOWEST_BETA, 1 - 1e-9))
+        return from_log_snr(torch.cat([self.first, self.first - nn.functional.softplus(self.raw).cumsum(0)]))
+
+
+def from_log_snr(log_snr: Tensor) -> Schedule:
+    """Return the schedule with these log-SNRs, decreasing, float64 ``[T]``, differentiable with respect to them."""
+    log_bar = nn.functional.logsigmoid(log_snr)
+    steps = torch.diff(log_bar, prepend=torch.zeros(1, dtype=torch.float64))
+    return Schedule((-torch.expm1(steps)).clamp(LOWEST_BETA, 1 - 1e-9))
 
 
 def best_bound_nats(kernel: EmpiricalReverse, x0: Tensor, noise: Tensor) -> Tensor:

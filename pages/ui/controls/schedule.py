@@ -14,7 +14,7 @@ from pages.ui.controls.widgets import choose, whole_number
 
 SCHEDULE_TITLES = {name: schedule.title for name, schedule in SCHEDULES.items()}
 FIRST_POINTS = [[0.0, 0.0004], [0.3, 0.03], [0.7, 0.2], [1.0, 0.5]]
-MAX_POINTS = 12
+MAX_POINTS = 40
 
 
 def schedule_config(default: str = "log_snr", T: int = 40) -> ScheduleConfig:

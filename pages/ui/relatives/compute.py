@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from dpm_core import jobs
 from dpm_core.data.kinds import DATA_KINDS, classes_of
 from dpm_core.measure.bound import NATS_PER_BIT, Bound, BoundEstimate
 from dpm_core.measure.memorisation import information_nats
@@ -160,7 +161,7 @@ def log_probs(found: Findings, question: Question) -> dict[str, LogProb]:
     bounds = {"vae": evaluate_elbo(found.vae, x0, torch.Generator().manual_seed(seed), draws=10).bound_bits}
     if found.exact:
         bounds["diffusion"] = _bound(found.diffusion, x0, seed).bound_bits
-        density = first_marginal(found.diffusion, cache.gaussian(found.diffusion))
+        density = jobs.call(first_marginal, found.diffusion, cache.gaussian(found.diffusion))
         nats["diffusion"] = exact_log_prob_of_chain(found.diffusion, density, x0)
     count = DATA_KINDS[question.kind.name].unit(question.kind.dataset(question.source)).count
     found_bits = {name: v / (NATS_PER_BIT * count) for name, v in nats.items()}

@@ -1,6 +1,6 @@
 // ---- Control points of the custom schedule: dragged, moved by keys, added, removed --
 
-const MAX_POINTS = 12
+const MAX_POINTS = 40
 const MIN_POINTS = 2
 const MIN_GAP = 0.002 // of u, between two neighbours
 const KEY_REST = 250 // ms after the last key until the server is told
