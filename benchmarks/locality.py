@@ -14,8 +14,9 @@ import torch
 from benchmarks._report import footer, table
 from dpm_core import checkpoints
 from dpm_core.data import sources
+from dpm_core.inpainting.patches import LocalPatchReverse
 from dpm_core.measure.locality import fit_sides, sides_for, squared_correlation
-from dpm_core.reverse import EmpiricalReverse, LocalReverse
+from dpm_core.reverse import EmpiricalReverse, LocalReverse, ReverseKernel
 from dpm_core.samplers import ddim
 
 STEPS, FITTED, HELD_OUT = 20, 10, 4
@@ -30,9 +31,16 @@ def measured(name: str, images: int, shift: int, n: int) -> list[str]:
     training = data.different(images)
     times = [max(1, round(diffusion.T * (i + 1) / FITTED)) for i in range(FITTED)]
     held_out = data.sample_held_out(HELD_OUT, torch.Generator().manual_seed(51))
-    fitted = fit_sides(model, diffusion, training, held_out, times, sides_for(data.shape[1:]), shift, torch.Generator().manual_seed(52))
+
+    def local(sides: dict[int, int]) -> ReverseKernel:
+        if shift < 0:
+            return LocalPatchReverse(training, diffusion, patch=lambda t: sides[min(sides, key=lambda known: abs(known - t))])
+        return LocalReverse(training, diffusion, sides, shift)
+
+    offered = sides_for(data.shape[1:], inside=shift < 0)
+    fitted = fit_sides(model, diffusion, local, held_out, times, offered, torch.Generator().manual_seed(52))
     sides = {t: side for t, side, _ in fitted}
-    kernels = (model, LocalReverse(training, diffusion, sides, shift), EmpiricalReverse(training, diffusion))
+    kernels = (model, local(sides), EmpiricalReverse(training, diffusion))
     x_T = torch.randn(n, *data.shape, generator=torch.Generator().manual_seed(7))
     ends = []
     for kernel in kernels:
@@ -43,14 +51,14 @@ def measured(name: str, images: int, shift: int, n: int) -> list[str]:
         low, median, high = squared_correlation(ends[0], other).quantile(torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64)).tolist()
         cells.append(f"{median:.2f} ({low:.2f} to {high:.2f})")
     patches = ", ".join(str(sides[t]) for t in times)
-    return [name, f"{len(training):,}", str(shift), str(n), *cells, patches, f"{perf_counter() - began:.0f}"]
+    return [name, f"{len(training):,}", str(shift) if shift >= 0 else "anywhere", str(n), *cells, patches, f"{perf_counter() - began:.0f}"]
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Squared correlation of a network's samples with those of a local kernel.")
     parser.add_argument("--models", nargs="+", default=list(MODELS), help="checkpoints of images (default digits_unet and mnist_unet)")
     parser.add_argument("--images", type=int, help="training images of the kernels (default: those of the digits, 10,000 of MNIST)")
-    parser.add_argument("--shift", type=int, default=0, help="pixels by which a patch may have moved (default 0)")
+    parser.add_argument("--shift", type=int, default=0, help="pixels by which a patch may have moved (default 0; −1: anywhere)")
     parser.add_argument("-n", type=int, default=64, help="samples (default 64)")
     args = parser.parse_args(argv)
     rows = [measured(name, args.images or MODELS.get(name, 1000), args.shift, args.n) for name in args.models]

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from dpm_core.process import GaussianDiffusion
-from dpm_core.reverse import LocalReverse, ReverseKernel
+from dpm_core.reverse import ReverseKernel
 
 
 def fit_sides(
     model: ReverseKernel,
     diffusion: GaussianDiffusion,
-    data: Tensor,
+    make: Callable[[dict[int, int]], ReverseKernel],
     held_out: Tensor,
     times: Sequence[int],
     sides: Sequence[int],
-    shift: int = 0,
     generator: torch.Generator | None = None,
 ) -> Iterator[tuple[int, int, list[float]]]:
     """Yield for each time the side of the patches at which the local kernel is nearest to the network, and its errors at all sides.
 
-    The error is the mean square difference of both x̂⁽⁰⁾ on noised held-out images ``[n, C, H, W]``, divided by the variance of the
-    network's.
+    ``make`` gives the local kernel for sides by time, for example a :class:`dpm_core.reverse.LocalReverse`. The error is the mean square
+    difference of both x̂⁽⁰⁾ on noised held-out images ``[n, C, H, W]``, divided by the variance of the network's.
     """
     for t in times:
         xt = diffusion.q_sample(held_out, t, generator)
@@ -33,7 +32,7 @@ def fit_sides(
         scale = float(wanted.var()) or 1.0
         errors = []
         for side in sides:
-            found = LocalReverse(data, diffusion, {t: side}, shift).x0_posterior(xt, t)[0]
+            found = make({t: side}).x0_posterior(xt, t)[0]
             errors.append(float((found - wanted).square().mean()) / scale)
         yield t, sides[min(range(len(sides)), key=errors.__getitem__)], errors
 
@@ -45,7 +44,11 @@ def squared_correlation(a: Tensor, b: Tensor) -> Tensor:
     return torch.where(power > 0, (x * y).sum(1).square() / power.clamp(min=1e-300), torch.zeros_like(power))
 
 
-def sides_for(shape: Sequence[int]) -> list[int]:
-    """Return odd sides of patches for images of height and width ``shape``, from one pixel to more than all that can be seen of them."""
-    whole = 2 * max(shape) + 1
-    return [side for side in (1, 3, 5, 9, 13, 17, 25, 33) if side < whole] + ([whole] if whole <= 2 * 8 + 1 else [])
+def sides_for(shape: Sequence[int], inside: bool = False) -> list[int]:
+    """Return odd sides of patches for images of height and width ``shape``, from one pixel to all that can be seen of them.
+
+    ``inside``: patches that stay inside the image, and so are no larger than it.
+    """
+    most = min(shape) if inside else 2 * max(shape) + 1
+    found = [side for side in (1, 3, 5, 9, 13, 17, 25, 33) if side <= most]
+    return found + ([largest] if (largest := most - 1 + most % 2) <= 17 and largest not in found else [])

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from dpm_core.networks.registry import network
 
-GROUP = 4  # channels per group of GroupNorm
+GROUP = 2  # channels per group of GroupNorm
 LOG_DEVIATIONS = (-7.0, 3.0)  # the range of the logarithm of a standard deviation, in nats
 
 
@@ -87,7 +87,7 @@ class ImageAutoencoder(Autoencoder):
         if len(shape) != 3 or min(shape[1:]) < 8:
             raise ValueError(f"This autoencoder is for images of at least 8 pixels a side, and the data have the shape {shape}.")
         if not (8 <= width <= 256 and width % GROUP == 0):
-            raise ValueError(f"The autoencoder cannot have width {width}; choose a width of 8 to 256 divisible by 4.")
+            raise ValueError(f"The autoencoder cannot have width {width}; choose a width of 8 to 256 divisible by 2.")
         super().__init__(shape, latent, deviation)
         colours, *sides = shape
         half = [math.ceil(side / 2) for side in sides]

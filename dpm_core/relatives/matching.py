@@ -10,7 +10,7 @@ import torch
 from dpm_core.config import NetworkConfig
 from dpm_core.networks import NETWORKS
 
-WIDTHS = {"autoencoder_mlp": range(4, 513, 2), "autoencoder_conv": range(8, 129, 4)}
+WIDTHS = {"autoencoder_mlp": range(4, 513, 2), "autoencoder_conv": range(8, 129, 2)}
 
 
 @cache

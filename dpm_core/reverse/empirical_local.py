@@ -21,7 +21,8 @@ class LocalReverse(X0PosteriorKernel):
     Of images y ``[N, C, H, W]`` the patch around pixel p and those around pixels at most ``shift`` away are equally likely candidates,
     w ∝ exp(−|patch of x⁽ᵗ⁾ − √ᾱ_t patch of y|²/(2(1−ᾱ_t))), and x̂⁽⁰⁾ at p is the mean of their centres. With ``shift`` 0 a network that
     is local could compute it; with a larger one it is also equivariant under translations. A patch that reaches beyond an edge is
-    compared only with patches that do so in the same way.
+    compared only with patches that do so in the same way. For patches from anywhere in the images see ``LocalPatchReverse`` in
+    ``dpm_core.inpainting.patches``.
 
     ``sides``: the odd side of the patches by time; at another time that of the nearest one. Without a shift, patches of more than twice the
     image's side give the exact kernel of the N images. Raises ValueError for sides that are not odd.

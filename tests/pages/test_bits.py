@@ -20,7 +20,7 @@ from pages.ui.kinds.images import likelihood as image_likelihood
 from pages.ui.kinds.points import measures
 from pages.ui.kinds.points.source import PointSource
 from pages.ui.kinds.records import BoundWords, Model
-from pages.ui.schedule import learned_schedule
+from pages.ui.schedule import joint, learned_schedule
 from tests.pages.test_pages import APP, check
 
 
@@ -140,6 +140,21 @@ def test_train_takes_the_learned_schedule(monkeypatch):
     assert float((kept.betas - learned.betas).abs().max()) < 1e-3
     digits = open_page("pages/train.py", data="digits")
     assert not [button for button in digits.button if button.key == "learn_schedule"], "images have no kernel to learn it from"
+
+
+def test_train_learns_schedule_and_network_together(monkeypatch):
+    """The gain over both other ways is shown, and the schedule becomes that of the next run, every step of it."""
+    monkeypatch.setattr(joint, "STEPS", 60)
+    monkeypatch.setattr("dpm_core.training.schedule_comparison.ASCENT_STEPS", 5)
+    app = open_page("pages/train.py", data="moons", joint_T="20", T="40")
+    check(app.button(key="learn_both").click().run(timeout=90))
+    shown = texts(app)
+    assert "Gain of learning both" in shown and "Learned before the network" in shown
+    check(app.button(key="keep_joint").click().run())
+    assert app.session_state["schedule"] == "custom" and app.number_input(key="T").value == 20
+    ((found),) = [found for key, found in joint._found().items() if key[0] == PointSource("moons")]
+    kept = make_schedule("custom", 20, points=app.session_state["points"])
+    assert float((kept.betas / found["joint"].schedule.betas - 1).abs().max()) < 0.01
 
 
 def test_every_held_out_image_has_its_bits():

@@ -80,7 +80,7 @@ def test_the_python_it_shows_runs(capsys):
 
 def test_a_local_kernel_is_nearer_to_the_network_than_the_memoriser():
     """Digits: r² of the local kernel is larger in the median, the fitted patches grow with t, and all end from the same noise."""
-    asked = ImageQuestion(ModelRef.of(checkpoints.list_checkpoints()["digits_unet"]), 250, 0, 8)
+    asked = ImageQuestion(ModelRef.of(checkpoints.list_checkpoints()["digits_unet"]), 250, "0", 8)
     seen = []
     found = image_compute.find(asked, seen.append)
     assert found.medians["local"] > found.medians["memoriser"] + 0.05 and found.medians["local"] > 0.75
@@ -91,7 +91,7 @@ def test_a_local_kernel_is_nearer_to_the_network_than_the_memoriser():
     compile(image_question.python_of(asked), "locality", "exec")
 
 
-@pytest.mark.parametrize("query", [{}, {"memory_model": "no such", "memory_images": "3", "memory_shift": "x", "memory_samples": "4"}])
+@pytest.mark.parametrize("query", [{}, {"memory_model": "no such", "memory_images": "3", "memory_place": "any", "memory_samples": "4"}])
 def test_links_to_images_open(query):
     app = open_page(memory_kind="images", **query)
     assert not app.exception and app.status[0].state == "complete"

@@ -101,7 +101,11 @@ def test_the_fit_finds_the_patches_of_a_local_kernel():
     """A "network" that is itself a local kernel is found at its own side, with error 0."""
     data, held_out = images(30), images(3, seed=5)
     network = LocalReverse(data, DIFFUSION, {3: 3, 12: 5})
-    found = list(fit_sides(network, DIFFUSION, data, held_out, [3, 12], [1, 3, 5, 9], generator=torch.Generator().manual_seed(0)))
+
+    def make(sides):
+        return LocalReverse(data, DIFFUSION, sides)
+
+    found = list(fit_sides(network, DIFFUSION, make, held_out, [3, 12], [1, 3, 5, 9], torch.Generator().manual_seed(0)))
     assert [(t, side) for t, side, _ in found] == [(3, 3), (12, 5)]
     assert found[0][2][1] == pytest.approx(0, abs=1e-12) and min(found[0][2][0], found[0][2][2]) > 1e-6
 
@@ -117,4 +121,5 @@ def test_squared_correlation():
 
 def test_sides_reach_from_a_pixel_to_the_whole_image():
     assert sides_for((8, 8)) == [1, 3, 5, 9, 13, 17] and sides_for((28, 28))[-1] == 33
+    assert sides_for((8, 8), inside=True) == [1, 3, 5, 7] and sides_for((28, 28), inside=True)[-1] == 25
     assert all(side % 2 for side in sides_for((32, 20)))

@@ -17,7 +17,7 @@ from pages.ui.controls.model_titles import model_title
 from pages.ui.kinds.images import IMAGES
 
 TRAINING = (250, 500, 1000, 2000, 4000, 8000)
-SHIFTS = (0, 1, 2)
+PLACES = {"0": "At the same place", "1": "Up to 1 pixel away", "2": "Up to 2 pixels away", "any": "Anywhere in the images"}
 COUNTS = (4, 8, 16)
 STEPS = 20  # of DDIM
 LARGEST = 32  # pixels of a side: the work grows with the number of pixels and of training images
@@ -25,11 +25,11 @@ LARGEST = 32  # pixels of a side: the work grows with the number of pixels and o
 
 @dataclass(frozen=True)
 class ImageQuestion:
-    """``training``: images of the kernels; ``shift``: pixels by which a patch may have moved; ``n`` samples."""
+    """``training``: images of the kernels; ``place``: where patches are compared, a key of PLACES; ``n`` samples."""
 
     ref: ModelRef
     training: int = 1000
-    shift: int = 0
+    place: str = "0"
     n: int = 8
     seed: int = 7
 
@@ -56,12 +56,12 @@ def controls() -> ImageQuestion:
         st.select_slider, "Training images of the kernels", list(TRAINING), 1000, key="memory_images",
         help="The local and the exact kernel know this many of the images on which the network was trained.",
     )  # fmt: skip
-    shift = session.bind(
-        st.select_slider, "Shift of patches, pixels", list(SHIFTS), 0, key="memory_shift",
-        help="0: a patch is compared with those at the same place. Larger: also with those this many pixels away (equivariance).",
+    place = widgets.choose(
+        "Patches are compared with those", PLACES, "memory_place", "0",
+        help="At the same place: the kernel is local. Elsewhere too: it is also equivariant under translations, as convolutions are.",
     )  # fmt: skip
     n = session.bind(st.select_slider, "Samples", list(COUNTS), 8, key="memory_samples")
-    return ImageQuestion(ModelRef.of(offered[name]), int(training), int(shift), int(n), widgets.seed())
+    return ImageQuestion(ModelRef.of(offered[name]), int(training), place, int(n), widgets.seed())
 
 
 def python_of(question: ImageQuestion) -> str:
@@ -69,26 +69,31 @@ def python_of(question: ImageQuestion) -> str:
     from pages.ui.memory.image_compute import HELD_OUT, times_of
 
     loaded = cache.model(question.ref)
+    anywhere = question.place == "any"
+    package = "dpm_core.inpainting.patches import LocalPatchReverse" if anywhere else "dpm_core.reverse import LocalReverse"
+    free = "LocalPatchReverse(training, diffusion, patch=lambda t: sides[min(sides, key=lambda known: abs(known - t))])"
+    kernel = free if anywhere else f"LocalReverse(training, diffusion, sides, {question.place})"
     return f"""import torch
 from dpm_core import checkpoints
 from dpm_core.data import sources
 from dpm_core.measure.locality import fit_sides, sides_for, squared_correlation
-from dpm_core.reverse import EmpiricalReverse, LocalReverse
+from dpm_core.reverse import EmpiricalReverse
 from dpm_core.samplers import ddim
+from {package}
 
 loaded = checkpoints.load({question.ref.name!r})
 data, diffusion = sources.of_checkpoint(loaded.dataset, loaded.config.data), loaded.diffusion
 training = data.different({question.training})
+
+def local(sides):
+    return {kernel}
+
 fitted = fit_sides(
-    loaded.model, diffusion, training, data.sample_held_out({HELD_OUT}, torch.Generator().manual_seed(51)),
-    {times_of(loaded.diffusion.T)}, sides_for(data.shape[1:]), {question.shift}, torch.Generator().manual_seed(52),
+    loaded.model, diffusion, local, data.sample_held_out({HELD_OUT}, torch.Generator().manual_seed(51)),
+    {times_of(loaded.diffusion.T)}, sides_for(data.shape[1:], inside={anywhere}), torch.Generator().manual_seed(52),
 )
 sides = {{t: side for t, side, _ in fitted}}
-kernels = {{
-    "network": loaded.model,
-    "local": LocalReverse(training, diffusion, sides, {question.shift}),
-    "memoriser": EmpiricalReverse(training, diffusion),
-}}
+kernels = {{"network": loaded.model, "local": local(sides), "memoriser": EmpiricalReverse(training, diffusion)}}
 x_T = torch.randn({question.n}, *data.shape, generator=torch.Generator().manual_seed({question.seed}))
 samples = {{}}
 for name, kernel in kernels.items():

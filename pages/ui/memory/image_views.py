@@ -52,7 +52,7 @@ def show() -> Export:
     st.caption(
         "At large t the network uses the whole picture, at small t a few pixels around each. The local kernel is the posterior mean of "
         "a pixel given its patch alone, over the patches of the training images (Kamb and Ganguli 2024, who report median r² of about 0.9 "
-        "for small networks and all training images). With a shift, patches from neighbouring places count as well."
+        "for small networks and all training images). Patches from other places make it equivariant, too."
     )
     arrays = {f"samples_{name}": path.x[-1] for name, path in found.paths.items()}
     table: dict[str, Sequence[float]] = {"sample": list(range(1, question.n + 1))} | {f"r2_{name}": v for name, v in found.r2.items()}

@@ -109,32 +109,32 @@ def make(source: Any, size: str, latent: int, deviation: float, annealing: int, 
 
 def python_of(question: Question) -> str:
     """The Python that trains both and prints their bounds."""
-    source, diffusion, vae = question.source, question.diffusion, question.vae
-    seed = vae.training.seed
+    diffusion, vae = question.diffusion, question.vae
+    seed, made = vae.training.seed, question.kind.snippet(question.source, diffusion.schedule)
     return f"""import time
 import torch
-from dpm_core.cli.common import held_out_bound
 from dpm_core.config import NetworkConfig, TrainConfig
-from dpm_core.data import sources
 from dpm_core.data.kinds import DATA_KINDS
 from dpm_core.guidance import make_model
-from dpm_core.process import make_diffusion
+from dpm_core.measure.bound import estimate_bound
 from dpm_core.relatives import evaluate_elbo
 from dpm_core.training import Trainer
+{made.imports}
 
-data, config = sources.make({source.config().name!r}, {source.config().noise!r}, {source.config().params!r})
-kind = DATA_KINDS[data.kind]
-usual = kind.usual_run(data, config)
-runs = (({diffusion.network!r}, {diffusion.training!r}), ({vae.network!r}, {vae.training!r}))
-found = []
-for network, training in runs:
-    model = make_model(network, make_diffusion(usual), data.shape, {seed})
-    trainer = Trainer(model, kind.training_data(data, "cpu", {seed}, 8000), training)
+{made.statements}
+runs = {{
+    "diffusion": ({diffusion.network!r}, {diffusion.training!r}),
+    "vae": ({vae.network!r}, {vae.training!r}),
+}}
+found = {{}}
+for name, (network, training) in runs.items():
+    model = make_model(network, diffusion, data.shape, {seed})
+    trainer = Trainer(model, DATA_KINDS[data.kind].training_data(data, "cpu", {seed}, 8000), training)
     end = time.monotonic() + {question.seconds}
     while time.monotonic() < end:
         trainer.step()
-    found.append(trainer.average)
+    found[name] = trainer.average
 x0 = data.sample_held_out(500, torch.Generator().manual_seed(11))
-print("diffusion", held_out_bound(found[0], data, {seed}).bound_bits, "bits")
-print("VAE", evaluate_elbo(found[1], x0, draws=20).bound_bits, "bits")
+print("diffusion", estimate_bound(found["diffusion"], diffusion, x0).bound_bits, "bits")
+print("VAE", evaluate_elbo(found["vae"], x0, draws=10).bound_bits, "bits")
 """

@@ -95,10 +95,10 @@ def schedule_chart(schedules: dict[str, Schedule], dark: bool) -> alt.Chart:
         .encode(
             alt.X("t:Q", title="t", axis=alt.Axis(tickMinStep=1, format="d", grid=False), scale=alt.Scale(nice=False, domainMin=1)),
             alt.Y("log-SNR:Q", title="log-SNR, nats", scale=alt.Scale(domain=[-13, 9], nice=False, clamp=True)),
-            alt.Color("schedule:N", scale=colours, sort=None, legend=alt.Legend(orient="top", title=None, columns=1)),
+            alt.Color("schedule:N", scale=colours, sort=None, legend=alt.Legend(orient="top", title=None, columns=1, labelLimit=260)),
             tooltip=["schedule:N", "t:Q", alt.Tooltip("log-SNR:Q", format=".2f")],
         )
-        .properties(height=280)
+        .properties(height=360)
     )
 
 
