@@ -24,6 +24,7 @@ ALLOWED = {
     "process": {"config", "schedules"},
     "reverse": {"config", "networks", "process", "schedules"},
     "factors": {"process"},
+    "lab": set(),
     "relatives": {"config", "networks", "process"},
     "guidance": {"config", "factors", "networks", "process", "relatives", "reverse", "schedules"},
     "samplers": {"factors", "figures", "process", "reverse"},

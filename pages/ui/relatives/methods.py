@@ -15,7 +15,7 @@ PIXEL_RNN = "https://arxiv.org/abs/1601.06759"
 SCORE = "https://www.jmlr.org/papers/v6/hyvarinen05a.html"
 DENOISING = "https://doi.org/10.1162/NECO_a_00142"
 MPF = "https://arxiv.org/abs/0906.4779"
-LOTTERY = "https://arxiv.org/abs/1611.02163"  # training of GANs through unrolled steps, and their missing modes
+UNROLLED = "https://arxiv.org/abs/1611.02163"  # of the optimisation of GANs, against missing modes
 
 # (text, link) of each cell; a link without "://" is a page of this program
 ROWS: tuple[tuple[tuple[str, str], ...], ...] = (
@@ -36,7 +36,7 @@ ROWS: tuple[tuple[tuple[str, str], ...], ...] = (
     (
         ("Generative adversarial network", GAN),
         ("Samples; a second network, in a two-player game", GAN),
-        ("Not available; modes can be missing", LOTTERY),
+        ("Not available; modes can be missing", UNROLLED),
         ("One network call", GAN),
         ("z; there is no encoder", GAN),
     ),

@@ -39,7 +39,7 @@ def offer(question: Question) -> None:
     st.markdown(f"Number of parameters: {counts}. Each is trained for {question.seconds} s on one processor thread, both at the same time.")
     st.button("Train both", type="primary", on_click=_start, args=(question,), disabled=not rights.may_start())
     if message := session.RELATIVES_ERROR.get():
-        st.error(message)
+        st.error(session.plain(message))
 
 
 def _start(question: Question) -> None:
