@@ -76,7 +76,8 @@ def moves(
         distance = torch.zeros(len(x), dtype=torch.long, device=x.device)
         # the end of a chain's step; until it has gone somewhere, its momentum turned
         ends = [x.clone(), -v, value.clone(), slope.clone()]
-        going, rung, taken = torch.arange(len(x), device=x.device), (x, v, value, slope), torch.zeros_like(u)
+        rung: tuple[Tensor, ...] = (x, v, value, slope)
+        going, taken = torch.arange(len(x), device=x.device), torch.zeros_like(u)
         total = (value + 0.5 * v.square().sum(1))[:, None]
         for a in range(1, look_ahead + 1):
             rung = _trajectory(energy, rung, step_size, leapfrog_steps)
@@ -118,7 +119,7 @@ def transition_probabilities(total: Tensor) -> Tensor:
     return torch.stack([found[a] for a in range(1, count)], 1)
 
 
-def _trajectory(energy: Energy, start: tuple[Tensor, ...], step_size: float, steps: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _trajectory(energy: Energy, start: tuple[Tensor, ...], step_size: float, steps: int) -> tuple[Tensor, ...]:
     """L: leapfrog steps from position, momentum, energy and its gradient."""
     x, v, value, slope = start
     for _ in range(steps):
