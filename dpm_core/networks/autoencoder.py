@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from dpm_core.networks.registry import network
 
-GROUP = 2  # channels per group of GroupNorm
+GROUP = 4  # channels per group of GroupNorm
 LOG_DEVIATIONS = (-7.0, 3.0)  # the range of the logarithm of a standard deviation, in nats
 
 
@@ -81,13 +81,20 @@ class PointsAutoencoder(Autoencoder):
     {"small": (("width", 16),), "medium": (), "large": (("width", 48),)}, smallest_side=8, autoencoder=True,
 )  # fmt: skip
 class ImageAutoencoder(Autoencoder):
-    """A variational autoencoder of images: convolutions with ``width`` channels, twice and four times as many at half and quarter size."""
+    """A variational autoencoder of images: convolutions with ``width`` channels, twice and four times as many at half and quarter size.
 
-    def __init__(self, shape: tuple[int, ...], T: int = 2, width: int = 32, latent: int = 16, deviation: float = 0.0):
+    There are one residual block at the first two sizes and ``blocks`` at the last, on the way down and on the way up.
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], T: int = 2, width: int = 32, blocks: int = 1, latent: int = 16, deviation: float = 0.0
+    ):  # fmt: skip
         if len(shape) != 3 or min(shape[1:]) < 8:
             raise ValueError(f"This autoencoder is for images of at least 8 pixels a side, and the data have the shape {shape}.")
         if not (8 <= width <= 256 and width % GROUP == 0):
-            raise ValueError(f"The autoencoder cannot have width {width}; choose a width of 8 to 256 divisible by 2.")
+            raise ValueError(f"The autoencoder cannot have width {width}; choose a width of 8 to 256 divisible by 4.")
+        if not 1 <= blocks <= 16:
+            raise ValueError(f"The autoencoder cannot have {blocks} blocks; choose 1 to 16.")
         super().__init__(shape, latent, deviation)
         colours, *sides = shape
         half = [math.ceil(side / 2) for side in sides]
@@ -96,11 +103,12 @@ class ImageAutoencoder(Autoencoder):
         self.encoder = nn.Sequential(
             nn.Conv2d(colours, width, 3, padding=1), _Block(width),
             nn.Conv2d(width, 2 * width, 3, stride=2, padding=1), _Block(2 * width),
-            nn.Conv2d(2 * width, 4 * width, 3, stride=2, padding=1), _Block(4 * width),
+            nn.Conv2d(2 * width, 4 * width, 3, stride=2, padding=1), *(_Block(4 * width) for _ in range(blocks)),
             nn.Flatten(), nn.Linear(inner, 2 * latent),
         )  # fmt: skip
         self.decoder = nn.Sequential(
-            nn.Linear(latent, inner), nn.Unflatten(1, (4 * width, *low)), _Block(4 * width),
+            nn.Linear(latent, inner), nn.Unflatten(1, (4 * width, *low)),
+            *(_Block(4 * width) for _ in range(blocks)),
             _Enlarge(4 * width, 2 * width, half), _Block(2 * width),
             _Enlarge(2 * width, width, sides), _Block(width),
             nn.GroupNorm(width // GROUP, width), nn.SiLU(), nn.Conv2d(width, colours if deviation else 2 * colours, 3, padding=1),

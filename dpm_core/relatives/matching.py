@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from itertools import product
 
 import torch
 
 from dpm_core.config import NetworkConfig
 from dpm_core.networks import NETWORKS
 
-WIDTHS = {"autoencoder_mlp": range(4, 513, 2), "autoencoder_conv": range(8, 129, 2)}
+SIZES: dict[str, dict[str, range]] = {  # what may be varied to reach a number of parameters
+    "autoencoder_mlp": {"width": range(4, 513, 2)},
+    "autoencoder_conv": {"width": range(8, 129, 4), "blocks": range(1, 5)},
+}
 
 
 @cache
@@ -23,9 +27,10 @@ def parameters(network: NetworkConfig, shape: tuple[int, ...], T: int = 2) -> in
 
 
 def matched(autoencoder: NetworkConfig, shape: tuple[int, ...], count: int) -> NetworkConfig:
-    """Return the autoencoder's config with the width that brings its number of parameters nearest to ``count``."""
-
-    def with_width(width: int) -> NetworkConfig:
-        return replace(autoencoder, params=tuple(sorted((dict(autoencoder.params) | {"width": width}).items())))
-
-    return min(map(with_width, WIDTHS[autoencoder.name]), key=lambda one: abs(parameters(one, shape) - count))
+    """Return the autoencoder's config with the width and blocks that bring its number of parameters nearest to ``count``."""
+    varied = SIZES[autoencoder.name]
+    found = [
+        replace(autoencoder, params=tuple(sorted((dict(autoencoder.params) | dict(zip(varied, values))).items())))
+        for values in product(*varied.values())
+    ]
+    return min(found, key=lambda one: abs(parameters(one, shape) - count))

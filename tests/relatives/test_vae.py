@@ -182,7 +182,8 @@ def test_annealing_raises_the_weight_of_the_divergence():
         ("autoencoder_mlp", (2,), {"deviation": -1.0}, "must be positive, or 0 to learn it"),
         ("autoencoder_mlp", (1, 8, 8), {}, "use autoencoder_conv for images"),
         ("autoencoder_conv", (2,), {}, "for images of at least 8 pixels"),
-        ("autoencoder_conv", (1, 8, 8), {"width": 9}, "divisible by 2"),
+        ("autoencoder_conv", (1, 8, 8), {"blocks": 0}, "choose 1 to 16"),
+        ("autoencoder_conv", (1, 8, 8), {"width": 9}, "divisible by 4"),
     ],
 )
 def test_what_cannot_be_built_is_said_in_a_sentence(name, shape, params, sentence):
