@@ -145,7 +145,7 @@ def optimisers() -> None:
         return total
 
     accurate.step(closure)
-    best = float(closure())
+    best = float(closure().detach())
     rows = [["SFO", "none", str(passes_until_close(_sfo, parts, best))], ["L-BFGS, all data", "line search", str(_lbfgs(parts, best))]]
     makers: dict[str, Callable[[float], Callable[[Tensor], torch.optim.Optimizer]]] = {
         "SGD with momentum 0.9": lambda rate: lambda w: torch.optim.SGD([w], lr=rate, momentum=0.9),
