@@ -20,7 +20,7 @@ ROLES = {"network": "model", "local": "exact", "memoriser": "noise"}
 INKS: dict[str, Role] = {"network": MODEL, "local": EXACT, "memoriser": NOISE}
 CAPTION = (
     "DDIM from the same noise with three kernels. The exact kernel of N images can only end in one of them. The local kernel sees only the "
-    "patch around each pixel, so that it composes parts of different images; a convolutional network with few layers does much the same."
+    "patch around each pixel, so that it can compose parts of different images, as a small convolutional network does."
 )
 
 
