@@ -122,6 +122,15 @@ def test_the_report_counts_bits_and_active_dimensions():
     assert elbo.standard_error_bits > 0
 
 
+def test_the_standard_error_is_the_spread_of_repeated_measurements():
+    """Of the bound on 400 fresh data, measured 60 times: to 25 %, three times the error of such a spread."""
+    model, generator = vae(), torch.Generator().manual_seed(4)
+    torch.manual_seed(5)
+    found = [evaluate_elbo(model, model.network.marginal().sample((400,)).float(), generator) for _ in range(60)]
+    spread = float(torch.tensor([one.bound_bits for one in found]).std())
+    assert sum(one.standard_error_bits for one in found) / 60 == pytest.approx(spread, rel=0.25)
+
+
 def test_reconstructions_and_samples_are_the_decoders():
     model = vae()
     z, noise = torch.randn(5, 2), torch.randn(5, 3)

@@ -105,6 +105,13 @@ def test_training_both_beats_training_the_network_alone():
     assert float((both.average.diffusion.schedule.betas - start.betas).abs().max()) > 0.01
 
 
+def test_the_gain_is_paired_and_has_its_standard_error():
+    """By hand: differences 1, 2, 3, 6 have mean 3, and standard deviation √(14/3) over √4."""
+    other = torch.tensor([10.0, -5.0, 0.0, 7.0], dtype=torch.float64)
+    gain, error = paired_gain(other + torch.tensor([1.0, 2.0, 3.0, 6.0]), other)
+    assert gain == pytest.approx(3) and error == pytest.approx((14 / 3) ** 0.5 / 2)
+
+
 def test_another_loss_is_refused():
     with pytest.raises(ValueError, match="must be 'bound', not 'simple'"):
         JointTrainer(
