@@ -15,12 +15,16 @@ with page.stop_on_error(DataError, ScheduleError, ValueError):
     with st.sidebar:
         asked = question.controls()
     pair = training.current(asked)
+    in_training, shown = st.empty(), st.container()  # two places, so that results never stand beside what training has left
     if pair is None:
-        views.offer(asked)
+        with shown:
+            views.offer(asked)
     elif pair.alive:
-        st.fragment(views.progress, run_every=1.0)(pair)
+        with in_training.container():
+            st.fragment(views.progress, run_every=1.0)(pair)
     else:
-        export = views.results(asked, pair)
+        with shown:
+            export = views.results(asked, pair)
 methods.show()
 if pair is not None and not pair.alive:
     export_row(*export)

@@ -124,7 +124,7 @@ def _score_table(question: Question, pair: Pair, found: Findings, known: Mapping
         f"| log₂ p(x), {how} | " + cells(log_prob) + " |",
         "| Gap, log₂ p(x) − K, on the same data | " + cells(gap) + " |",
         "| Parameters | " + cells(lambda name: f"{question.parameters(name):,}") + " |",
-        f"| Steps in {question.seconds} s | " + cells(lambda name: f"{pair.jobs[name].step:,}") + " |",
+        "| Steps of training | " + cells(lambda name: f"{pair.jobs[name].step:,} in {pair.jobs[name].progress.seconds:.0f} s") + " |",
         "| Network calls per sample | " + cells(lambda name: f"{scores[name].calls:,}") + " |",
     ]
     return "\n".join(lines)
