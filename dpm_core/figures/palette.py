@@ -19,6 +19,7 @@ NOISE = Role("#9aa0aa", "#6b7280")
 RELATIVE = Role("#7a4fc9", "#b89cff")  # a model of another kind, beside MODEL
 ROLES = {"data": DATA, "model": MODEL, "exact": EXACT, "noise": NOISE}
 
+INK = Role("#1d2330", "#e8eaee")  # of text
 GROUND = Role("#fbfaf7", "#0f1318")
 
 

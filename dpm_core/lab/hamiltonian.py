@@ -119,6 +119,17 @@ def transition_probabilities(total: Tensor) -> Tensor:
     return torch.stack([found[a] for a in range(1, count)], 1)
 
 
+def ladder(energy: Energy, x: Tensor, momentum: Tensor, *, step_size: float, leapfrog_steps: int, look_ahead: int) -> tuple[Tensor, Tensor]:
+    """Return the states ζ, Lζ, …, Lᴷζ of each chain as positions ``[n, K+1, d]``, and their total energies ``[n, K+1]``."""
+    rung: tuple[Tensor, ...] = (x, momentum, *_energy_and_slope(energy, x))
+    places, totals = [x], [rung[2] + 0.5 * momentum.square().sum(1)]
+    for _ in range(look_ahead):
+        rung = _trajectory(energy, rung, step_size, leapfrog_steps)
+        places.append(rung[0])
+        totals.append(rung[2] + 0.5 * rung[1].square().sum(1))
+    return torch.stack(places, 1), torch.stack(totals, 1)
+
+
 def _trajectory(energy: Energy, start: tuple[Tensor, ...], step_size: float, steps: int) -> tuple[Tensor, ...]:
     """L: leapfrog steps from position, momentum, energy and its gradient."""
     x, v, value, slope = start

@@ -5,29 +5,29 @@ that would end in the model. Its rate needs energy differences only, and no part
 
     K(θ) = 1/|D| Σ_{x∈D} Σ_{x'} exp(½ [E(x; θ) − E(x'; θ)]),  x' a neighbour of x.
 
-For the Ising model E(x) = xᵀ J x with x in {0, 1}ᵈ the neighbours differ in one bit.
+For the Ising model E(x) = xᵀ J x with x in {0, 1}ᵈ the neighbours differ in one bit. The papers derive the sum over x' outside the data,
+where it is the derivative of KL(p⁽⁰⁾ ‖ p⁽ᵗ⁾) at t = 0; their code for Ising models sums over all flips, and so does this module. Where few
+states are possible, almost all of them are data, nothing flows out of the data, and only the sum over all flips is still consistent.
 """
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
-from contextlib import suppress
-from itertools import product
 
 import numpy as np
 import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
-MOST_ENUMERATED = 20  # spins whose 2ᵈ states are listed
+from dpm_core.lab.flow.ising_estimators import FLOW, estimates
+from dpm_core.lab.flow.ising_models import MOST_ENUMERATED, all_states, ising_energy, sample_ising
+
+__all__ = ["MOST_ENUMERATED", "all_states", "fit_by_likelihood", "fit_by_pseudolikelihood", "fit_ising", "flip_differences"]
+__all__ += ["ising_energy", "ising_objective", "sample_ising"]
+
 BLOCK = 1 << 22  # elements at once
-ITERATIONS = 1000  # of L-BFGS, at most
-
-
-class _OutOfTime(Exception):
-    """Ends an optimisation at its time limit."""
+ITERATIONS = 1000  # of SciPy's L-BFGS, at most
 
 
 def flip_differences(J: Tensor, x: Tensor) -> Tensor:
@@ -46,47 +46,20 @@ def ising_objective(J: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def fit_ising(x: Tensor, seconds: float | None = None, watch: Callable[[Tensor], None] | None = None) -> Tensor:
-    """Return the symmetric couplings J ``[d, d]``, float64, that minimise K on data x ``[n, d]`` of 0 and 1, by L-BFGS.
+    """Return the symmetric couplings J ``[d, d]``, float64, that minimise K on data x ``[n, d]`` of 0 and 1.
 
-    ``seconds`` ends the search early; ``watch`` is shown J after every iteration. Raises ValueError for data that are not 0 and 1.
+    By a quasi-Newton method (see flow/quasi_newton.py). ``seconds`` ends the search early; ``watch`` is shown J after every iteration.
+    Raises ValueError for data that are not 0 and 1.
     """
-    patterns, weights = _patterns(x)
-    return _minimised(lambda J: _objective(J, patterns, weights), patterns.shape[1], watch, seconds)
-
-
-def ising_energy(J: Tensor, x: Tensor) -> Tensor:
-    """Return E(x) = xᵀ J x of each x ``[n, d]``, ``[n]``."""
-    return ((x @ J) * x).sum(1)
-
-
-def all_states(d: int) -> Tensor:
-    """Return the 2ᵈ states of d spins, float64 ``[2ᵈ, d]``. Raises ValueError above MOST_ENUMERATED spins."""
-    if d > MOST_ENUMERATED:
-        raise ValueError(f"{d} spins have too many states to list; at most {MOST_ENUMERATED} can be.")
-    return torch.tensor(list(product((0.0, 1.0), repeat=d)), dtype=torch.float64)
-
-
-def sample_ising(J: Tensor, n: int, generator: torch.Generator | None = None, sweeps: int = 200) -> Tensor:
-    """Return n samples of p(x) ∝ exp(−xᵀ J x), float64 ``[n, d]``: exact where the states can be listed, else the ends of Gibbs chains.
-
-    Each of the n chains starts from coin tosses and makes ``sweeps`` sweeps over all spins.
-    """
-    d = len(J)
-    if d <= MOST_ENUMERATED:
-        states = all_states(d)
-        weights = torch.softmax(-ising_energy(J, states), 0)
-        return states[torch.multinomial(weights, n, replacement=True, generator=generator)]
-    x = torch.randint(2, (n, d), generator=generator).double()
-    both = J + J.T
-    for _ in range(sweeps):
-        for i in range(d):
-            field = x @ both[:, i] - x[:, i] * both[i, i] + J[i, i]  # E(x_i = 1) − E(x_i = 0)
-            x[:, i] = (torch.rand(n, generator=generator, dtype=torch.float64) < torch.sigmoid(-field)).double()
-    return x
+    found = torch.zeros(0)
+    for _, found in estimates(FLOW, x, math.inf if seconds is None else seconds):
+        if watch is not None:
+            watch(found)
+    return found
 
 
 def fit_by_likelihood(x: Tensor, watch: Callable[[Tensor], None] | None = None) -> Tensor:
-    """Return the symmetric J of largest likelihood, by listing all states: the exact answer. Raises ValueError for too many spins."""
+    """Return the symmetric J of largest likelihood, by listing all states and SciPy's L-BFGS. Raises ValueError for too many spins."""
     patterns, weights = _patterns(x)
     states = all_states(patterns.shape[1])
     moments = patterns.T @ (weights[:, None] * patterns)
@@ -100,7 +73,7 @@ def fit_by_likelihood(x: Tensor, watch: Callable[[Tensor], None] | None = None) 
 
 
 def fit_by_pseudolikelihood(x: Tensor, watch: Callable[[Tensor], None] | None = None) -> Tensor:
-    """Return the symmetric J that maximises Σ_i log p(x_i | the other spins) (Besag 1975)."""
+    """Return the symmetric J that maximises Σ_i log p(x_i | the other spins) (Besag 1975), by SciPy's L-BFGS."""
     patterns, weights = _patterns(x)
 
     def value(J: Tensor) -> tuple[Tensor, Tensor]:
@@ -132,16 +105,9 @@ def _backward(slope: Tensor, x: Tensor) -> Tensor:
     return product_ + product_.T - torch.diag(slope.sum(0))
 
 
-def _minimised(
-    value: Callable[[Tensor], tuple[Tensor, Tensor]],
-    d: int,
-    watch: Callable[[Tensor], None] | None,
-    seconds: float | None = None,
-) -> Tensor:
-    """The symmetric J, from 0, that minimises a loss given with its gradient, or the one reached after ``seconds``."""
+def _minimised(value: Callable[[Tensor], tuple[Tensor, Tensor]], d: int, watch: Callable[[Tensor], None] | None) -> Tensor:
+    """The symmetric J, from 0, that minimises a loss given with its gradient."""
     rows, columns = np.tril_indices(d)
-    until = math.inf if seconds is None else time.monotonic() + seconds
-    best = np.zeros(len(rows))
 
     def couplings(theta: np.ndarray) -> Tensor:
         J = np.zeros((d, d))
@@ -153,16 +119,11 @@ def _minimised(
         return float(loss), np.where(rows == columns, 1.0, 2.0) * gradient.numpy()[rows, columns]  # a coupling stands in two places
 
     def seen(theta: np.ndarray) -> None:
-        best[:] = theta
         if watch is not None:
             watch(couplings(theta))
-        if time.monotonic() > until:
-            raise _OutOfTime
 
-    with suppress(_OutOfTime):
-        options = {"maxiter": ITERATIONS, "maxcor": 20}
-        best[:] = minimize(wrapped, best.copy(), jac=True, method="L-BFGS-B", callback=seen, options=options).x
-    return couplings(best)
+    options = {"maxiter": ITERATIONS, "maxcor": 20}
+    return couplings(minimize(wrapped, np.zeros(len(rows)), jac=True, method="L-BFGS-B", callback=seen, options=options).x)
 
 
 def _rows(J: Tensor) -> int:

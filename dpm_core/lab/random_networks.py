@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -22,9 +22,11 @@ from torch import Tensor
 
 REACH = 9.0  # standard deviations that an integral covers on each side: outside lies 2e-19
 PANELS, NODES = 60, 10  # of Gauss-Legendre quadrature, which resolves kinks and steps that Gauss-Hermite nodes miss
+FINE_PANELS = 600  # of one-dimensional integrals of functions with kinks or steps
 COARSE_PANELS = 20  # of two-dimensional integrals, and of the search for where a root lies
 BISECTIONS = 48
 LARGEST = 1e8  # a q above which the signal is taken to grow without limit
+CLOSE = 1e-6  # of χ₁ to 1, where the two formulas for ξ_c agree
 TRAINABLE = 6  # depths up to 6 ξ_c can be trained (Schoenholz et al. 2017)
 
 Activation = str | Callable[[Tensor], Tensor]
@@ -32,11 +34,14 @@ Of = Callable[[Tensor], Tensor]
 
 
 class Known(NamedTuple):
-    """An activation φ, and E[φ(√q z)²] and E[φ'(√q z)²] as functions of q where they have closed forms."""
+    """An activation φ; where they have closed forms, E[φ(√q z)²] and E[φ'(√q z)²] as functions of q, and E[φ(m + s z)] and E[φ'(m + s z)]
+    of means m and a standard deviation s."""
 
     function: Of
     square: Of | None = None
     slope: Of | None = None
+    smoothed: Callable[[Tensor, float], Tensor] | None = None
+    smoothed_slope: Callable[[Tensor, float], Tensor] | None = None
 
 
 def _inside(q: Tensor) -> Tensor:
@@ -46,9 +51,20 @@ def _inside(q: Tensor) -> Tensor:
 
 def _hard_tanh_square(q: Tensor) -> Tensor:
     a = q.rsqrt()
-    density = torch.exp(-0.5 * a.square()) / math.sqrt(2 * math.pi)
     inside = _inside(q)
-    return torch.where(q > 0, q * (inside - 2 * a * density) + 1 - inside, torch.zeros_like(q))
+    return torch.where(q > 0, q * (inside - 2 * a * _density(a)) + 1 - inside, torch.zeros_like(q))
+
+
+def _relu_smoothed(m: Tensor, s: float) -> Tensor:
+    return m * torch.special.ndtr(m / s) + s * _density(m / s)
+
+
+def _hard_tanh_smoothed(m: Tensor, s: float) -> Tensor:
+    return _relu_smoothed(m + 1, s) - _relu_smoothed(m - 1, s) - 1
+
+
+def _density(z: Tensor) -> Tensor:
+    return torch.exp(-0.5 * z.square()) / math.sqrt(2 * math.pi)
 
 
 ACTIVATIONS: dict[str, Known] = {
@@ -56,8 +72,11 @@ ACTIVATIONS: dict[str, Known] = {
     "erf": Known(
         torch.erf, lambda q: (2 / math.pi) * torch.asin(2 * q / (1 + 2 * q)), lambda q: (4 / math.pi) / (1 + 4 * q).sqrt()
     ),
-    "relu": Known(torch.relu, lambda q: q / 2, lambda q: torch.full_like(q, 0.5)),
-    "hard_tanh": Known(lambda x: x.clamp(-1, 1), _hard_tanh_square, _inside),
+    "relu": Known(torch.relu, lambda q: q / 2, lambda q: torch.full_like(q, 0.5), _relu_smoothed, lambda m, s: torch.special.ndtr(m / s)),
+    "hard_tanh": Known(
+        lambda x: x.clamp(-1, 1), _hard_tanh_square, _inside, _hard_tanh_smoothed,
+        lambda m, s: torch.special.ndtr((m + 1) / s) - torch.special.ndtr((m - 1) / s),
+    ),
 }  # fmt: skip
 
 
@@ -147,14 +166,9 @@ def critical_sigma_w2(activation: Activation, sigma_b2: float) -> float:
 
 def correlation_map(activation: Activation, c: Tensor, q_star: float, sigma_w2: float, sigma_b2: float) -> Tensor:
     """Return the correlation after a layer of inputs with correlation c, float64 as c, at the fixed point q* > 0."""
-    function, (z, weights) = known(activation).function, _nodes(COARSE_PANELS)
-    root, c = math.sqrt(q_star), c.double().clamp(-1, 1)
-    first = function(root * z)
-    out = []
-    for value in c.flatten():
-        second = function(root * (value * z[:, None] + (1 - value**2).clamp(min=0).sqrt() * z[None]))
-        out.append((weights * first) @ second @ weights)
-    return (sigma_w2 * torch.stack(out).view_as(c) + sigma_b2) / q_star
+    one, root, c = known(activation), math.sqrt(q_star), c.double().clamp(-1, 1)
+    out = [_mean_product(one.function, one.smoothed, root, float(value)) for value in c.flatten()]
+    return (sigma_w2 * torch.tensor(out, dtype=torch.float64).view_as(c) + sigma_b2) / q_star
 
 
 class DepthScales(NamedTuple):
@@ -179,15 +193,18 @@ def depth_scales(activation: Activation, sigma_w2: float, sigma_b2: float) -> De
     ends = [variance_map(activation, torch.tensor([q + s], dtype=torch.float64), w, b) for s in (step, -step)]
     slope = float(ends[0] - ends[1]) / (2 * step)
     c_star = 1.0
-    if chi > 1:  # chaotic: the correlation of different inputs falls to a fixed point below 1
-        c = torch.tensor([0.0], dtype=torch.float64)
-        for _ in range(400):
-            before, c = c, correlation_map(activation, c, q, sigma_w2, sigma_b2)
-            if float((c - before).abs()) < 1e-12:
+    if chi > 1 + CLOSE:  # chaotic: the correlation of different inputs falls to a fixed point below 1
+        for end in (1e-7, 1e-5, 1e-3):  # near 1 the integral of an activation with kinks is too coarse to tell the sign
+            if _excess_correlation(activation, 1 - end, q, sigma_w2, sigma_b2) < 0:
+                excess = partial(_excess_correlation, activation, q=q, sigma_w2=sigma_w2, sigma_b2=sigma_b2)
+                c_star = brentq(excess, 0, 1 - end, xtol=1e-13) if excess(0.0) > 0 else 0.0  # 0: odd φ, no biases
                 break
-        c_star = float(c)
     at = chi if c_star == 1.0 else _slope_of_correlation(activation, c_star, q, sigma_w2)
     return DepthScales(_scale(slope), _scale(at), c_star, TRAINABLE * _scale(at))
+
+
+def _excess_correlation(activation: Activation, c: float, q: float, sigma_w2: float, sigma_b2: float) -> float:
+    return float(correlation_map(activation, torch.tensor([c], dtype=torch.float64), q, sigma_w2, sigma_b2)) - c
 
 
 def _scale(chi: float) -> float:
@@ -195,10 +212,18 @@ def _scale(chi: float) -> float:
 
 
 def _slope_of_correlation(activation: Activation, c: float, q: float, sigma_w2: float) -> float:
-    z, weights = _nodes(COARSE_PANELS)
-    root = math.sqrt(q)
-    second = _derivative(activation, root * (c * z[:, None] + math.sqrt(1 - c**2) * z[None]))
-    return sigma_w2 * float((weights * _derivative(activation, root * z)) @ second @ weights)
+    derivative = partial(_derivative, activation)
+    return sigma_w2 * _mean_product(derivative, known(activation).smoothed_slope, math.sqrt(q), c)
+
+
+def _mean_product(function: Of, smoothed: Callable[[Tensor, float], Tensor] | None, root: float, c: float) -> float:
+    """E[f(u₁) f(u₂)] for Gaussian u with standard deviation ``root`` and correlation c; ``smoothed``: E[f(m + s z)], if known."""
+    rest = math.sqrt(max(1 - c**2, 1e-24))
+    if smoothed is None:
+        z, weights = _nodes(COARSE_PANELS)
+        return float((weights * function(root * z)) @ function(root * (c * z[:, None] + rest * z[None])) @ weights)
+    z, weights = _nodes(FINE_PANELS)
+    return float((weights * function(root * z)) @ smoothed(root * c * z, root * rest))
 
 
 def _mean(function: Of, q: Tensor, panels: int = PANELS) -> Tensor:

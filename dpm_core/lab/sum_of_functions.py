@@ -1,47 +1,45 @@
 """The sum-of-functions optimiser: quasi-Newton steps from minibatches, without a step size (Sohl-Dickstein, Poole & Ganguli, ICML 2014).
 
-The objective is a sum of subfunctions f_i, one for each minibatch. For each a quadratic model is kept, whose Hessian is learned by BFGS
-from the subfunction's own gradients. Every step moves to the minimum of the sum of all models, evaluates one subfunction there, and
-replaces its model. All vectors live in a subspace that the gradients span, which stays small.
+The objective is a sum of subfunctions f_i, one for each minibatch (Eq. 1). For each a quadratic model is stored, whose Hessian is learned
+by BFGS from the subfunction's own gradients. Every step moves to the minimum of the sum of all models (Eqs. 3 and 4), evaluates one
+subfunction there, and replaces its model (Eq. 5). All vectors live in a subspace that the gradients span, which stays small.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-SMALLEST_TRIAL = 1e-4  # relative length of the trial step by which the very first curvature is measured
-LONGEST_STEP = 10.0  # times the mean length of the steps before
-TOLERANCE = 1e-10  # of a gradient outside the subspace, relative to its norm, below which the subspace is not enlarged
-SPARE = 20  # directions that the subspace may have beyond what it needs
+from dpm_core.lab.optimiser.subfunction_models import Models, Quadratic
+from dpm_core.lab.optimiser.subspace import Subspace
 
-
-@dataclass
-class _Model:
-    """A subfunction's quadratic model in the subspace: where it was last evaluated, its value and gradient there, its Hessian."""
-
-    x: Tensor
-    value: float
-    gradient: Tensor
-    hessian: Tensor
-    scale: float  # curvature along directions that are not known yet
+START = 2  # subfunctions in use at the start
+TRIAL = 1e-4  # length of the very first step, by which the first curvature is measured, relative to that of the parameters
+LONGEST, EARLY = 10.0, 10  # after the first pass, and so many evaluations, no step is longer than so many times the mean of those before
+SHORTEST = 1e-5  # share of a step that is taken after many failures
+OUTLIER, KNOWN = 3.0, 3  # the first value of a subfunction fails if it is so many standard deviations above at least so many others
+ROUNDING = 100.0  # times the rounding error of the parameters: a shorter step says nothing about curvature
 
 
 class SFO:
     """Minimises Σ_i f_i over the parameters; a step evaluates one f_i and its gradient.
 
     ``params``: tensors that require gradients, changed in place, as for ``torch.optim``. ``closures``: for each subfunction a function
-    without arguments that returns its loss, a scalar that depends on them; the losses are summed. ``step()`` takes one step and returns
-    the loss of the subfunction that it evaluated; ``evaluations`` counts these, and len(closures) of them are an effective pass through
-    the data. There are no hyperparameters to tune. Computation inside is in float64. Raises ValueError without parameters or closures.
+    without arguments that returns its loss, a scalar that depends on them; the losses are summed, and each must always be the same
+    function: random numbers in it are drawn once. ``step()`` takes one step and returns the loss of the subfunction that it evaluated;
+    ``evaluations`` counts these (a step that fails needs more than one), and len(closures) of them are an effective pass through the data.
+    There are no hyperparameters to tune; thirty subfunctions or more are a good number. Memory: N·K² numbers for N subfunctions, where
+    K = 3 (N + 1) unless there are fewer parameters. Computation inside is in float64. Raises ValueError without parameters or closures.
 
     >>> optimiser = SFO(model.parameters(), [lambda b=b: loss(model, b) for b in batches])
     >>> for _ in range(10 * len(batches)):
     ...     optimiser.step()
     """
+
+    _TENSORS = ("x", "before", "active", "order")
+    _NUMBERS = ("waiting", "since", "share", "travelled", "gain")
 
     def __init__(self, params: Iterable[Tensor], closures: Sequence[Callable[[], Tensor]], seed: int = 0):
         self._params = [p for p in params if p.requires_grad]
@@ -49,139 +47,184 @@ class SFO:
         if not self._params or not self._closures:
             raise ValueError("The optimiser needs at least one parameter that requires a gradient, and at least one closure.")
         self._generator = torch.Generator().manual_seed(seed)
-        self._origin = self._read()
-        self._basis = torch.zeros(len(self._origin), 0, dtype=torch.float64)
-        self._x = torch.zeros(0, dtype=torch.float64)
-        self._models: dict[int, _Model] = {}
-        self._order = torch.randperm(len(self._closures), generator=self._generator).tolist()
-        self._lengths: list[float] = []
-        self._most = min(len(self._origin), 2 * len(self._closures) + 1 + SPARE)
-        self.evaluations = 0
+        self._rounding = ROUNDING * max(torch.finfo(p.dtype).eps for p in self._params)
+        origin = torch.cat([p.detach().flatten().double().cpu() for p in self._params])
+        N = len(self._closures)
+        self._space = Subspace(origin, 2 * N + 2)  # directions of all places and gradients, and of the present and the last position
+        K = self._space.basis.shape[1]
+        self._x, self._before, self._models = torch.zeros(K).double(), torch.zeros(K).double(), Models(N, K)
+        self._order = torch.randperm(N, generator=self._generator)  # in which subfunctions come into use, from its end
+        self._active, self._waiting = torch.zeros(N, dtype=torch.bool), N
+        self._share, self._travelled, self._gain, self._since, self.evaluations = 1.0, 0.0, 0.0, 0, 0
+        self.gradient_norm = 0.0  # of the subfunction that was evaluated last
+        for _ in range(min(START, N)):
+            self._use_another()
 
     @property
     def subspace(self) -> int:
         """Dimensions of the subspace."""
-        return self._basis.shape[1]
+        return self._space.size
+
+    @property
+    def in_use(self) -> int:
+        """Number of subfunctions that have come into use; all of them after a few passes."""
+        return int(self._active.sum())
 
     def step(self) -> float:
-        """Evaluate the next subfunction where the parameters are, and move them to the minimum of the sum of all models."""
+        """Evaluate the next subfunction where the parameters are, and move them to the minimum of the sum of all models.
+
+        Raises ValueError if the loss or its gradient is not finite at the start.
+        """
         i = self._choose()
         value, gradient = self._evaluate(i)
-        if not self._fits(value, gradient):
-            return value
-        if not self._models:
-            self._first(i, value, gradient)
+        self.gradient_norm = float(gradient.norm())
+        failed = self._failed(i, value, gradient)
+        if failed:
+            value, gradient = self._retreat(i, value, gradient)
         else:
-            self._update(i, value, gradient)
-        self._move()
-        if self.subspace > self._most - 1 and self.subspace < len(self._origin):
-            self._collapse()
+            self._share += (1 - self._share) / len(self._closures)
+        self._remember(i, value, gradient)
+        trial = TRIAL * max(1.0, float(self._space.origin.norm()))
+        first = float(gradient.norm()) / trial or 1.0  # so curved that the first step has the length of the trial
+        self._models.learn(i, max(self._space.size, 1), first)
+        hessian = self._models.hessians.sum(0)
+        self._move(hessian)
+        self._grow(hessian, failed)
         return value
 
     def predicted(self, x: Tensor) -> float:
         """Return the sum of the models at parameters x ``[M]`` in the subspace: what the optimiser believes the objective to be."""
-        at = self._basis.T @ (x.double() - self._origin)
-        return sum(self._value_at(model, at) for model in self._models.values())
+        at = self._space.basis.T @ (x.double() - self._space.origin)
+        return sum(self._models.value(i, at) for i in self._models.known)
 
-    @staticmethod
-    def _value_at(model: _Model, x: Tensor) -> float:
-        d = x - model.x
-        return model.value + float(model.gradient @ d + 0.5 * d @ model.hessian @ d)
+    def models(self) -> dict[int, Quadratic]:
+        """Return the models of all subfunctions that have been evaluated, by number, in the space of the parameters. For few parameters."""
+        return {i: self._models.quadratic(i, self._space) for i in self._models.known}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return copies of all that the next step depends on, as tensors by name; with them another optimiser continues exactly."""
+        state = {f"models.{name}": getattr(self._models, name) for name in Models.TENSORS}
+        state |= {f"space.{name}": getattr(self._space, name) for name in Subspace.TENSORS}
+        state |= {name: getattr(self, f"_{name}") for name in self._TENSORS}
+        state |= {"generator": self._generator.get_state(), "counts": torch.tensor([self.evaluations, self._space.size])}
+        state["numbers"] = torch.tensor([getattr(self, f"_{name}") for name in self._NUMBERS], dtype=torch.float64)
+        return {name: tensor.clone() for name, tensor in state.items()}
+
+    def accepts(self, state: dict[str, Tensor]) -> bool:
+        """Whether a state is that of an optimiser of as many parameters and subfunctions."""
+        return {k: (v.shape, v.dtype) for k, v in self.state_dict().items()} == {k: (v.shape, v.dtype) for k, v in state.items()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Continue from a :meth:`state_dict` of an optimiser of the same parameters and subfunctions, and set the parameters.
+
+        Raises ValueError, and changes nothing, if the state belongs to another one.
+        """
+        if not self.accepts(state):
+            raise ValueError("The state belongs to an optimiser of other parameters or subfunctions.")
+        for owner, names, prefix in (
+            (self._models, Models.TENSORS, "models."), (self._space, Subspace.TENSORS, "space."), (self, self._TENSORS, ""),
+        ):  # fmt: skip
+            for name in names:
+                setattr(owner, name if prefix else f"_{name}", state[prefix + name].clone())
+        for name, value in zip(self._NUMBERS, state["numbers"].tolist()):
+            setattr(self, f"_{name}", type(getattr(self, f"_{name}"))(value))
+        self.evaluations, self._space.size = state["counts"].tolist()
+        self._generator.set_state(state["generator"])
+        self._go(self._x)
 
     def _choose(self) -> int:
-        """A subfunction that has not been seen; else the one whose model was made farthest away, in the metric of its own or of all."""
-        if self._order:
-            return self._order.pop()
+        """One that was evaluated once, so that it gets a Hessian; then a new one; then the one whose model was made farthest away.
+
+        The distance is in the metric of its own Hessian or of the sum, with equal probability.
+        """
+        for times in (1, 0):
+            due = torch.nonzero(self._active & (self._models.seen == times))
+            if len(due):
+                return int(due[0])
         own = bool(torch.rand((), generator=self._generator) < 0.5)
-        total = sum((model.hessian for model in self._models.values()), torch.zeros(self.subspace, self.subspace, dtype=torch.float64))
+        return int(torch.where(self._active, self._models.distances(self._x, own), -1.0).argmax())
 
-        def distance(i: int) -> float:
-            d = self._x - self._models[i].x
-            return float(d @ (self._models[i].hessian if own else total) @ d)
-
-        return max(self._models, key=distance)
-
-    def _fits(self, value: float, gradient: Tensor) -> bool:
-        """Whether the evaluation can be used; if it is not finite, go half of the way back to where the last models were made."""
-        if torch.isfinite(gradient).all() and value == value and abs(value) != float("inf"):
+    def _failed(self, i: int, value: float, gradient: Tensor) -> bool:
+        """Whether the last step was bad: the value is not finite, or has risen by more than the models predicted the others to fall."""
+        models = self._models
+        if not _finite(value, gradient):
+            if self.evaluations == 1:
+                raise ValueError("The loss or its gradient is not finite at the start; begin from other parameters.")
             return True
-        if not self._models:
-            raise ValueError("The loss or its gradient is not finite at the start; begin from other parameters.")
-        nearest = min(self._models.values(), key=lambda model: float((self._x - model.x).norm()))
-        self._go(0.5 * (self._x + nearest.x))
-        for model in self._models.values():
-            model.hessian *= 2
-        return False
+        if models.seen[i]:
+            last, predicted = float(models.values[i]), models.value(i, self._x)
+            return value > last and value - predicted > self._gain - (last - predicted)
+        others = models.values[models.seen > 1]
+        return len(others) >= KNOWN and value > float(others.mean() + OUTLIER * others.std(correction=0))
 
-    def _first(self, i: int, value: float, gradient: Tensor) -> None:
-        """The very first model: its curvature is measured by a second gradient a little way down the first."""
-        self._enlarge(gradient)
-        g = self._basis.T @ gradient
-        length = SMALLEST_TRIAL * max(1.0, float(self._origin.norm())) / max(float(g.norm()), 1e-300)
-        before = self._x
-        self._go(before - length * g)
-        _, trial = self._evaluate(i)
-        self._go(before)
-        self._enlarge(trial)
-        s, y = torch.zeros(self.subspace, dtype=torch.float64), self._basis.T @ (trial - gradient)
-        s[: len(g)] = -length * g
-        curvature = abs(float(y @ s)) / max(float(s @ s), 1e-300)
-        scale = max(curvature, 1e-8)
-        g = self._basis.T @ gradient
-        self._models[i] = _Model(self._x.clone(), value, g, scale * torch.eye(self.subspace, dtype=torch.float64), scale)
+    def _retreat(self, i: int, value: float, gradient: Tensor) -> tuple[float, Tensor]:
+        """Evaluate where the last step began, and go back there unless it is worse; the failure still teaches the curvature."""
+        self._share = max(0.5 * self._share, SHORTEST)
+        tried, models = self._x, self._models
+        self._go(self._before)
+        old, old_gradient = self._evaluate(i)
+        usual = abs(value - old) if _finite(value, gradient) else 0.0
+        if models.seen[i]:
+            usual = abs(models.value(i, tried) - float(models.values[i]))
+        for _ in range(10):  # a value that exploded is no use for a quadratic model: much nearer
+            if _finite(value, gradient) and value - old < 10 * max(usual, 1e-12):
+                break
+            tried = 0.99 * self._before + 0.01 * tried
+            self._go(tried)
+            value, gradient = self._evaluate(i)
+        first, second = (tried, value, gradient), (self._before, old, old_gradient)
+        if value < old:
+            first, second = second, first
+        if _finite(value, gradient):
+            self._before = second[0]
+            self._go(first[0])
+            self._remember(i, *first[1:])
+        self._go(self._before)  # the second, in coordinates that may have changed
+        return second[1:]
 
-    def _update(self, i: int, value: float, gradient: Tensor) -> None:
-        """Replace the model of subfunction i by one at the present position."""
-        self._enlarge(gradient)
-        g = self._basis.T @ gradient
-        if (old := self._models.get(i)) is None:  # as curved as the others are on average
-            known = list(self._models.values())
-            hessian = sum((model.hessian for model in known[1:]), known[0].hessian.clone()) / len(known)
-            scale = sum(model.scale for model in known) / len(known)
-            self._models[i] = _Model(self._x.clone(), value, g, hessian, scale)
-            return
-        s, y = self._x - old.x, g - old.gradient
-        product = float(s @ y)
-        if product > 1e-12 * float(s.norm() * y.norm()):  # BFGS; otherwise the curvature along s is not positive, and H stays
-            Hs = old.hessian @ s
-            old.hessian = old.hessian + torch.outer(y, y) / product - torch.outer(Hs, Hs) / float(s @ Hs)
-            old.scale = max(product / max(float(s @ s), 1e-300), 1e-8)
-        old.x, old.value, old.gradient = self._x.clone(), value, g
+    def _remember(self, i: int, value: float, gradient: Tensor) -> None:
+        """Make the present position the place of model i."""
+        if not self._space.contains(gradient):
+            if self._space.full:
+                self._reduce()
+            self._space.add(gradient)
+        shortest = self._rounding * float(self._space.position(self._x).norm())
+        self._models.remember(i, self._x, value, self._space.basis.T @ gradient, shortest)
 
-    def _move(self) -> None:
-        """To the minimum of the sum of all models, but not much farther than before."""
-        hessian = sum((model.hessian for model in self._models.values()), torch.zeros_like(next(iter(self._models.values())).hessian))
-        pull = sum((model.hessian @ model.x - model.gradient for model in self._models.values()), torch.zeros_like(self._x))
-        goal = torch.linalg.solve(hessian, pull)
-        step = goal - self._x
-        length = float(step.norm())
-        if self._lengths:
-            most = LONGEST_STEP * sum(self._lengths[-50:]) / len(self._lengths[-50:])
-            step = step * min(1.0, most / max(length, 1e-300))
-        self._lengths.append(float(step.norm()))
+    def _move(self, hessian: Tensor) -> None:
+        """To the minimum of the sum of all models, or a share of the way after failures, but not much farther than before."""
+        step = -self._share * torch.linalg.solve(hessian, self._models.gradient(self._x))
+        if self.evaluations > max(len(self._closures), EARLY):
+            step = step * min(1.0, LONGEST * self._travelled / self.evaluations / max(float(step.norm()), 1e-300))
+        self._gain = 0.5 * float(step @ hessian @ step)
+        self._travelled += float(step.norm())
+        self._before = self._x
         self._go(self._x + step)
 
-    def _enlarge(self, gradient: Tensor) -> None:
-        """Add the part of a gradient that is outside the subspace as a direction; the models get their usual curvature along it."""
-        rest = gradient - self._basis @ (self._basis.T @ gradient)
-        rest = rest - self._basis @ (self._basis.T @ rest)  # once more, for rounding
-        if self.subspace >= len(self._origin) or float(rest.norm()) <= TOLERANCE * float(gradient.norm()):
+    def _grow(self, hessian: Tensor, failed: bool) -> None:
+        """Use another subfunction once the mean gradient of those in use is not larger than its standard error, or after a pass."""
+        self._since += 1
+        if not self._waiting or int(self._models.seen[self._active].min()) < 2:
             return
-        self._basis = torch.cat([self._basis, (rest / rest.norm())[:, None]], 1)
-        self._x = nn.functional.pad(self._x, (0, 1))
-        for model in self._models.values():
-            model.x, model.gradient = nn.functional.pad(model.x, (0, 1)), nn.functional.pad(model.gradient, (0, 1))
-            model.hessian = nn.functional.pad(model.hessian, (0, 1, 0, 1))
-            model.hessian[-1, -1] = model.scale
+        used = self._models.gradients[self._active]
+        n, mean = len(used), used.mean(0)
+        errors = ((used - mean) * torch.linalg.solve(hessian, (used - mean).T).T).sum() / (n * max(n - 1, 1))
+        if failed or float(errors) >= float(mean @ torch.linalg.solve(hessian, mean)) or self._since > n:
+            self._use_another()
 
-    def _collapse(self) -> None:
+    def _use_another(self) -> None:
+        self._waiting -= 1
+        self._active[self._order[self._waiting]] = True
+        self._since = 0
+
+    def _reduce(self) -> None:
         """Reduce the subspace to what positions and last gradients span."""
-        spanning = [self._x, *(model.x for model in self._models.values()), *(model.gradient for model in self._models.values())]
-        u, size, _ = torch.linalg.svd(torch.stack(spanning, 1), full_matrices=False)
-        turn = u[:, size > 1e-12 * size[0]]
-        self._basis, self._x = self._basis @ turn, turn.T @ self._x
-        for model in self._models.values():
-            model.x, model.gradient, model.hessian = turn.T @ model.x, turn.T @ model.gradient, turn.T @ model.hessian @ turn
+        models = self._models
+        into = self._space.reduce(
+            torch.cat([self._x[None], self._before[None], models.places[models.known], models.gradients[models.known]])
+        )
+        self._x, self._before = self._x @ into, self._before @ into
+        models.turn(into)
 
     def _evaluate(self, i: int) -> tuple[float, Tensor]:
         self.evaluations += 1
@@ -190,14 +233,15 @@ class SFO:
         flat = [torch.zeros_like(p) if g is None else g for p, g in zip(self._params, gradients)]
         return float(loss.detach()), torch.cat([g.detach().flatten().double().cpu() for g in flat])
 
-    def _read(self) -> Tensor:
-        return torch.cat([p.detach().flatten().double().cpu() for p in self._params])
-
     @torch.no_grad()
     def _go(self, x: Tensor) -> None:
         """Set the parameters to coordinates x of the subspace."""
         self._x = x
-        flat, at = self._origin + self._basis @ x, 0
+        flat, at = self._space.position(x), 0
         for p in self._params:
             p.copy_(flat[at : at + p.numel()].view_as(p).to(p))
             at += p.numel()
+
+
+def _finite(value: float, gradient: Tensor) -> bool:
+    return abs(value) < float("inf") and bool(torch.isfinite(gradient).all())

@@ -12,6 +12,7 @@ from scipy.integrate import quad
 
 from dpm_core.lab.random_networks import (
     ACTIVATIONS,
+    _slope_of_correlation,
     correlation_map,
     critical_sigma_w2,
     depth_scales,
@@ -107,11 +108,35 @@ def test_the_slope_of_the_correlation_at_one_is_chi(name):
 
 
 def test_the_correlation_of_rectified_networks_has_its_closed_form():
-    """The arc-cosine kernel (Cho & Saul 2009): E[φ(u₁)φ(u₂)] = q (√(1−c²) + (π − arccos c) c)/(2π), to 1e-3."""
+    """The arc-cosine kernel (Cho & Saul 2009): E[φ(u₁)φ(u₂)] = q (√(1−c²) + (π − arccos c) c)/(2π)."""
     c, sigma_w2, sigma_b2 = torch.linspace(-1, 1, 9, dtype=torch.float64), 1.0, 0.3
     q = fixed_point("relu", sigma_w2, sigma_b2).q_star
     kernel = q * ((1 - c**2).sqrt() + (math.pi - torch.arccos(c)) * c) / (2 * math.pi)
-    assert torch.allclose(correlation_map("relu", c, q, sigma_w2, sigma_b2), (sigma_w2 * kernel + sigma_b2) / q, atol=1e-3)
+    assert torch.allclose(correlation_map("relu", c, q, sigma_w2, sigma_b2), (sigma_w2 * kernel + sigma_b2) / q, atol=1e-6)
+
+
+@pytest.mark.parametrize("c", [-0.7, 0.2, 0.9])
+def test_hard_tanh_against_nested_quadrature(c):
+    """C, and the slope of the correlation map by the derivative, both with the kinks as ends of the inner integral."""
+    sigma_w2, sigma_b2, q = 2.0, 0.1, 0.9
+    rest, root = math.sqrt(1 - c**2), math.sqrt(q)
+
+    def mean(f):
+        def inner(z):
+            ends = sorted(min(max((k / root - c * z) / rest, -9.0), 9.0) for k in (-1, 1))
+            edges = [-9.0, *ends, 9.0]
+            parts = (quad(lambda y: f(root * (c * z + rest * y)) * math.exp(-y * y / 2), a, b)[0] for a, b in itertools.pairwise(edges))
+            return f(root * z) * math.exp(-z * z / 2) * sum(parts) / (2 * math.pi)
+
+        return sum(quad(inner, a, b, epsabs=1e-9)[0] for a, b in itertools.pairwise((-9, -1 / root, 1 / root, 9)))
+
+    product = mean(lambda x: min(max(x, -1), 1))
+    found = float(correlation_map("hard_tanh", torch.tensor([c], dtype=torch.float64), q, sigma_w2, sigma_b2))
+    assert found == pytest.approx((sigma_w2 * product + sigma_b2) / q, abs=1e-6)
+    slope = sigma_w2 * mean(lambda x: float(abs(x) < 1))
+    assert _slope_of_correlation("hard_tanh", c, q, sigma_w2) == pytest.approx(slope, abs=2e-3)
+    near = correlation_map("hard_tanh", torch.tensor([c - 1e-4, c + 1e-4], dtype=torch.float64), q, sigma_w2, sigma_b2)
+    assert float(near[1] - near[0]) / 2e-4 == pytest.approx(slope, abs=1e-3)
 
 
 def test_linear_networks_have_their_closed_correlation():
@@ -128,6 +153,8 @@ def test_depth_scales_at_and_beside_the_edge():
     chaotic = depth_scales("tanh", 3.0, 0.05)
     assert 0 < chaotic.c_star < 1 and 1 < chaotic.xi_c < 100
     assert chaotic.trainable_depth == 6 * chaotic.xi_c
+    unbiased = depth_scales("tanh", 3.0, 0.0)  # then different inputs become independent
+    assert unbiased.c_star == pytest.approx(0, abs=1e-9) and 1 < unbiased.xi_c < 100
 
 
 @pytest.mark.parametrize("name", ["tanh", "relu", "hard_tanh"])

@@ -1,0 +1,1 @@
+"""Markov chains: Hamiltonian Monte Carlo beside other samplers, densities to sample, and a current without detailed balance."""

@@ -1,0 +1,1 @@
+"""The sum-of-functions optimiser: its parts, and its comparison with others."""

@@ -1,0 +1,1 @@
+"""Signals in random networks: simulation, the phase diagram, and training over it."""
