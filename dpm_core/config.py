@@ -13,6 +13,8 @@ from typing import Any, ClassVar
 
 Params = tuple[tuple[str, Any], ...]  # (name, value) pairs
 VARIANCES = ("free", "capped")
+OPTIMISERS = ("adam", "sfo")
+SFO_LEAD = 500  # steps of Adam with which a run with the optimiser "sfo" begins
 MAX_CLASSES = 1000
 
 
@@ -91,7 +93,8 @@ class TrainConfig:
     constant, for runs without a known end. ``precision`` of the network's computations: "float32" or "bfloat16" (weights and losses stay
     float32). ``label_dropout``: how often a class-conditional network sees no label, by which it also learns the unconditional kernel
     (Ho & Salimans 2021). ``annealing``: for autoencoders, the number of first steps over which the weight of the KL term rises from 0 to 1,
-    without which latent dimensions collapse early (Bowman et al. 2016).
+    without which latent dimensions collapse early (Bowman et al. 2016). ``optimiser``: "adam", or "sfo", which takes SFO_LEAD steps of Adam
+    and then those of the sum-of-functions optimiser, see :class:`dpm_core.training.SumOfFunctionsTrainer`.
     """
 
     loss: str = "bound"
@@ -106,11 +109,18 @@ class TrainConfig:
     precision: str = "float32"
     label_dropout: float = 0.1
     annealing: int = 0
+    optimiser: str = "adam"
 
     def __post_init__(self) -> None:
         if self.loss not in ("bound", "simple", "flow", "label", "elbo"):
             other = "(for classifiers) 'label' or (for autoencoders) 'elbo'"
             raise ConfigError(f"The loss must be 'bound', 'simple', 'flow', {other}, not {self.loss!r}.")
+        if self.optimiser not in OPTIMISERS:
+            raise ConfigError(f"The optimiser must be 'adam' or 'sfo', not {self.optimiser!r}.")
+        if self.optimiser == "sfo" and (self.loss in ("label", "elbo") or self.precision != "float32"):
+            raise ConfigError(
+                f"SFO is for the losses 'bound', 'simple' and 'flow' in float32, not for {self.loss!r} in {self.precision}; choose Adam."
+            )
         if not 0 <= self.label_dropout <= 1:
             raise ConfigError(f"The label dropout must lie between 0 and 1, not at {self.label_dropout:g}.")
         if self.decay not in ("cosine", "none"):
@@ -128,6 +138,10 @@ class TrainConfig:
         if not self.learning_rate > 0 or not 0 <= self.ema < 1 or not self.clip > 0:
             given = f"{self.learning_rate:g}, {self.clip:g} and {self.ema:g}"
             raise ConfigError(f"The learning rate and clip must be positive, and ema in [0, 1), not {given}.")
+
+    def uses_rate(self, step: int) -> bool:
+        """Whether step number ``step`` (from 1) has a learning rate."""
+        return self.optimiser == "adam" or step <= SFO_LEAD
 
 
 @dataclass(frozen=True)

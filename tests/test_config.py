@@ -30,7 +30,7 @@ def test_json_is_plain_and_complete():
         "schedule": {"name": "custom", "T": 12, "params": {"points": [[0.0, 1e-3], [0.5, 0.25], [1.0, 1.0]]}},
         "network": {"name": "mlp", "params": {"depth": 2, "frequency": 1.5, "width": 32}, "variance": "free", "classes": 0},
         "training": {"loss": "simple", "steps": 7, "batch": 33, "learning_rate": 1 / 3, "ema": 0.9, "clip": 2.5, "seed": 11}
-        | {"warmup": 0, "decay": "cosine", "precision": "float32", "label_dropout": 0.1, "annealing": 0},
+        | {"warmup": 0, "decay": "cosine", "precision": "float32", "label_dropout": 0.1, "annealing": 0, "optimiser": "adam"},
         "diffusion": {"kind": "gaussian", "rate": 0.5},
     }
     assert json.loads(json.dumps(to_dict(FULL))) == json.loads(to_json(FULL))
@@ -81,6 +81,9 @@ def test_missing_fields_take_defaults_and_the_order_of_parameters_does_not_matte
         (TrainConfig, {"ema": 1.0}, "ema"),
         (TrainConfig, {"ema": -0.1}, "ema"),
         (TrainConfig, {"clip": 0}, "clip"),
+        (TrainConfig, {"optimiser": "sgd"}, "optimiser"),
+        (TrainConfig, {"optimiser": "sfo", "loss": "label"}, "SFO"),
+        (TrainConfig, {"optimiser": "sfo", "precision": "bfloat16"}, "SFO"),
         (TrainConfig, {"seed": 0.5}, "seed"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The command line: ``python -m dpm_core {train,sample,evaluate,inpaint,import,export}``."""
+"""The command line: ``python -m dpm_core {train,sample,evaluate,inpaint,import,export,lab}``."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from torch import distributed
 from dpm_core.cli.evaluate import evaluate
 from dpm_core.cli.exchange import export, import_
 from dpm_core.cli.inpaint import PATCHES, inpaint
+from dpm_core.cli.lab import add_topics, lab
 from dpm_core.cli.sample import sample
 from dpm_core.cli.terminal import Parser
 from dpm_core.cli.train import train
-from dpm_core.config import VARIANCES
+from dpm_core.config import OPTIMISERS, SFO_LEAD, VARIANCES
 from dpm_core.continuous import SOLVERS
 from dpm_core.data.kinds import DATA_KINDS
 from dpm_core.files import in_words
@@ -27,6 +28,7 @@ from dpm_core.networks import NETWORKS
 from dpm_core.samplers import SAMPLERS
 from dpm_core.schedules import SCHEDULES
 from dpm_core.training import TrainingError
+from dpm_core.training.sum_of_functions_trainer import MINIBATCHES
 
 EXAMPLES = """examples:
   python -m dpm_core train --data swiss_roll --network mlp --schedule log_snr -T 40 --steps 4000 --seed 0 --name roll
@@ -37,6 +39,7 @@ EXAMPLES = """examples:
   python -m dpm_core sample roll -n 5000 --steps 20 --seed 1 -o out.npz
   python -m dpm_core evaluate roll --json
   python -m dpm_core inpaint photo.png mask.png -o filled.png -n 4
+  python -m dpm_core lab couplings spins.csv -o J.csv
 """
 
 
@@ -80,7 +83,7 @@ def make_parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(required=True, metavar="{train,sample,evaluate,inpaint,import,export}")
+    commands = parser.add_subparsers(required=True, metavar="{train,sample,evaluate,inpaint,import,export,lab}")
 
     def command(run, summary: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(
@@ -129,6 +132,12 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("--steps", type=int, help="optimiser steps (default 4000)")
     p.add_argument("--seconds", type=float, help="stop after this many seconds of training, if not before")
     p.add_argument("--batch", type=int, help="batch size per process (default 512 points or sequences, 64 pictures)")
+    p.add_argument(
+        "--optimiser",
+        choices=OPTIMISERS,
+        help=f"sfo: {SFO_LEAD} steps of adam, then the sum-of-functions optimiser on {MINIBATCHES} minibatches that are drawn once, "
+        "a fixed sample of the loss, so give a large --batch; without learning rate; for points and bits, small networks (default adam)",
+    )
     p.add_argument("--lr", type=float, help="learning rate (default 0.01 for points, 0.004 for images and bits)")
     p.add_argument("--warmup", type=int, help="number of first steps over which the learning rate rises")
     p.add_argument("--decay", choices=["cosine", "none"], help="decay of the learning rate (default cosine)")
@@ -195,6 +204,8 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("name", help="name or path of the checkpoint")
     p.add_argument("--to", choices=["diffusers", "torch"], required=True, help="diffusers: a folder (network unet2d); torch: one .pt2 file")
     p.add_argument("output", type=Path, help="folder or file to write")
+
+    add_topics(command(lab, "neighbours of diffusion models: couplings, chains, signals"))
     return parser
 
 

@@ -24,7 +24,7 @@ from dpm_core.data.kinds import DATA_KINDS, classes_of
 from dpm_core.guidance import make_model
 from dpm_core.networks import NETWORKS
 from dpm_core.process import make_diffusion
-from dpm_core.training import Trainer, TrainStep, compile_network, usual_precision
+from dpm_core.training import Trainer, TrainStep, compile_network, make_trainer, usual_precision
 
 
 def train(args: argparse.Namespace, argv: list[str]) -> int:
@@ -65,7 +65,7 @@ def train(args: argparse.Namespace, argv: list[str]) -> int:
         compile_network(model)
     training_data = kind.labelled_training_data if config.network.classes else kind.training_data
     data = training_data(dataset, args.device, args.seed, args.points)
-    trained = _train(Trainer(model, data, config.training), args.seconds, first)
+    trained = _train(make_trainer(model, data, config.training), args.seconds, first)
     world = _world()
     _leave_others()
     if first:
@@ -108,7 +108,7 @@ def _run_config(args: argparse.Namespace, usual: RunConfig) -> RunConfig:
             "elbo": "autoencoders; choose --network autoencoder_mlp or autoencoder_conv",
         }
         raise ValueError(f"The loss {args.loss!r} is for {other[args.loss]}, or --loss bound or simple.")
-    training = replace(usual.training, precision=usual_precision(args.device))
+    training = replace(usual.training, precision="float32" if args.optimiser == "sfo" else usual_precision(args.device))
     name, params = asked("schedule", schedule.name), _pairs(args.schedule_param)
     if name == schedule.name and not params:
         params = schedule.params
@@ -123,7 +123,7 @@ def _run_config(args: argparse.Namespace, usual: RunConfig) -> RunConfig:
         for field, option in {
             "loss": "loss", "steps": "steps", "batch": "batch", "learning_rate": "lr", "ema": "ema", "clip": "clip",
             "warmup": "warmup", "decay": "decay", "precision": "precision", "label_dropout": "label_dropout",
-            "annealing": "annealing",
+            "annealing": "annealing", "optimiser": "optimiser",
         }.items()
     }  # fmt: skip
     return RunConfig(

@@ -1,5 +1,7 @@
 """Training: one optimiser step at a time; loss functions, learned schedules, snapshots and cost estimates."""
 
+from dpm_core.training.optimisers import make_trainer
+from dpm_core.training.sum_of_functions_trainer import SumOfFunctionsTrainer
 from dpm_core.training.trainer import (
     PRECISIONS,
     RANK_STRIDE,
@@ -16,4 +18,4 @@ from dpm_core.training.trainer import (
 )
 
 __all__ = ["PRECISIONS", "RANK_STRIDE", "Batch", "Draw", "LabelledDraw", "OutOfMemory", "TrainStep", "Trainer", "TrainingError"]
-__all__ += ["compile_network", "train_steps", "usual_precision"]
+__all__ += ["SumOfFunctionsTrainer", "compile_network", "make_trainer", "train_steps", "usual_precision"]

@@ -16,6 +16,7 @@ from dpm_core.process import BinomialDiffusion, GaussianDiffusion
 from dpm_core.reverse import build_model
 from dpm_core.schedules import make_schedule
 from dpm_core.training.losses import LOSSES
+from dpm_core.training.optimisers import make_trainer
 from dpm_core.training.trainer import Trainer
 
 TIME_BUDGET = 0.5  # seconds that the measurement may take, approximately
@@ -47,7 +48,7 @@ def estimate(
     batches until TIME_BUDGET is spent, and extrapolated linearly from there. ``threads``: the number of processor threads to measure
     with; the caller's setting is restored. The global random generator is not used.
 
-    Raises ValueError, in one sentence, as :func:`dpm_core.reverse.build_model`.
+    Raises ValueError, in one sentence, as :func:`dpm_core.reverse.build_model` and :func:`make_trainer`.
     """
     schedule = make_schedule("paper", T)
     diffusion = BinomialDiffusion(schedule) if bits else GaussianDiffusion(schedule)
@@ -57,7 +58,8 @@ def estimate(
         x = diffusion.start((n, *shape), generator)
         return (x, torch.zeros(n, dtype=torch.int64, device=x.device)) if config.classes else x
 
-    trainer = Trainer(model, data, training)
+    trainer = make_trainer(model, data, training)
+    trainer.step_number = trainer.lead  # the steps that most of the run consists of
 
     def step(n: int) -> None:
         trainer.config = replace(training, batch=n)
@@ -116,7 +118,7 @@ def _memory_bytes(model: nn.Module, trainer: Trainer, training: TrainConfig) -> 
     parameters = sum(p.numel() * p.element_size() for p in model.parameters())
     buffers = sum(b.numel() * b.element_size() for b in model.buffers())
     small, large = (_saved_bytes(model, trainer, training, n) for n in (2, 4))
-    return COPIES * parameters + 2 * buffers + small + (large - small) * (training.batch - 2) // 2
+    return trainer.own_bytes + COPIES * parameters + 2 * buffers + small + (large - small) * (training.batch - 2) // 2
 
 
 def _saved_bytes(model: nn.Module, trainer: Trainer, training: TrainConfig, n: int) -> int:

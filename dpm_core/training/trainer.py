@@ -90,6 +90,8 @@ class Trainer:
     changed at any time.
     """
 
+    lead = own_bytes = 0  # number of first steps that are unlike the others; memory of an optimiser beside Adam's
+
     def __init__(self, model: Model, data: Tensor | Draw | LabelledDraw, config: TrainConfig):
         self.model, self.config, self.step_number = model, config, 0
         self.learning_rate = config.learning_rate
@@ -140,7 +142,7 @@ class Trainer:
             fits = False
         if not fits:
             raise self._out_of_memory()
-        _average(self.average, self.model, min(config.ema, (1 + step) / (10 + step)))
+        average_into(self.average, self.model, min(config.ema, (1 + step) / (10 + step)))
         self.step_number = step
         return TrainStep(step, loss, norm, self.average, batch, losses)
 
@@ -243,5 +245,6 @@ def _rows(data: Tensor) -> Draw:
 
 
 @torch.no_grad()
-def _average(average: nn.Module, model: nn.Module, decay: float) -> None:
+def average_into(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """Move an exponential moving average of weights towards those of the model."""
     torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)

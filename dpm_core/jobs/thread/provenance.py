@@ -105,6 +105,7 @@ def command_line(config: JobConfig, name: str, step: int, resume_from: dict[str,
     words += ["--lr", str(training.learning_rate), "--seed", str(training.seed), "--loss", training.loss, "--decay", training.decay]
     for option in ("ema", "clip", "warmup", "precision"):
         words += [f"--{option}", str(getattr(training, option))]
+    words += ["--optimiser", training.optimiser] if training.optimiser != "adam" else []
     words += ["--annealing", str(training.annealing)] if training.loss == "elbo" else []
     words += ["--resume", resume_from["checkpoint"]] if resume_from and "checkpoint" in resume_from else []
     return "python -m dpm_core " + shlex.join([*words, "--name", name])

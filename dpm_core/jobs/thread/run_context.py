@@ -21,7 +21,7 @@ from dpm_core.jobs.config import JobConfig, JobError
 from dpm_core.jobs.order import InitialWeights, own_devices
 from dpm_core.process import make_diffusion
 from dpm_core.relatives import VAE
-from dpm_core.training import Draw, LabelledDraw, Trainer
+from dpm_core.training import Draw, LabelledDraw, Trainer, make_trainer
 from dpm_core.training.classifier_snapshots import ClassifierEvaluator
 from dpm_core.training.snapshots import Evaluator, SnapshotTaker
 from dpm_core.training.trainer import Model
@@ -81,7 +81,7 @@ def make_run_context(config: JobConfig, dataset: Any, held_out: Tensor, groups: 
     checkpoints.check_size(Checkpoint(config.name, model, run, dataset))
     model = model.to(device)
     evaluator = _snapshot_taker(model, config, dataset, held_out.detach().cpu().float(), groups)
-    return RunContext(config, Trainer(model, data, run.training), evaluator, data, dataset, data_fingerprint(run.data, dataset))
+    return RunContext(config, make_trainer(model, data, run.training), evaluator, data, dataset, data_fingerprint(run.data, dataset))
 
 
 def _snapshot_taker(model: Model, config: JobConfig, dataset: Any, held_out: Tensor, groups: Tensor | None) -> SnapshotTaker:

@@ -22,7 +22,7 @@ from dpm_core.jobs.thread.run_context import RunContext, release_memory
 from dpm_core.jobs.thread.threads import FairLock, choose_threads, lower_priority
 from dpm_core.process import from_noise
 from dpm_core.reverse import ReverseModel
-from dpm_core.training import OutOfMemory, Trainer, TrainingError, TrainStep, compile_network
+from dpm_core.training import OutOfMemory, Trainer, TrainingError, TrainStep, compile_network, make_trainer
 from dpm_core.training.losses import LOSSES
 
 STATE_EVERY = 8.0  # seconds between two states saved to disk
@@ -125,7 +125,7 @@ class Worker:
 
     def _trial(self) -> Trainer:
         """Return a temporary copy of the trainer, with its own generators."""
-        return Trainer(copy.deepcopy(self.trainer.model), self.context.data, self.trainer.config)
+        return make_trainer(copy.deepcopy(self.trainer.model), self.context.data, self.trainer.config)
 
     def _step(self) -> TrainStep:
         """Take one optimiser step; the caller holds the lock."""

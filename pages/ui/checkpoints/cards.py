@@ -14,7 +14,7 @@ import streamlit as st
 
 from dpm_core import checkpoints
 from dpm_core.checkpoints import CheckpointError, archive
-from dpm_core.config import RunConfig, from_dict
+from dpm_core.config import SFO_LEAD, RunConfig, from_dict
 from dpm_core.files import in_words
 from dpm_core.networks import NETWORKS
 from pages.ui import cache, kinds, rights, session
@@ -167,7 +167,9 @@ def _words(header: dict[str, Any], config: RunConfig) -> str:
     parts = [str(header["data"]["title"])]
     parts += [f"{NETWORKS[config.network.name].title} of {count(int(header['parameters']))} parameters"]
     parts += [f"{SCHEDULE_TITLES.get(config.schedule.name, config.schedule.name)}, T = {config.schedule.T}"]
-    how = f"batch size {training.batch}, learning rate {training.learning_rate:g}, seed {training.seed}"
+    how = f"batch size {training.batch}, learning rate {training.learning_rate:g}, seed {training.seed}" + (
+        "" if training.optimiser == "adam" else f", after step {SFO_LEAD} by the sum-of-functions optimiser"
+    )
     parts += [f"{int(header['steps']):,} training steps, {how}"]
     if config.diffusion.kind == "gaussian" and config.network.variance == "capped":
         parts += ["the older form of the variance of x⁽⁰⁾ given x⁽ᵗ⁾, at most 1 − ᾱₜ"]

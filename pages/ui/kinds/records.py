@@ -119,6 +119,7 @@ class TrainingDefaults:
     sample_steps: int
     losses: Mapping[str, str] = field(default_factory=lambda: {"bound": "Bound, −K", "simple": "Simple (ε)", "flow": "Flow matching"})
     prefers_gpu: bool = False
+    optimisers: Mapping[str, str] = field(default_factory=lambda: {"adam": "Adam"})  # of which the page offers a choice
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from dpm_core import jobs
+from dpm_core.config import ConfigError
 from pages.ui import rights, session
 from pages.ui.controls.save_checkpoint import save_form
 from pages.ui.kinds import runs
@@ -30,7 +31,11 @@ def panel(setup: Setup, reference: ReferenceValues, polled: float | None) -> Non
         st.error(session.plain(error))
     if job is None:
         _others()
-        st.caption(f"Cost: {cost_in_words(setup)}.")
+        try:
+            st.caption(f"Cost: {cost_in_words(setup)}.")
+        except ConfigError as refused:  # the optimiser is not for such a network; the start says the same
+            if not error:
+                st.error(session.plain(str(refused)))
     else:
         _sentence(setup, made, job)
         views.cards(job, reference)

@@ -22,14 +22,18 @@ def show(made: Setup, job: jobs.Job) -> None:
     seen = job.last_step
     if seen is None or seen.step != job.step or job.status in ("queued", "running"):
         return
-    clip = job.config.run.training.clip
-    cut = f", clipped to {clip:g}" if seen.gradient_norm > clip else ""
+    training = job.config.run.training
+    cut = f", clipped to {training.clip:g}" if training.uses_rate(seen.step) and seen.gradient_norm > training.clip else ""
+    then = (
+        f"The optimiser then moves the weights against the gradient, at learning rate {job.learning_rate:g}."
+        if training.uses_rate(seen.step)
+        else "The optimiser (SFO) then moves the weights to the minimum of the sum of its models of all minibatches."
+    )
     times = "<span>Time t</span>" + "".join(f"<i>{int(t)}</i>" for t in seen.t)
     losses = "<span>Loss, nats</span>" + "".join(f"<i>{float(loss):.2g}</i>" for loss in seen.losses)
     st.markdown(f"**Training step {seen.step:,} in detail**")
     st.html(_TABLE % {"n": len(seen.t), "cells": times + made.kind.single_step_rows(seen, made.source) + losses})
     st.caption(
-        f"{len(seen.t)} of the {job.config.run.training.batch} data of the batch. The loss is the mean over the batch, "
-        f"{seen.loss:.3g} nats per dimension; the norm of its gradient over all weights is {seen.gradient_norm:.3g}{cut}. "
-        f"The optimiser then moves the weights against the gradient, at learning rate {job.learning_rate:g}."
+        f"{len(seen.t)} of the {training.batch} data of the batch. The loss is the mean over the batch, "
+        f"{seen.loss:.3g} nats per dimension; the norm of its gradient over all weights is {seen.gradient_norm:.3g}{cut}. {then}"
     )

@@ -103,9 +103,14 @@ def cards(job: jobs.Job, reference: ReferenceValues) -> None:
         ("ELBO K (lower bound on log p)", known, spread + against),
         ("Progress", f"{now.step:,}{of}", f'<div class="dpm-bar"><i style="width:{100 * min(1.0, share):.1f}%"></i></div>{left}'),
         ("Speed", *_speed(now, reference.noun)),
-        ("Gradient norm", _digits(now.gradient_norm), f"loss {_digits(now.loss)} · learning rate {job.learning_rate:g}"),
+        ("Gradient norm", _digits(now.gradient_norm), f"loss {_digits(now.loss)} · {rate_in_words(job)}"),
     ]
     number_cards.show(rows)
+
+
+def rate_in_words(job: jobs.Job) -> str:
+    """The learning rate of the last step, if it has one."""
+    return f"learning rate {job.learning_rate:g}" if job.config.run.training.uses_rate(job.step) else "no learning rate (SFO)"
 
 
 def _speed(now: jobs.Progress, what: str) -> tuple[str, str]:

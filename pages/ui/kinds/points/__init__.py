@@ -34,7 +34,12 @@ class Points(Kind[PointSource, ForwardSettings, SamplerConfig]):
     """Points in the plane."""
 
     name, title, noun = "points", "Points in the plane", "points"
-    training = TrainingDefaults(held_out=cached.HELD_OUT, samples=training.POINTS, sample_steps=20)
+    training = TrainingDefaults(
+        held_out=cached.HELD_OUT,
+        samples=training.POINTS,
+        sample_steps=20,
+        optimisers={"adam": "Adam", "sfo": "Adam, then sum of functions (SFO)"},
+    )
     learns_schedules = has_entropy_bounds = shows_drift = True
 
     def titles(self, exact: bool = False) -> dict[str, str]:

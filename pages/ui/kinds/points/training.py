@@ -11,7 +11,7 @@ import torch
 
 from dpm_core import jobs
 from dpm_core.config import ScheduleConfig
-from dpm_core.figures.palette import DATA, MODEL, NOISE, Role
+from dpm_core.figures.palette import DATA, INK, MODEL, NOISE
 from dpm_core.figures.rasters import PLANE, grid
 from dpm_core.measure.bound import NATS_PER_BIT, evaluate_bound
 from dpm_core.reverse import ReverseKernel
@@ -28,7 +28,6 @@ CAPTION = (
     "The [contours](contours) show the exact density of the data at t. The [drift](drift) is the mean step of the learned kernel: "
     "during training it bends from the centre towards the data."
 )
-INK = Role("#1d2330", "#e8eaee")
 BACKGROUND_POINTS = 150
 
 
