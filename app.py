@@ -39,6 +39,13 @@ navigation = st.navigation(
             st.Page("pages/inpaint.py", title="Inpaint", url_path="inpaint"),
             st.Page("pages/denoise.py", title="Denoise", url_path="denoise"),
         ],
+        "Lab": [
+            st.Page("pages/lab.py", title="Lab", url_path="lab"),
+            st.Page("pages/minimum_probability_flow.py", title="Minimum probability flow", url_path="minimum_probability_flow"),
+            st.Page("pages/hamiltonian_monte_carlo.py", title="Hamiltonian Monte Carlo", url_path="hamiltonian_monte_carlo"),
+            st.Page("pages/random_networks.py", title="Random networks", url_path="random_networks"),
+            st.Page("pages/sum_of_functions.py", title="Sum of functions", url_path="sum_of_functions"),
+        ],
         "Reference": [
             st.Page("pages/tour.py", title="Guided tour", url_path="tour"),
             st.Page("pages/glossary.py", title="Glossary", url_path="glossary"),

@@ -68,6 +68,11 @@ SHOTS: dict[str, tuple[str, Callable[[Page], None]]] = {
     "guide": ("/guide?strength=2", nothing),
     "bound": ("/bound", nothing),
     "likelihood": ("/likelihood", nothing),
+    "lab": ("/lab", nothing),
+    "minimum_probability_flow": ("/minimum_probability_flow", nothing),
+    "hamiltonian_monte_carlo": ("/hamiltonian_monte_carlo?density=points&t=40", nothing),
+    "random_networks": ("/random_networks", nothing),
+    "sum_of_functions": ("/sum_of_functions", nothing),
 }
 
 

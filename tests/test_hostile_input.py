@@ -57,6 +57,11 @@ PAGES = (
     "inpaint",
     "denoise",
     "checkpoints",
+    "lab",
+    "minimum_probability_flow",
+    "hamiltonian_monte_carlo",
+    "random_networks",
+    "sum_of_functions",
 )
 MOST_MEMORY = 1 << 30  # bytes that all cases of a reader may add to the peak of this process
 generated = settings(max_examples=CASES, deadline=None, database=None, derandomize=CASES <= 100, suppress_health_check=list(HealthCheck))

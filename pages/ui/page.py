@@ -31,10 +31,11 @@ _STYLE = """
 [data-testid="stSidebarNav"]::before { content: "◉ DPM Explorer"; display: block; font-weight: 650; padding: 0.2rem 0 0.8rem 0.6rem; }
 [data-testid="stMainBlockContainer"] { padding: 2.6rem clamp(1rem, 2.6vw, 3rem) 3rem; max-width: 1560px; }
 [data-testid="stSidebarHeader"] { height: 2.2rem; }
-@media (min-width: 641px) {  /* nineteen pages in six groups leave room for the controls */
-  [data-testid="stSidebarNavLink"] { padding-block: 0; margin: 0; height: 1.6rem; }
-  [data-testid="stSidebarNavItems"] > div { margin-bottom: 0.35rem; padding-bottom: 0; }
-  [data-testid="stNavSectionHeader"] { font-size: 0.8rem; opacity: 0.75; padding: 0; margin: 0; }
+@media (min-width: 641px) {  /* the names of twenty-four pages stand side by side, which leaves room for the controls */
+  [data-testid="stSidebarNavItems"] > div { display: flex; flex-wrap: wrap; margin-bottom: 0.15rem; padding-bottom: 0; }
+  [data-testid="stNavSectionHeader"] { flex: 0 0 100%%; font-size: 0.8rem; opacity: 0.75; padding: 0; margin: 0; }
+  [data-testid="stSidebarNavLink"] { padding: 0 0.36rem; margin: 0; height: 1.5rem; }
+  [data-testid="stSidebarNavLink"] p { font-size: 0.84rem; }
 }
 [data-testid="stMultiSelectTagsContainer"] [data-tag] { background: transparent; color: inherit; box-shadow: inset 0 0 0 1px currentColor; }
 [data-testid="stElementContainer"][data-stale="true"] { opacity: 1; transition: none; }  /* it stays until it is replaced */

@@ -56,6 +56,11 @@ def fresh(tmp_path_factory):
         "/guide",
         "/bound",
         "/likelihood",
+        "/lab",
+        "/minimum_probability_flow",
+        "/hamiltonian_monte_carlo",
+        "/random_networks",
+        "/sum_of_functions",
         "/tour",
         "/glossary",
     ],
@@ -65,11 +70,11 @@ def test_first_visit_of_a_fresh_server_may_go_to_any_page(browser, fresh, path):
     fresh.wait_for_log(FORGOTTEN)
     one = Visit(browser, fresh.url)
     page = one.open(path)
-    title = "Guided tour" if path == "/tour" else path[1:].capitalize()
+    title = "Guided tour" if path == "/tour" else path[1:].replace("_", " ").capitalize()
     page.get_by_role("heading", name=title, level=1).wait_for(timeout=30_000)
     one.settle()
     assert page.get_by_text("Page not found").count() == 0
-    assert page.locator('[data-testid="stSidebarNav"] a').count() == 19
+    assert page.locator('[data-testid="stSidebarNav"] a').count() == 24
     one.close()
 
 

@@ -8,7 +8,7 @@ from functools import partial
 import streamlit as st
 
 from pages.ui import session
-from pages.ui.lecture import glossary, tour_bar
+from pages.ui.lecture import course, glossary, tour_bar
 from pages.ui.lecture.course import Action, Lesson
 
 STYLE = """
@@ -72,6 +72,6 @@ def close(lesson: Lesson) -> None:
     if not lesson.next or tour_bar.place() is not None:
         return
     with st.container(horizontal=True, vertical_alignment="center", key="next"):
-        title = lesson.next.capitalize().replace("Tour", "Guided tour")
+        title = course.lesson(lesson.next).title
         st.page_link(f"pages/{lesson.next}.py", label=f"**Next: {title}**", icon=":material/arrow_forward:", icon_position="right")
         st.caption(lesson.reason[:1].upper() + lesson.reason[1:], width="content")

@@ -1,0 +1,1 @@
+"""The Hamiltonian Monte Carlo page: sampling without detailed balance."""

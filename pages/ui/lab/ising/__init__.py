@@ -1,0 +1,1 @@
+"""The Minimum probability flow page: learning couplings without a partition function."""

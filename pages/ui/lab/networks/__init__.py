@@ -1,0 +1,1 @@
+"""The Random networks page: signals in wide networks at initialisation."""

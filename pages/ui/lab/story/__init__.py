@@ -1,0 +1,1 @@
+"""The Lab page: how the four neighbours of diffusion belong together."""
