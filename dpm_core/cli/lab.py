@@ -17,6 +17,8 @@ from dpm_core.lab.chains.markov_chains import effective_samples, run
 from dpm_core.lab.flow.ising_estimators import ESTIMATORS, estimates
 from dpm_core.lab.hamiltonian import moves
 
+MOST_GRADIENTS, MOST_LOOK_AHEAD, MOST_COORDINATES, FEWEST_STATES = 10_000_000, 32, 50_000, 10  # of chains
+
 
 def add_topics(parser: argparse.ArgumentParser) -> None:
     """Add the topics of the command, each with its options."""
@@ -69,8 +71,14 @@ def couplings(args: argparse.Namespace) -> dict | None:
 
 def chains(args: argparse.Namespace) -> dict:
     """Run the chains from equilibrium; effective samples per gradient with their error."""
-    if args.n < 2 or not args.gradients >= 100:
-        raise ValueError(f"-n is {args.n} and --gradients {args.gradients:g}; at least 2 chains and 100 gradients are needed.")
+    if args.n < 2 or not 100 <= args.gradients <= MOST_GRADIENTS:
+        given = f"-n is {args.n} and --gradients {args.gradients:g}"
+        raise ValueError(f"{given}; give at least 2 chains and 100 to {MOST_GRADIENTS:,} gradients.")
+    if args.look_ahead > MOST_LOOK_AHEAD or args.n * look_ahead_figure.DIMENSIONS[args.density] > MOST_COORDINATES:
+        raise ValueError(
+            f"--look-ahead is {args.look_ahead} and -n {args.n}; at most {MOST_LOOK_AHEAD} trajectories and {MOST_COORDINATES:,} "
+            "coordinates of all chains are possible."
+        )
     x = look_ahead_figure.equilibrium(args.density, args.n, torch.Generator().manual_seed(args.seed))
     found = run(
         moves(
@@ -79,6 +87,11 @@ def chains(args: argparse.Namespace) -> dict:
         ),
         args.gradients,
     )  # fmt: skip
+    if len(found.states) < FEWEST_STATES:
+        raise ValueError(
+            f"The chains took {len(found.states)} steps of {found.evaluations:.0f} gradients; give more --gradients, for at least "
+            f"{FEWEST_STATES} steps."
+        )
     worth = effective_samples(found.states, found.thinning * found.evaluations)
     if args.output is not None:
         np.savez_compressed(args.output, x=found.states.numpy())

@@ -158,10 +158,3 @@ def ill_conditioned_gaussian(dimensions: int, condition: float = 1e6) -> tuple[E
     """Return the energy of a Gaussian of the paper's figure 2, and its variances, float64 ``[dimensions]``, even in the logarithm."""
     variances = torch.logspace(0, torch.log10(torch.tensor(condition)).item(), dimensions, dtype=torch.float64)
     return (lambda x: 0.5 * (x.square() / variances.to(x)).sum(1)), variances
-
-
-def autocorrelation(states: Tensor, lags: int) -> Tensor:
-    """Return Σ_i E[x_i(s) x_i(s+k)] / Σ_i E[x_i²] for k = 0..lags−1 of states ``[steps, n, d]`` of mean 0, float64 ``[lags]``."""
-    x = states.double()
-    power = x.square().mean((0, 1)).sum()
-    return torch.stack([(x[: len(x) - k] * x[k:]).mean((0, 1)).sum() / power for k in range(lags)])

@@ -208,7 +208,9 @@ def _excess_correlation(activation: Activation, c: float, q: float, sigma_w2: fl
 
 
 def _scale(chi: float) -> float:
-    return math.inf if abs(chi - 1) < 1e-12 or chi <= 0 else abs(1 / math.log(chi))
+    """−1/log |χ|: 0 where everything is forgotten in one layer."""
+    chi = abs(chi)
+    return 0.0 if chi == 0 else math.inf if abs(chi - 1) < 1e-12 else abs(1 / math.log(chi))
 
 
 def _slope_of_correlation(activation: Activation, c: float, q: float, sigma_w2: float) -> float:

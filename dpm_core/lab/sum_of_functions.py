@@ -30,8 +30,9 @@ class SFO:
     without arguments that returns its loss, a scalar that depends on them; the losses are summed, and each must always be the same
     function: random numbers in it are drawn once. ``step()`` takes one step and returns the loss of the subfunction that it evaluated;
     ``evaluations`` counts these (a step that fails needs more than one), and len(closures) of them are an effective pass through the data.
-    There are no hyperparameters to tune; thirty subfunctions or more are a good number. Memory: N·K² numbers for N subfunctions, where
-    K = 3 (N + 1) unless there are fewer parameters. Computation inside is in float64. Raises ValueError without parameters or closures.
+    There are no hyperparameters to tune; thirty subfunctions or more are a good number. Memory: N·K² numbers for N subfunctions, where K is
+    about 3 N, or 2 N + 22 for few subfunctions, unless there are fewer parameters. Computation inside is in float64. Raises ValueError
+    without parameters or closures.
 
     >>> optimiser = SFO(model.parameters(), [lambda b=b: loss(model, b) for b in batches])
     >>> for _ in range(10 * len(batches)):
@@ -73,7 +74,8 @@ class SFO:
     def step(self) -> float:
         """Evaluate the next subfunction where the parameters are, and move them to the minimum of the sum of all models.
 
-        Raises ValueError if the loss or its gradient is not finite at the start.
+        Raises ValueError if the loss or its gradient is not finite at the start, or both where the last step ended and where it began; the
+        parameters are then where it began.
         """
         i = self._choose()
         value, gradient = self._evaluate(i)
@@ -163,6 +165,8 @@ class SFO:
         tried, models = self._x, self._models
         self._go(self._before)
         old, old_gradient = self._evaluate(i)
+        if not _finite(old, old_gradient):
+            raise ValueError("The loss or its gradient is not finite where it was finite before, or in a part of the sum that is new.")
         usual = abs(value - old) if _finite(value, gradient) else 0.0
         if models.seen[i]:
             usual = abs(models.value(i, tried) - float(models.values[i]))
@@ -193,10 +197,11 @@ class SFO:
 
     def _move(self, hessian: Tensor) -> None:
         """To the minimum of the sum of all models, or a share of the way after failures, but not much farther than before."""
-        step = -self._share * torch.linalg.solve(hessian, self._models.gradient(self._x))
+        gradient = self._models.gradient(self._x)
+        step = -self._share * torch.linalg.solve(hessian, gradient)
         if self.evaluations > max(len(self._closures), EARLY):
             step = step * min(1.0, LONGEST * self._travelled / self.evaluations / max(float(step.norm()), 1e-300))
-        self._gain = 0.5 * float(step @ hessian @ step)
+        self._gain = -float(gradient @ step + 0.5 * step @ hessian @ step)
         self._travelled += float(step.norm())
         self._before = self._x
         self._go(self._x + step)

@@ -1,6 +1,6 @@
 """Training: one optimiser step at a time; loss functions, learned schedules, snapshots and cost estimates."""
 
-from dpm_core.training.optimisers import make_trainer
+from dpm_core.training.optimisers import make_trainer, train_steps
 from dpm_core.training.sum_of_functions_trainer import SumOfFunctionsTrainer
 from dpm_core.training.trainer import (
     PRECISIONS,
@@ -13,7 +13,6 @@ from dpm_core.training.trainer import (
     TrainingError,
     TrainStep,
     compile_network,
-    train_steps,
     usual_precision,
 )
 

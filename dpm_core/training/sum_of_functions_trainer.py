@@ -13,6 +13,7 @@ from dpm_core.training.trainer import Batch, Draw, LabelledDraw, Model, Trainer,
 
 MINIBATCHES = 32  # subfunctions: minibatches that are drawn once, with their times and noise
 MOST_PARAMETERS = 50_000  # for which a state of K numbers for each of them is not too large
+MOST_SEED = 2**63  # of a generator
 SEED_OFFSET = 500_009  # of the generators of the fixed minibatches
 
 
@@ -20,7 +21,7 @@ class SumOfFunctionsTrainer(Trainer):
     """A :class:`Trainer` that takes SFO_LEAD steps of Adam and then steps of :class:`dpm_core.lab.sum_of_functions.SFO`.
 
     SFO needs the same subfunctions all the time: MINIBATCHES minibatches of ``config.batch`` data, each with its times and noise, are drawn
-    once. Their mean loss is a fixed sample of the training loss, and a small sample is learned by heart: prefer large batches. The start by
+    once. Their mean loss is a fixed sample of the training loss, and a small sample is overfitted: prefer large batches. The start by
     Adam is needed because a new network's last layer is 0, a saddle point of the loss that quasi-Newton steps leave very slowly. Learning
     rate, warm-up, decay and clipping belong to Adam's steps only. A step of SFO evaluates one minibatch, or a few after a failure.
 
@@ -52,13 +53,15 @@ class SumOfFunctionsTrainer(Trainer):
             return super().step()
         step = self.step_number + 1
         if self._sfo is None or self.config.batch != self._size:
-            if self._sfo is not None:  # where it began before, because the present weights may be those of a failed step
+            if self._start:  # where it began before, because the present weights may be those of a failed step
                 torch._foreach_copy_([parameter.data for parameter in self._parameters], self._start)
             self._start = [parameter.detach().clone() for parameter in self._parameters]
             self._sfo = self._begin()
         self._evaluated = []
         try:
             loss = MINIBATCHES * self._sfo.step()
+        except torch.OutOfMemoryError:
+            raise self._out_of_memory() from None
         except (ValueError, RuntimeError) as error:
             raise TrainingError(f"SFO cannot continue at step {step}: {error}", step - 1) from None
         if not math.isfinite(loss):
@@ -104,11 +107,11 @@ class SumOfFunctionsTrainer(Trainer):
             self._evaluated.append((i, losses.detach()))
             return losses.mean() / MINIBATCHES
 
-        return SFO(self._parameters, [lambda i=i: closure(i) for i in range(MINIBATCHES)], self.config.seed)  # type: ignore[misc]
+        return SFO(self._parameters, [lambda i=i: closure(i) for i in range(MINIBATCHES)], self.config.seed % MOST_SEED)  # type: ignore[misc]
 
     def _minibatch(self, i: int, size: int) -> Batch:
         """Fixed minibatch i, which depends on the run's seed alone, drawn without use of the run's own generators."""
-        own, seed = (self._generator, self._cpu_generator), self.config.seed + SEED_OFFSET * (i + 1)
+        own, seed = (self._generator, self._cpu_generator), (self.config.seed + SEED_OFFSET * (i + 1)) % MOST_SEED
         self._generator, self._cpu_generator = torch.Generator(self.device).manual_seed(seed), torch.Generator().manual_seed(seed)
         try:
             return self.draw(size)

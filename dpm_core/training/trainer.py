@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -228,13 +228,6 @@ class Trainer:
         self._optimiser.zero_grad()
         advice = f"a batch of {fits} fits." if fits else "a batch of 1 does not fit either: choose a smaller network."
         return OutOfMemory(f"A batch of {self.config.batch} does not fit into this device's memory; {advice}", step, fits)
-
-
-def train_steps(model: Model, data: Tensor | Draw | LabelledDraw, config: TrainConfig) -> Iterator[TrainStep]:
-    """Train ``model`` in place and yield after every optimiser step until ``config.steps``; see :class:`Trainer`."""
-    trainer = Trainer(model, data, config)
-    while trainer.step_number < config.steps:
-        yield trainer.step()
 
 
 def _rows(data: Tensor) -> Draw:

@@ -41,6 +41,7 @@ _STYLE = """
 [data-testid="stElementContainer"][data-stale="true"] { opacity: 1; transition: none; }  /* it stays until it is replaced */
 .st-key-train_buttons { display: grid; grid-template-columns: 1fr 1fr; gap: 0.4rem; }
 .st-key-train_buttons button { padding-inline: 0.65rem; }
+[data-testid="stMarkdownContainer"]:has(> table) { overflow-x: auto; }
 .st-key-methods table a { text-decoration: none; }
 [class*="st-key-button_place_"] > :not(:first-child) { display: none; }
 @media (max-width: 640px) {  /* on a phone the buttons of a run come before its stage */

@@ -49,6 +49,7 @@ def test_signals_are_those_of_the_theory(capsys):
     found = report(capsys, "signals", "--weights", "2.5")
     assert (found["q_star"], found["chi_1"]) == pytest.approx(random_networks.fixed_point("tanh", 2.5, 0.05))
     assert found["critical_sigma_w2"] == pytest.approx(1.761, abs=1e-3)
+    assert report(capsys, "signals", "--weights", "0")["trainable_depth"] == 0
     assert report(capsys, "signals", "--activation", "relu", "--weights", "3")["q_star"] == "inf"
 
 
@@ -58,6 +59,9 @@ def test_signals_are_those_of_the_theory(capsys):
         (["couplings", "nowhere.csv"], "nowhere.csv"),
         (["chains", "-n", "1"], "at least 2 chains"),
         (["chains", "--step-size", "-1"], "must be positive"),
+        (["chains", "--gradients", "inf"], "100 to 10,000,000 gradients"),
+        (["chains", "--look-ahead", "200"], "at most 32 trajectories"),
+        (["chains", "--leapfrog-steps", "1000", "--gradients", "100"], "for at least 10 steps"),
         (["signals", "--weights", "-1"], "must be at least 0"),
     ],
 )

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from dpm_core.lab.hamiltonian import (
-    autocorrelation,
     ill_conditioned_gaussian,
     look_ahead_hmc,
     moves,
@@ -107,16 +106,6 @@ def test_chains_count_their_gradients_and_turn_their_momentum():
         assert torch.equal(move.x[stayed], before[stayed]) and bool((move.x[~stayed] != before[~stayed]).any(1).all())
         before = move.x
     assert 0 < int(stayed.sum()) < 400
-
-
-def test_autocorrelation_is_one_at_lag_zero_and_that_of_an_autoregression():
-    """x(s+1) = ρ x(s) + noise has ρᵏ at lag k, to 0.02 with 400 chains."""
-    generator, rho = torch.Generator().manual_seed(0), 0.8
-    x = [torch.randn(400, 1, generator=generator, dtype=torch.float64)]
-    for _ in range(300):
-        x.append(rho * x[-1] + math.sqrt(1 - rho**2) * torch.randn(400, 1, generator=generator, dtype=torch.float64))
-    found = autocorrelation(torch.stack(x), 6)
-    assert torch.allclose(found, rho ** torch.arange(6, dtype=torch.float64), atol=0.02)
 
 
 @pytest.mark.parametrize("wrong", [{"step_size": 0.0}, {"leapfrog_steps": 0}, {"look_ahead": 0}, {"corruption": 1.5}])

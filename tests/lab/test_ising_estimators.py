@@ -258,3 +258,19 @@ def test_what_cannot_be_estimated_is_said_in_a_sentence():
         estimates("guessing", same)
     with pytest.raises(ValueError, match="rows of 0 and 1"):
         list(estimates("flow", 2 * same))
+
+
+def test_tap_without_a_real_solution_is_the_real_part_of_the_complex_one():
+    """The root of 2 m_i m_j K² + K + (C⁻¹)_ij = 0 that is −(C⁻¹)_ij for m = 0."""
+    mean, covariance = torch.tensor([0.8, 0.8], dtype=torch.float64), torch.tensor([[0.36, -0.2], [-0.2, 0.36]], dtype=torch.float64)
+    inverse = complex(torch.linalg.inv(covariance)[0, 1])
+    root = -2 * inverse / (1 + (1 - 8 * 0.64 * inverse) ** 0.5)
+    couplings, _, count = tap(mean, covariance)
+    assert count == 1 and float(couplings[0, 1]) == pytest.approx(root.real)
+
+
+@pytest.mark.parametrize("name", ["tap", "mean_field", "contrastive", "flow"])
+def test_data_that_are_not_spins_are_refused(name):
+    for x in (torch.randn(5, 3), torch.zeros(0, 3)):
+        with pytest.raises(ValueError, match="rows of 0 and 1"):
+            next(estimates(name, x))

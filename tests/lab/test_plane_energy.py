@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from dpm_core import checkpoints
 from dpm_core.data import toy2d
-from dpm_core.lab.chains.plane_energy import exact_energy, learned_energy, time_of
+from dpm_core.lab.chains.grid_energy import GridEnergy
+from dpm_core.lab.chains.plane_energy import AXIS, density_of, exact_energy, learned_energy, sample, time_of
 from dpm_core.process import GaussianDiffusion
 from dpm_core.schedules import make_schedule
 
@@ -53,3 +55,13 @@ def test_the_exact_score_is_a_gradient():
     x = diffusion.q_sample(data.sample(500, torch.Generator().manual_seed(0)), t, torch.Generator().manual_seed(1)).double()
     difference = found.energy(x) - exact_energy(exact, t)(x)
     assert float(difference.std()) < 0.02 and found.rest < 1e-3
+
+
+def test_samples_of_an_energy_have_its_moments():
+    """Of a Gaussian with standard deviations 0.5 and 1, within four standard errors."""
+    a, b = np.meshgrid(AXIS, AXIS, indexing="ij")
+    energy = GridEnergy(AXIS, 2 * a**2 + 0.5 * b**2)
+    assert density_of(energy).sum() == pytest.approx(1)
+    x = sample(energy, 20_000, torch.Generator().manual_seed(0))
+    assert torch.allclose(x.var(0), torch.tensor([0.25, 1.0], dtype=torch.float64), rtol=0.04)
+    assert x.mean(0).abs().max() < 0.03

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from dpm_core.lab.optimiser.secant_hessian import from_history
+from dpm_core.lab.optimiser.subfunction_models import Models
 from dpm_core.lab.sum_of_functions import SFO
 
 D = torch.float64
@@ -247,3 +248,48 @@ def test_models_outside_of_the_subspace_have_their_usual_curvature():
     for model in optimiser.models().values():
         values = torch.linalg.eigvalsh(model.hessian)
         assert float(values[0]) > 0 and float(model.hessian[-1, -1]) == pytest.approx(float(values[0]), rel=1e-6)
+
+
+def test_a_loss_that_is_never_finite_again_is_said_and_the_parameters_stay():
+    """NaN everywhere from the sixth evaluation on: ValueError, and the parameters are where the last step began."""
+    x, calls = torch.tensor([3.0, -2.0], dtype=torch.float64, requires_grad=True), []
+
+    def part(i):
+        calls.append(i)
+        value = 0.5 * ((x - i) ** 2).sum()
+        return value * float("nan") if len(calls) > 8 else value
+
+    optimiser = SFO([x], [lambda i=i: part(i) for i in range(3)])
+    with pytest.raises(ValueError, match="not finite"):
+        for _ in range(20):
+            optimiser.step()
+    assert torch.isfinite(x).all()
+
+
+def test_differences_that_lose_their_curvature_in_new_coordinates_are_left_out():
+    """After a projection only differences with a positive product of step and change stay, in their order."""
+    models = Models(1, 3)
+    models.seen[0], models.kept[0] = 4, 3
+    models.steps[0, :3] = torch.tensor([[1.0, 0, 0], [1, 0, 1], [0, 1, 0]], dtype=torch.float64)
+    models.changes[0, :3] = torch.tensor([[2.0, 0, 0], [-1, 0, 3], [0, 4, 0]], dtype=torch.float64)
+    models.turn(torch.diag(torch.tensor([1.0, 1, 0], dtype=torch.float64)))  # of the second pair the part that was curved up is gone
+    assert int(models.kept[0]) == 2
+    assert models.steps[0, :2].tolist() == [[1, 0, 0], [0, 1, 0]] and models.changes[0, :2].tolist() == [[2, 0, 0], [0, 4, 0]]
+    assert not models.steps[0, 2:].any()
+
+
+def test_the_predicted_fall_is_that_of_the_step_that_was_taken():
+    """Of a sum of quadratics the models are exact, so the fall that they predict for a shortened step is the true one."""
+    x = torch.tensor([4.0, 1.0], dtype=torch.float64, requires_grad=True)
+    weights = [torch.tensor([1.0, 5.0]), torch.tensor([3.0, 2.0])]
+    optimiser = SFO([x], [lambda w=w: 0.5 * (w * x**2).sum() for w in weights])
+    for _ in range(30):
+        optimiser.step()
+    with torch.no_grad():
+        optimiser._go(optimiser._x + 1.0)
+    before = float(sum(0.5 * (w * x.detach() ** 2).sum() for w in weights))
+    optimiser._share = 0.25
+    optimiser.evaluations = 0  # no limit from the length of earlier steps
+    optimiser._move(optimiser._models.hessians.sum(0))
+    after = float(sum(0.5 * (w * x.detach() ** 2).sum() for w in weights))
+    assert optimiser._gain == pytest.approx(before - after, rel=1e-6)

@@ -7,7 +7,9 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
+from dpm_core import checkpoints
 from dpm_core.lab import hamiltonian
+from pages.ui import cache
 from pages.ui.components.player import unpack
 from pages.ui.kinds.points.source import PointSource
 from pages.ui.lab.hmc import charts, compute, more_views, targets, views
@@ -21,6 +23,7 @@ FAST = {"chains": "50", "leapfrog_steps": "2"}
 def small(monkeypatch):
     """A comparison that takes no time."""
     monkeypatch.setattr(compute, "BUDGET", 60.0)
+    monkeypatch.setattr(compute, "BUDGET_OF_DATA", 60.0)
     monkeypatch.setattr(compute, "COMPARED", 20)
 
 
@@ -66,6 +69,10 @@ def test_figure_is_recomputed(monkeypatch):
 
 def points(**settings):
     return Question("points", PointSource("moons"), level=0.3, step_size=0.1, n=50, **settings)
+
+
+def checkpoint():
+    return cache.ModelRef.of(checkpoints.list_checkpoints()["swiss_roll_mlp"])
 
 
 def test_chains_that_start_in_equilibrium_stay_there():
@@ -132,9 +139,12 @@ def test_every_sampler_has_a_look():
     [
         Question(n=50),
         points(),
-        Question("checkpoint", PointSource("swiss_roll"), None, 0.3, 0.1, n=50),
+        points(spread=True),
+        Question("checkpoint", PointSource("swiss_roll"), checkpoint(), 0.3, 0.1, n=50),
     ],
 )
-def test_the_python_runs(question, capsys):
-    exec(python_of(question).replace("chains, 200", "chains, 3"), {})
+def test_the_python_makes_the_chains_of_the_page(question, capsys):
+    found: dict = {}
+    exec(python_of(question), found)
+    assert torch.allclose(found["x"], compute.chains(question, "look_ahead").x[-1])
     assert "tensor" in capsys.readouterr().out

@@ -13,7 +13,7 @@ from dpm_core.lab.optimiser.optimiser_comparison import RATES
 from dpm_core.lab.optimiser.subfunction_models import Quadratic
 from pages.ui.components.player import unpack
 from pages.ui.lab.optimiser import charts, compute, digits, stage, views
-from pages.ui.lab.optimiser.question import Digits, Plane, python_of
+from pages.ui.lab.optimiser.question import Digits, Plane, python_of_digits, python_of_plane
 from tests.pages.test_pages import APP, check
 
 
@@ -123,7 +123,7 @@ def test_comparison_on_digits_at_the_press_of_a_button(monkeypatch):
 
 @pytest.mark.parametrize("question", [Plane(), Plane("valley", N=5, passes=5, sgd=0.01, adam=0.1)])
 def test_the_python_it_shows_runs(question, capsys):
-    exec(python_of(question), {})
+    exec(python_of_plane(question), {})
     out = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in out] == ["sfo", "sgd", "adam", "lbfgs"]
     runs, at = compute.runs(question), compute.surface(question.surface, question.N, question.seed)
@@ -133,7 +133,7 @@ def test_the_python_it_shows_runs(question, capsys):
 def test_the_python_of_the_digits_runs(capsys, monkeypatch):
     monkeypatch.setattr(digits_comparison, "RATES", (0.1,))
     monkeypatch.setattr(digits_comparison, "MEMORIES", (10,))
-    exec(python_of(Digits("autoencoder", 2)), {})
+    exec(python_of_digits(Digits("autoencoder", 2)), {})
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["sfo", "lbfgs", "sgd", "adam"]
 
 

@@ -62,6 +62,13 @@ def equilibrium(target: str, n: int, generator: torch.Generator | None = None) -
     return x
 
 
+def far_point(target: str) -> Tensor:
+    """Return a point 1.9 standard deviations from the centre along every axis, float64 ``[d]``, from which chains can start."""
+    d = DIMENSIONS[target]
+    deviations = torch.full((d,), WELL_DEVIATION).double() if target == "rough_well" else ill_conditioned_gaussian(d)[1].sqrt()
+    return 1.9 * deviations
+
+
 def curve(target: str, sampler: str, gradients: float, seed: int = 0) -> Curve:
     """Return the curve of one sampler on one target from chains that use this many gradients each."""
     x = equilibrium(target, CHAINS, torch.Generator().manual_seed(seed))

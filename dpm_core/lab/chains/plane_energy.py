@@ -18,6 +18,19 @@ LEAST = 1e-300  # a density below this counts as this much
 LEAST_WEIGHT = 1e-4  # of a place without data in the fit of an energy, relative to the largest
 
 
+def density_of(energy: GridEnergy) -> np.ndarray:
+    """Return exp(−E) on AXIS × AXIS, scaled to a sum of 1, float64 ``[m, m]``."""
+    grid = torch.from_numpy(np.stack(np.meshgrid(AXIS, AXIS, indexing="ij"), -1).reshape(-1, 2))
+    return torch.softmax(-energy(grid), 0).numpy().reshape(POINTS, POINTS)
+
+
+def sample(energy: GridEnergy, n: int, generator: torch.Generator) -> torch.Tensor:
+    """Return n samples of exp(−E), float64 ``[n, 2]``: a cell of the grid by its density, and a place in it at random."""
+    cells = torch.multinomial(torch.from_numpy(density_of(energy).ravel()), n, replacement=True, generator=generator)
+    corner = torch.from_numpy(AXIS)[torch.stack([cells // POINTS, cells % POINTS], 1)]
+    return corner + (AXIS[1] - AXIS[0]) * (torch.rand(n, 2, generator=generator, dtype=torch.float64) - 0.5)
+
+
 class LearnedEnergy(NamedTuple):
     """The energy whose gradient is nearest to a network's score, and the share of the score's mean square that is no gradient."""
 

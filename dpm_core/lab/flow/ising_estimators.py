@@ -163,8 +163,8 @@ def tap(mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor, int]:
     """
     inverse = _inverted(covariance)
     inverse = inverse - torch.diag(inverse.diagonal())
-    inside = 1 - 8 * torch.outer(mean, mean) * inverse
-    couplings = -2 * inverse / (1 + inside.clamp(min=0).sqrt())
+    inside = 1 - 8 * (outer := torch.outer(mean, mean)) * inverse
+    couplings = torch.where(inside < 0, -1 / (4 * outer), -2 * inverse / (1 + inside.clamp(min=0).sqrt()))
     fields = torch.atanh(mean) - couplings @ mean + mean * (couplings.square() @ (1 - mean.square()))
     return couplings, fields, int((inside < 0).sum()) // 2
 
@@ -182,7 +182,7 @@ def _inverted(covariance: Tensor) -> Tensor:
 def _direct(invert: Callable[[Tensor, Tensor], tuple]) -> Callable[[Tensor, float, int], Iterator[Estimate]]:
     def run(x: Tensor, seconds: float, seed: int) -> Iterator[Estimate]:
         began = time.perf_counter()
-        s = 2 * torch.as_tensor(x).double() - 1
+        s = 2 * objectives.checked_spins(x).double() - 1
         mean = s.mean(0)
         couplings, fields, *_ = invert(mean, s.T @ s / len(s) - torch.outer(mean, mean))
         J = to_bits(couplings, fields)
@@ -213,7 +213,7 @@ def _contrastive(x: Tensor, seconds: float, seed: int) -> Iterator[Estimate]:
     """CD-1: θ moves by what data and their states after one sweep differ in, with a falling rate and averaging (Shamir & Zhang 2013)."""
     clock = time.perf_counter()
     random = np.random.default_rng(seed)
-    s = np.ascontiguousarray((2 * torch.as_tensor(x).float() - 1).numpy().T)
+    s = np.ascontiguousarray((2 * objectives.checked_spins(x).float() - 1).numpy().T)
     n = s.shape[1]
     theta = np.diag(np.arctanh(np.clip(s.mean(1), -1 + 1 / n, 1 - 1 / n))).astype(np.float32)
     average, limit, shown = theta.copy(), seconds if math.isfinite(seconds) else CD_SECONDS, 0.0

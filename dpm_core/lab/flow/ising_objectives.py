@@ -41,11 +41,17 @@ class SpinData(NamedTuple):
         return torch.diag(torch.atanh(m))
 
 
-def read_spins(x: Tensor) -> SpinData:
-    """Return the patterns of data x ``[n, d]`` of 0 and 1. Raises ValueError for other values."""
+def checked_spins(x: Tensor) -> Tensor:
+    """Return data x ``[n, d]`` if they are of 0 and 1. Raises ValueError for other values and for no rows."""
     x = torch.as_tensor(x)
     if x.ndim != 2 or not len(x) or not bool(((x == 0) | (x == 1)).all()):
         raise ValueError(f"Spins must be rows of 0 and 1, [n, d], not values of shape {tuple(x.shape)} that differ from these.")
+    return x
+
+
+def read_spins(x: Tensor) -> SpinData:
+    """Return the patterns of data x ``[n, d]`` of 0 and 1. Raises ValueError for other values."""
+    x = checked_spins(x)
     bits, d = x.numpy().astype(np.int64), x.shape[1]
     if d <= MOST_EXACT_BITS:
         steps = np.left_shift(np.int64(1), np.arange(d, dtype=np.int64))

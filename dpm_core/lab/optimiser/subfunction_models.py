@@ -12,6 +12,7 @@ from dpm_core.lab.optimiser.subspace import Subspace
 
 HISTORY = 10  # differences of gradients from which the Hessian of a subfunction is made
 POSITIVE = 1e-12  # cosine between s and y below which a difference says nothing about curvature
+STILL_POSITIVE = 1e-6  # the same after a change of coordinates that leaves a part of s and y out
 
 
 class Quadratic(NamedTuple):
@@ -94,6 +95,19 @@ class Models:
         self.hessians = into.T @ (self.hessians - rest) @ into + rest
         self.places, self.gradients = self.places @ into, self.gradients @ into
         self.steps, self.changes = self.steps @ into, self.changes @ into
+        for i in self.known:
+            self._keep_positive(i)
+
+    def _keep_positive(self, i: int) -> None:
+        """Leave out differences that no longer show a positive curvature in the new coordinates, without which BFGS is not defined."""
+        s, y = self.steps[i], self.changes[i]
+        good = (s * y).sum(1) > STILL_POSITIVE * s.norm(dim=1) * y.norm(dim=1)
+        good[self.kept[i] :] = False
+        count = int(good.sum())
+        if count < int(self.kept[i]):
+            kept_s, kept_y = s[good], y[good]
+            self.steps[i], self.changes[i], self.kept[i] = 0, 0, count
+            self.steps[i, :count], self.changes[i, :count] = kept_s, kept_y
 
 
 def zeros(*shape: int) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dpm_core.lab.random_networks import Activation, depth_scales, fixed_points
 
-REFINEMENTS = 12  # steps of the search for the critical line, each at least a bisection every other time
+REFINEMENTS = 12  # steps of the search for the critical line, every third of them a bisection
 PHASES = {"ordered": "ordered phase", "critical": "edge of chaos", "chaotic": "chaotic phase", "unbounded": "unbounded signals"}
 EDGE = 0.005  # |χ₁ − 1| below which a network is said to be at the edge of chaos
 
@@ -46,7 +46,7 @@ def diagram(activation: Activation, sigma_w2: Sequence[float] | np.ndarray, sigm
 
 
 def _critical(activation: Activation, w: Tensor, b: Tensor, chi: Tensor) -> Tensor:
-    """The first crossing of χ₁ = 1 in every row, refined by the false position rule and bisection in turn; to about 1e-6."""
+    """The first crossing of χ₁ = 1 in every row, refined by the false position rule, with a bisection every third time; to about 1e-6."""
     crosses = (chi[:, :-1] < 1) & (chi[:, 1:] >= 1)
     exists, at = crosses.any(1), crosses.double().argmax(1)
     left, right = w[at].clone(), w[at + 1].clone()

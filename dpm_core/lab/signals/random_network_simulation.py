@@ -21,7 +21,7 @@ from dpm_core.lab.random_networks import Activation, correlation_map, fixed_poin
 NETWORKS = 20  # of which means and standard errors are taken
 CORRELATIONS = (0.0, 0.5, 0.95)  # of the pairs of inputs at the start
 SCALES = (0.25, 1.0, 4.0)  # q of the inputs at the start, divided by its fixed point
-MOST_NUMBERS = 20_000_000  # weights held at a time, 80 MB
+MOST_NUMBERS = 20_000_000  # weights of the networks that are simulated at once, 80 MB; at least one network is
 COLLAPSED = 1e-11  # spread of a circle below which rounding would be seen: its shape is then that of the layer before
 MOST_Q = 1e12  # above which a recursion is not followed further
 

@@ -16,6 +16,11 @@ from pages.ui.training import session_runs, views
 from pages.ui.training.run_setup import BATCHES, DEVICE_TITLES, cost_in_words
 from pages.ui.training.session_runs import command
 
+FIXED_SAMPLE = (
+    "SFO minimises the loss of minibatches that were drawn once. Where K falls while the loss falls, the network overfits that sample: "
+    "stop, and start with a larger batch, or with Adam."
+)
+
 
 def panel(setup: Setup, reference: ReferenceValues, polled: float | None) -> None:
     """The buttons, the state of the run in one sentence, and the numbers. Reruns the page when a run starts or ends."""
@@ -39,6 +44,8 @@ def panel(setup: Setup, reference: ReferenceValues, polled: float | None) -> Non
     else:
         _sentence(setup, made, job)
         views.cards(job, reference)
+        if not job.config.run.training.uses_rate(job.step):
+            st.caption(FIXED_SAMPLE)
     if session.TRAINING_CHANGED.pop() or runs.pace(job) != polled:
         st.rerun()
 

@@ -31,9 +31,9 @@ STOP_TITLES = {
 }
 DEVICE_TITLES = {"cpu": "CPU", "cuda": "GPU (CUDA)", "mps": "GPU (Apple)"}
 OPTIMISER_HELP = (
-    f"SFO: {SFO_LEAD} steps of Adam, then quasi-Newton steps without a learning rate, on {MINIBATCHES} minibatches that are drawn once: a "
-    "fixed sample of the loss, so choose a large batch. For networks of at most 50,000 parameters. Learning rate and clipping belong to "
-    "Adam's steps. On the swiss roll Adam alone reaches a higher K in equal time."
+    f"SFO (sum of functions): {SFO_LEAD} steps of Adam, then quasi-Newton steps without a learning rate, on {MINIBATCHES} minibatches "
+    "that are drawn once: a fixed sample of the loss, so choose a large batch. For networks of at most 50,000 parameters. Learning rate "
+    "and clipping belong to Adam's steps. On the swiss roll Adam alone reaches a higher K in equal time."
 )
 LEARNING_RATES = [1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 4e-3, 6e-3, 1e-2, 2e-2]
 BATCHES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048]

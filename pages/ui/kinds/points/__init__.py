@@ -38,7 +38,7 @@ class Points(Kind[PointSource, ForwardSettings, SamplerConfig]):
         held_out=cached.HELD_OUT,
         samples=training.POINTS,
         sample_steps=20,
-        optimisers={"adam": "Adam", "sfo": "Adam, then sum of functions (SFO)"},
+        optimisers={"adam": "Adam", "sfo": "Adam, then SFO"},
     )
     learns_schedules = has_entropy_bounds = shows_drift = True
 

@@ -19,18 +19,20 @@ EXACT = "exact"
 
 
 def choose_model(
-    label: str, exact_title: str, key: str, accepts: Callable[[RunConfig], bool] = lambda run: True
+    label: str, exact_title: str, key: str, accepts: Callable[[RunConfig], bool] = lambda run: True, usual: str = EXACT
 ) -> tuple[ModelRef, PointSource, ScheduleConfig] | None:
     """A checkpoint of points with its data and its schedule; None for the exact answer, which stands first in the menu.
 
-    ``accepts``: which of them are offered. Raises CheckpointError, OSError.
+    ``accepts``: which of them are offered; ``usual``: what is chosen at first, if it is there. Raises CheckpointError, OSError.
     """
     paths = {}
     for name, path in checkpoints.list_checkpoints().items():
         run, _ = cache.description(ModelRef.of(path))
         if run is not None and run.data.name in (*toy2d.SHAPES, "own") and accepts(run):
             paths[name] = path
-    name = choose(label, {EXACT: exact_title} | {name: model_title(path) for name, path in paths.items()}, key, EXACT)
+    name = choose(
+        label, {EXACT: exact_title} | {name: model_title(path) for name, path in paths.items()}, key, usual if usual in paths else EXACT
+    )
     if name == EXACT:
         return None
     ref = ModelRef.of(paths[name])

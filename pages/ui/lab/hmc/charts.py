@@ -92,7 +92,7 @@ def ladder_chart(energies: Sequence[float], probabilities: Sequence[float], reve
 
 def gap_chart(rows: Sequence[dict[str, float]], share: float, dark: bool) -> alt.LayerChart:
     """The spectral gap against the asymmetry, from 0 (detailed balance) to 1 (a backward rate vanishes); a dot at the chosen one."""
-    x = alt.X("asymmetry:Q", title="asymmetry φ/φ_max", scale=alt.Scale(domain=[0, 1]))
+    x = alt.X("asymmetry:Q", title="current φ ÷ largest possible", scale=alt.Scale(domain=[0, 1]))
     y = alt.Y("gap:Q", title="spectral gap, per unit of time", scale=alt.Scale(zero=False, nice=True))
     line = alt.Chart(alt.Data(values=list(rows))).mark_line(color=ink(EXACT, dark), strokeWidth=2).encode(
         x, y, tooltip=[alt.Tooltip("asymmetry:Q", format=".2f"), alt.Tooltip("gap:Q", format=".4f")]

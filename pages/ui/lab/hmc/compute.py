@@ -19,7 +19,7 @@ from pages.ui.lab.hmc.question import Question
 
 STEPS = 120  # on the stage
 TRAIL, TRAILED = 4, 50  # steps of a trail, and chains that have one
-BUDGET = 5000.0  # evaluations per chain by which samplers are compared
+BUDGET, BUDGET_OF_DATA = 5000.0, 1500.0  # evaluations per chain by which samplers are compared; chains of data forget sooner
 COMPARED = 100  # chains in a comparison
 LONGEST = 2000.0  # evaluations on the axis, at most
 LAGS = 32
@@ -59,7 +59,7 @@ def start(question: Question, n: int, spread: bool) -> Tensor:
     return target.point.expand(n, -1).clone()
 
 
-@st.cache_data(max_entries=24, show_spinner=False)
+@st.cache_resource(max_entries=8, show_spinner=False)  # nothing in it is changed, and copies would be large
 def chains(question: Question, sampler: str) -> Chains:
     """The chains on the stage: STEPS steps."""
     x = start(question, question.n, question.spread)
@@ -114,6 +114,11 @@ class Compared(NamedTuple):
     second: float  # E|x − mean|² ÷ exact
 
 
+def budget(question: Question) -> float:
+    """Evaluations of each chain in a comparison."""
+    return BUDGET if question.source is None else BUDGET_OF_DATA
+
+
 def comparison(question: Question, progress: Callable[[float], None]) -> dict[str, Compared]:
     """All samplers from equilibrium with BUDGET evaluations per chain; ``progress`` takes the share that is done."""
     asked, found = replace(question, n=COMPARED, spread=True), {}
@@ -142,7 +147,7 @@ def _compared(question: Question, name: str) -> Compared:
     size = question.step_size
     if name in ACCEPTANCE:
         size = tuned(lambda step: chain(question, name, x, question.seed + 2, step), ACCEPTANCE[name], question.step_size)
-    found = run(chain(question, name, x, question.seed + 3, size), BUDGET, 500)
+    found = run(chain(question, name, x, question.seed + 3, size), budget(question), 500)
     lags = [0, *np.geomspace(1, max(2, len(found.states) // 2), LAGS).round().astype(int)]
     lags = sorted(set(map(int, lags)))
     unit = found.thinning * found.evaluations

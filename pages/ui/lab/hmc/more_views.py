@@ -105,7 +105,7 @@ def cycle(question: Question) -> Export:
             session.bind(st.slider, f"Energy of state {name}", 0.0, 3.0, default, 0.25, key=f"energy_{name}")
             for name, default in zip("ABC", (0.0, 0.75, 1.75))
         ]
-        share = float(session.bind(st.slider, "Asymmetry φ/φ_max", 0.0, 1.0, 1.0, 0.05, key="asymmetry"))
+        share = float(session.bind(st.slider, "Current φ, share of the largest", 0.0, 1.0, 1.0, 0.05, key="asymmetry"))
     p = torch.softmax(-torch.tensor(weights, dtype=torch.float64), 0)
     most = circulation.largest_current(p)
     plain, driven = circulation.rates(p), circulation.rates(p, share * most)
@@ -119,7 +119,7 @@ def cycle(question: Question) -> Export:
         ("Current φ", number(share * most, 3), f"largest possible: {number(most, 3)}"),
     ])  # fmt: skip
     left, right = st.columns(2, gap="medium")
-    left.markdown("**Spectral gap against the asymmetry, exact**")
+    left.markdown("**Spectral gap against the current, exact**")
     left.altair_chart(charts.gap_chart(gaps, share, session.is_dark()))
     right.markdown("**Distance to p over time, exact**")
     right.altair_chart(charts.relaxation_chart(_relaxation(p, plain, driven), session.is_dark()))

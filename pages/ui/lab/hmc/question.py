@@ -25,7 +25,7 @@ DENSITIES = {
 PAPER = ("rough_well", "gaussian_2", "gaussian_100")
 STEP_SIZES = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0)
 LEVELS = (0.1, 0.15, 0.2, 0.3, 0.5, 0.7)
-CHAINS = (50, 100, 200, 500, 1000)
+CHAINS = (50, 100, 200, 500)
 
 
 @dataclass(frozen=True)
@@ -64,17 +64,17 @@ def controls() -> Question:
     if density == "points":
         source = menu.choose_source(only=POINTS)
     if density == "checkpoint":
-        chosen = choose_model("Checkpoint", "No network: exact score", "energy_of")
+        chosen = choose_model("Checkpoint", "No network: exact score", "energy_of", usual="swiss_roll_mlp")
         ref, source = (None, PointSource("swiss_roll")) if chosen is None else chosen[:2]
     if density not in PAPER:
         level = session.bind(
-            st.select_slider, "Noise level √(1 − ᾱ_t)", list(LEVELS), 0.2, key="density_level",
+            st.select_slider, "Noise level √(1 − ᾱₜ)", list(LEVELS), 0.2, key="density_level",
             help="The density of x⁽ᵗ⁾ is sampled, at the time t with about this standard deviation of the noise.",
         )  # fmt: skip
     default = 1.0 if density in PAPER else 0.1
     session.follow_default("leap", default)
     step_size = session.bind(st.select_slider, "Step size ε", list(STEP_SIZES), default, key="leap")
-    steps = widgets.whole_number("Leapfrog steps L", 1, 50, 10, "leapfrog_steps")
+    steps = widgets.whole_number("Leapfrog steps L", 1, 30, 10, "leapfrog_steps")
     look_ahead = widgets.whole_number(
         "Look-ahead K", 1, 8, 4, "look_ahead", help="Trajectories that are tried in a row before the momentum is reversed. 1: standard HMC."
     )
@@ -92,13 +92,16 @@ def controls() -> Question:
 
 
 def python_of(question: Question) -> str:
-    """The Python that runs the chains."""
-    imports, made = "from dpm_core.lab.chains.look_ahead_figure import energy_of, equilibrium", ""
-    energy, start = f"energy_of({question.density!r})", f"equilibrium({question.density!r}, {question.n}, noise)"
-    if question.density not in PAPER:
-        imports = "from dpm_core.lab.chains.plane_energy import exact_energy, learned_energy, time_of"
+    """The Python that runs the chains of look-ahead HMC on the stage."""
+    imports, made = "from dpm_core.lab.chains.look_ahead_figure import energy_of, equilibrium, far_point", ""
+    energy = f"energy_of({question.density!r})"
+    start = f"equilibrium({question.density!r}, {question.n}, torch.Generator().manual_seed({question.seed}))"
+    point = f"far_point({question.density!r})"
+    if question.source is not None:
+        imports = "from dpm_core.lab.chains.plane_energy import exact_energy, learned_energy, sample, time_of"
+        start = f"sample(energy, {question.n}, torch.Generator().manual_seed({question.seed}))"
+        point = "sample(energy, 1, torch.Generator().manual_seed(0))[0]"
         if question.ref is None:
-            assert question.source is not None
             imports += "\nfrom dpm_core.data import toy2d, uploads\nfrom dpm_core.process import GaussianDiffusion"
             imports += "\nfrom dpm_core.schedules import make_schedule"
             made = f"data = {python(question.source)}\ndiffusion = GaussianDiffusion(make_schedule('log_snr', 40))\n"
@@ -108,20 +111,19 @@ def python_of(question: Question) -> str:
             made = f"loaded = {question.ref.python}\ndata, diffusion = loaded.dataset{question.ref.python_class}, loaded.diffusion\n"
             energy = "learned_energy(loaded.model, data.exact_reverse(diffusion), t).energy"
         made += f"t = time_of(diffusion, {question.level})\n"
-        start = f"diffusion.q_sample(data.sample({question.n}, noise), t, noise).double()"
+    x = start if question.spread else f"{point}.expand({question.n}, -1).clone()"
     return f"""import torch
 from itertools import islice
 from dpm_core.lab.hamiltonian import look_ahead_hmc
 {imports}
 
-noise = torch.Generator().manual_seed({question.seed})
 {made}energy = {energy}
-x = {start}
+x = {x}
 chains = look_ahead_hmc(
-    energy, x, step_size={question.step_size}, leapfrog_steps={question.leapfrog_steps},
-    look_ahead={question.look_ahead}, corruption={question.corruption}, generator=noise,
+    energy, x, step_size={question.step_size}, leapfrog_steps={question.leapfrog_steps}, look_ahead={question.look_ahead},
+    corruption={question.corruption}, generator=torch.Generator().manual_seed({question.seed + 1}),
 )
-for x in islice(chains, 200):
+for x in islice(chains, 120):
     pass
 print(x.mean(0)[:2], x.var(0)[:2])
 """

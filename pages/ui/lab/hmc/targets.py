@@ -72,13 +72,15 @@ def _paper(name: str) -> Target:
     axis = np.linspace(-REACH, REACH, 161)
     bell = np.exp(-0.5 * (axis[:, None] ** 2 + axis[None] ** 2))
     note = (
-        f"The well's ripples have a period of {look_ahead_figure.WELL_PERIOD:g}, its standard deviation is 100: they are too fine to draw."
+        f"The well's ripples have a period of {look_ahead_figure.WELL_PERIOD:g}, its standard deviation is 100: they are too fine to "
+        "draw. A random walk with large steps passes over the ripples, which trajectories along the gradient cannot."
         if well
         else f"Standard deviations from 1 to 1,000, evenly spaced in the logarithm; shown: coordinates {axes[0] + 1} and {axes[1] + 1}."
     )
     return Target(
         look_ahead_figure.energy_of(name), d, lambda n, generator: look_ahead_figure.equilibrium(name, n, generator),
-        1.9 * variances.sqrt(), torch.zeros(d, dtype=torch.float64), float(variances.sum()), axes, scale, contour_lines(bell), None,
+        look_ahead_figure.far_point(name), torch.zeros(d, dtype=torch.float64), float(variances.sum()), axes, scale,
+        contour_lines(bell), None,
         f"{note} Each axis is divided by the standard deviation along it.",
     )  # fmt: skip
 
@@ -91,28 +93,22 @@ def _of_data(source: PointSource, ref: cache.ModelRef | None, level: float) -> T
     t = plane_energy.time_of(diffusion, level)
     noise = float(diffusion.schedule.noise(t)) ** 0.5
     note = f"Density of x⁽ᵗ⁾ at t = {t}, where the noise has the standard deviation {noise:.2f}."
-    energy: Energy = plane_energy.exact_energy(exact, t)
-    density = plane_energy.density(exact, t)
+    energy = plane_energy.exact_energy(exact, t)
     if ref is not None:
         learned = plane_energy.learned_energy(cache.model(ref).model, exact, t)
         energy = learned.energy
-        grid = torch.from_numpy(np.stack(np.meshgrid(plane_energy.AXIS, plane_energy.AXIS, indexing="ij"), -1).reshape(-1, 2))
-        density = torch.exp(-energy(grid)).numpy().reshape(density.shape)
         note += f" The energy is fitted to the network's score, {100 * learned.rest:.2g} % of whose mean square is not a gradient."
-    p = density / density.sum()
-    axis = plane_energy.AXIS
+    p, axis = plane_energy.density_of(energy), plane_energy.AXIS
     mean = np.array([p.sum(1) @ axis, p.sum(0) @ axis])
     second = p.sum(1) @ (axis - mean[0]) ** 2 + p.sum(0) @ (axis - mean[1]) ** 2
 
     def sample(n: int, generator: torch.Generator) -> Tensor:
-        cells = torch.multinomial(torch.from_numpy(p.ravel()), n, replacement=True, generator=generator)
-        corner = torch.from_numpy(axis)[torch.stack([cells // len(axis), cells % len(axis)], 1)]
-        return corner + (axis[1] - axis[0]) * (torch.rand(n, 2, generator=generator, dtype=torch.float64) - 0.5)
+        return plane_energy.sample(energy, n, generator)
 
     inner = np.abs(axis) <= PLANE
     return Target(
         energy, 2, sample, sample(1, torch.Generator().manual_seed(0))[0], torch.from_numpy(mean), float(second), (0, 1), np.ones(2),
-        contour_lines(density[np.ix_(inner, inner)].T, limit=float(np.abs(axis[inner]).max())), diffusion.T - t, note,
+        contour_lines(p[np.ix_(inner, inner)].T, limit=float(np.abs(axis[inner]).max())), diffusion.T - t, note,
     )  # fmt: skip
 
 

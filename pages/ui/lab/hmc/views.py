@@ -20,16 +20,18 @@ from pages.ui.lab.hmc import charts, compute, more_views, targets
 from pages.ui.lab.hmc.question import Question, python_of
 
 CAPTION = (
-    "Both samplers start at the same states with the same step size. Each frame is one step of every chain; the [trails](trails) show the "
-    "last steps, and a [cross](reversals) marks a chain whose momentum has just been reversed, so that it goes back where it came from. "
-    "Standard HMC reverses after every rejected trajectory; look-ahead HMC first tries to go further. Click a chain to see its ladder."
+    "Both samplers start at the same states with the same step size. Each frame is one step of every chain; the [trails](trails) show "
+    "the last steps, and a [cross](reversals) marks a chain whose momentum has just been reversed, so that it goes back where it came "
+    "from. Standard HMC reverses after every rejected trajectory; look-ahead HMC first tries to go further. Click a chain in the left "
+    "panel to see its ladder."
 )
 SOURCE = (
     "Sohl-Dickstein, Mudigonda and DeWeese, “Hamiltonian Monte Carlo without detailed balance”, ICML 2014 (arXiv:1409.5191): "
     "transition probabilities and their proof in the section on look-ahead HMC. The density stays the same although detailed balance, "
     "p(ζ) π(ζ → ζ′) = p(ζ′) π(ζ′ → ζ), does not hold."
 )
-CROSS = 0.11  # half the size of a cross, on the stage
+TUNED = " *"  # beside step sizes that are tuned
+CROSS, MOST_CROSSES = 0.11, 200  # half the size of a cross, on the stage, and how many there are in a frame
 PANELS = {"look_ahead": ("look-ahead HMC", "model"), "hmc": ("standard HMC", "data")}
 
 
@@ -74,7 +76,7 @@ def _payload(question: Question) -> bytes:
             role,
             [[x[max(0, i - compute.TRAIL) : i + 1, k] for k in range(min(compute.TRAILED, x.shape[1]))] for i in range(len(x))],
         )
-        back = [_crosses(frame[gone == 0]) for frame, gone in zip(x, found.distance.numpy())]
+        back = [_crosses(frame[gone == 0][:MOST_CROSSES]) for frame, gone in zip(x, found.distance.numpy())]
         panels.append(Panel(name, title, role, x, "", (contours, trails, Lines("reversals", "reversed momentum", "noise", back))))
         note = f"E|x − μ|², exact {_in_words(target.second)}"
         moments = compute.second_moments(question, found)
@@ -82,7 +84,15 @@ def _payload(question: Question) -> bytes:
         shares[name] = (100 * (found.distance == 0).double().mean(1)).tolist()
         gradients[name] = np.cumsum(found.gradients).tolist()
     after = np.mean(shares["hmc"][1:])
-    reversed_ = Number("Momentum reversed in this step", shares["look_ahead"], 1, "%", f"standard HMC, mean {after:.1f} %", True, "model")
+    reversed_ = Number(
+        "Momentum reversed, look-ahead HMC",
+        shares["look_ahead"],
+        1,
+        "%",
+        f"standard HMC, mean over all steps: {after:.1f} %",
+        True,
+        "model",
+    )
     spent = Formula(
         "Gradients per chain so far", "look-ahead HMC: {a}<br>standard HMC: {b}", {"a": gradients["look_ahead"], "b": gradients["hmc"]}, 0
     )
@@ -116,7 +126,8 @@ def _ladder(question: Question, payload: bytes, click: object) -> None:
     )
     st.caption(
         f"ζ: position and momentum of the chain. L: {question.leapfrog_steps} leapfrog steps of size {question.step_size:g}. F: reversal "
-        "of the momentum. ΔE: total energy relative to ζ, in nats. With the momentum as it is, before its next corruption."
+        "of the momentum. ΔE: total energy relative to ζ, in nats. With the momentum as it is, before noise is mixed into it (momentum "
+        "corruption β)."
     )
 
 
@@ -147,7 +158,10 @@ def _decode(text: str) -> tuple[int, int]:
 
 def _comparison(question: Question) -> None:
     """Autocorrelation and effective samples of the samplers, each with the same number of evaluations."""
-    st.markdown(f"**How fast do chains forget?** {compute.COMPARED} chains in equilibrium, {compute.BUDGET:,.0f} evaluations each")
+    st.markdown(
+        f"**Autocorrelation against evaluations:** {compute.COMPARED} chains in equilibrium, {compute.budget(question):,.0f} evaluations "
+        "each"
+    )
     place = st.empty()
     bar = place.progress(0.0, "Comparing four samplers …")
     found = compute.comparison(question, lambda share: _show(bar, share))
@@ -164,24 +178,27 @@ def _comparison(question: Question) -> None:
     place.altair_chart(charts.autocorrelation_chart(rows, titles, session.is_dark(), most))
     st.markdown(_table(question, found, calls))
     st.caption(
-        "Samples: independent samples that 1,000 evaluations are worth; “below” where the run is too short to say. Second moment: ÷ exact. "
+        "Samples: independent samples that 1,000 evaluations are worth; “below” where the run is too short to say. Moment: E|x − μ|². "
         "An evaluation is a gradient; for the random walk (Metropolis) an energy, which costs less. MALA: Langevin steps with a Metropolis "
-        "test. Step sizes of these two are tuned."
+        "test. * Step sizes of these two are tuned; those of HMC are yours."
     )
 
 
 def _table(question: Question, found: Mapping[str, compute.Compared], calls: int | None) -> str:
     lines = [
-        "| Sampler | step ε | moved | second moment | samples |",
+        "| Sampler | Step ε | Moved | Moment ÷ exact | Samples per 1,000 |",
         "|---|---:|---:|---:|---:|",
     ]
     for name, one in found.items():
         worth = f"{number(1000 * one.effective.per_evaluation, 2)} {plus_minus(1000 * one.effective.error)}"
         if not one.effective.resolved:
             worth = f"below {number(1000 * one.effective.per_evaluation, 2)}"
-        lines.append(f"| {compute.TITLES[name]} | {one.step_size:.2g} | {100 * one.moved:.0f} % | {number(one.second, 2)} | {worth} |")
+        lines.append(
+            f"| {compute.TITLES[name]} | {one.step_size:.2g}{TUNED if name in compute.ACCEPTANCE else ''} | {100 * one.moved:.0f} % | "
+            f"{number(one.second, 2)} | {worth} |"
+        )
     if calls:
-        lines.append(f"| Reverse diffusion | | | {number(compute.reverse_second(question), 2)} | {1000 / calls:.1f} |")
+        lines.append(f"| Reverse diffusion | – | – | {number(compute.reverse_second(question), 2)} | {1000 / calls:.1f} |")
     return "\n".join(lines)
 
 

@@ -26,6 +26,8 @@ CASES = {
     "mixture": "Three Gaussians, mixture model",
 }
 POINTS = (100, 200, 300)
+LIMIT = 8.0  # seconds of a search
+CD_LIMIT = {True: 0.5, False: 2.0}  # seconds of contrastive divergence, for few spins or more
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,11 @@ from dpm_core.lab.flow.ising_models import make_ising, sample_by_chains, to_spin
 model = make_ising({question.topology!r}, {question.d}, {question.temperature}, seed={question.seed})
 x = sample_by_chains(model.J, {question.n}, seed={question.seed + 1})
 for name in {names!r}:
-    *_, last = estimates(name, x, 5.0)
+    try:
+        *_, last = estimates(name, x, {CD_LIMIT[question.d <= 20]} if name == "contrastive" else {LIMIT}, {question.seed})
+    except ValueError as error:
+        print(name, error)
+        continue
     couplings, fields = to_spins(last.J)
     difference = (couplings - model.couplings).triu(1)
     error = (difference.square().sum() / ({question.d} * {question.d - 1} / 2)).sqrt()

@@ -12,9 +12,8 @@ import torch
 from dpm_core import jobs
 from dpm_core.lab.flow.ising_estimators import ESTIMATORS, Estimate, estimates, estimates_in_a_new_process, tap
 from dpm_core.lab.flow.ising_models import IsingModel, make_ising, sample_by_chains, to_spins
-from pages.ui.lab.ising.question import CouplingsQuestion
+from pages.ui.lab.ising.question import CD_LIMIT, LIMIT, CouplingsQuestion
 
-LIMIT = 8.0  # seconds of a search
 FRAMES = 48  # of the animation, at equal steps of log time
 SHORT, REPEATS = 0.1, 2  # seconds below which a search is run again so many times, and the fastest is shown
 FAR = 5  # times the largest coupling
@@ -56,7 +55,7 @@ def found(question: CouplingsQuestion, names: list[str]) -> dict[str, Race]:
 def run(question: CouplingsQuestion, name: str, progress: Callable[[int], None] | None = None) -> None:
     """Run one estimator; ``progress`` is told the number of estimates. Heavy ones run in a process of their own."""
     x = data(question)[1]
-    seconds = LIMIT if name != "contrastive" else 0.5 if question.d <= 20 else 2.0
+    seconds = LIMIT if name != "contrastive" else CD_LIMIT[question.d <= 20]
     reports, problem = list[Estimate](), ""
     try:
         asked = (name, x, seconds, question.seed)

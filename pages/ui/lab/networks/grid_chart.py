@@ -51,7 +51,7 @@ def accuracy_chart(
     bottom = alt.Axis(grid=False, values=[1, 1.5, 2, 2.5, 3, 3.5, 4])
     side = alt.Axis(grid=False, values=list(setting.depths), format="d", labelOverlap=False)
     frame = alt.Chart(alt.Data(values=[{"left": across[0], "right": across[-1], "low": up[0], "high": up[-1]}])).encode(
-        alt.X("left:Q", scale=x, title="weight variance σ_w²", axis=bottom),
+        alt.X("left:Q", scale=x, title="weight variance", axis=bottom),
         alt.X2("right:Q"),
         alt.Y("low:Q", scale=y, title="depth, layers", axis=side),
         alt.Y2("high:Q"),

@@ -85,9 +85,9 @@ def _progress(question: Question, setting: Setting, steps: int) -> None:
     grid.seen()
     rows = sorted(list(grid.live.values()), reverse=True)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.button("Stop", key="stop_grid", on_click=grid.stop, disabled=not rights.may_start())
+        st.button("Stop", key="stop_grid", on_click=grid.stop, disabled=grid.stopping or not rights.may_start())
         at = "; ".join(f"depth {row.depth}, step {row.step:,} of {steps:,}" for row in rows)
-        st.progress(grid.share, f"Training: {at or 'starting'}")
+        st.progress(grid.share, "Stopping after the current steps …" if grid.stopping else f"Training: {at or 'starting'}")
     _chart(question, setting, steps, grid.results, rows)
 
 
@@ -96,6 +96,8 @@ def _chart(question: Question, setting: Setting, steps: int, results: Results, l
     rows += [row for row in live if (row.depth, steps) not in results.rows]
     curve = compute.trainable(setting.activation, setting.sigma_b2)
     critical, dark = compute.critical(question.network), session.is_dark()
+    if not rows:
+        st.caption("No networks have been trained with these settings yet.")
     st.altair_chart(grid_chart.accuracy_chart(setting, rows, compute.CURVE, curve, critical, dark), key="grid_chart")
     st.caption(
         f"Accuracy on the training digits after {steps:,} steps, in percent, of {TITLES[setting.activation]} networks with $\\sigma_b^2$ "

@@ -21,7 +21,11 @@ from pages.ui import rights
 FOLDER = "lab"  # below that of the runs, which the Train page lists
 WORKERS = min(2, os.cpu_count() or 1)
 UNWATCHED = 30.0  # seconds without a page that shows it, after which training stops
-BUSY = "Networks are being trained on this server already; wait until they are trained, or stop them first."
+BUSY = (
+    "Other networks are being trained on this server ({setting}, {steps:,} steps); wait until they are trained, or choose their settings "
+    "and press Stop."
+)
+_starting = threading.Lock()  # only one grid is created at a time
 
 
 def folder() -> Path:
@@ -68,6 +72,11 @@ class Grid:
         """Stop after the current steps."""
         self._stop.set()
 
+    @property
+    def stopping(self) -> bool:
+        """Whether it has been told to stop."""
+        return self._stop.is_set()
+
     def wait(self, seconds: float) -> bool:
         """Wait for at most so many seconds; whether it has ended."""
         until = time.monotonic() + seconds
@@ -80,18 +89,19 @@ class Grid:
         lower_priority()
         torch.set_num_threads(1)
         try:
-            while self._waiting:
-                with self._lock:
-                    depth = self._waiting.pop()
+            while (depth := self._next()) is not None:
                 for row in jobs.stream(trainability.train, self.setting, self.steps, [depth]):
                     if self._stop.is_set() or time.monotonic() - self._seen > UNWATCHED:
                         return
                     self._take(row)
-        except IndexError:  # another thread has taken the last depth
-            return
-        except (OSError, RuntimeError, MemoryError) as error:
+        except (OSError, RuntimeError, ValueError, MemoryError) as error:
             self.problem = in_words(error)
             self.stop()
+
+    def _next(self) -> int | None:
+        """The next depth, which no other thread takes; None when there is none."""
+        with self._lock:
+            return self._waiting.pop() if self._waiting else None
 
     def _take(self, row: Row) -> None:
         """Show a row, and store it if it was measured at a stage. Raises OSError."""
@@ -125,8 +135,14 @@ def start(setting: Setting, steps: int) -> None:
     """Train what is missing. Raises NotAllowed, ValueError where other networks are in training, and OSError."""
     rights.check_start()
     grids = _grids()
-    if any(grid.running for grid in grids.values()):
-        raise ValueError(BUSY)
-    for name in [name for name, grid in grids.items() if not grid.running]:
-        del grids[name]
-    grids[f"{setting.name} {steps}"] = Grid(setting, steps, keep)
+    with _starting:
+        running = next((grid for grid in grids.values() if grid.running), None)
+        if running is not None:
+            raise ValueError(BUSY.format(setting=_in_words(running.setting), steps=running.steps))
+        grids.clear()
+        grids[f"{setting.name} {steps}"] = Grid(setting, steps, keep)
+
+
+def _in_words(setting: Setting) -> str:
+    """What tells a grid from others."""
+    return f"{setting.activation}, bias variance {setting.sigma_b2:g}, seed {setting.seed}"

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import altair as alt
 import numpy as np
 
-from dpm_core.figures.palette import DATA, EXACT, MODEL, NOISE, Role
+from dpm_core.figures.palette import DATA, EXACT, MODEL, NOISE, RELATIVE, Role
 from dpm_core.lab.optimiser.optimiser_comparison import TITLES, Curve
 from pages.ui.lab.optimiser.compute import CLOSE, above_minimum
 
-INK: dict[str, Role] = {"sfo": MODEL, "sgd": DATA, "adam": DATA, "lbfgs": EXACT}
+INK: dict[str, Role] = {"sfo": MODEL, "sgd": DATA, "adam": RELATIVE, "lbfgs": EXACT}
 DASHES = {"sfo": [1, 0], "sgd": [6, 3], "adam": [2, 2], "lbfgs": [10, 3, 2, 3]}
 MOST_POINTS = 400  # of a line
 HEIGHT = 320
@@ -30,7 +30,7 @@ def loss_chart(curves: Mapping[str, Curve], lowest: float, N: int, passes: int, 
     legend = alt.Legend(title=None, orient="top", columns=2, symbolType="stroke", symbolSize=300)
     encoding = {
         "x": alt.X("passes:Q", title="effective passes through the subfunctions", scale=alt.Scale(domain=[0, passes], nice=False)),
-        "y": alt.Y("loss:Q", title="loss above the minimum, F − F*", scale=alt.Scale(type="log"), axis=alt.Axis(format="~g", tickCount=7)),
+        "y": alt.Y("loss:Q", title="loss above the minimum, F − F*", scale=alt.Scale(type="log"), axis=alt.Axis(format=".0e", tickCount=7)),
         "color": alt.Color("optimiser:N", scale=alt.Scale(domain=titles, range=ink), sort=None, legend=legend),
         "strokeDash": alt.StrokeDash(
             "optimiser:N", scale=alt.Scale(domain=titles, range=[DASHES[name] for name in curves]), sort=None, legend=legend

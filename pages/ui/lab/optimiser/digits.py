@@ -16,7 +16,7 @@ from pages.ui import session
 from pages.ui.kinds.records import Export
 from pages.ui.lab.optimiser import charts, views
 from pages.ui.lab.optimiser.compute import CLOSE
-from pages.ui.lab.optimiser.question import Digits, python_of
+from pages.ui.lab.optimiser.question import Digits, python_of_digits
 
 MEANING = {
     "logistic": (
@@ -53,26 +53,44 @@ def show(question: Digits) -> Export:
     if (found := _found().get(question)) is not None:
         _draw(question, found)
     else:
-        start, place = st.button("Compare", key="compare_on_digits", type="primary"), st.empty()
-        place.info(
-            "“Compare” runs SFO, and SGD, Adam and L-BFGS with ten settings each: half a minute to a minute on two cores. "
-            "The curves are drawn while they are computed."
-        )
-        if start:
+        button, place = st.empty(), st.empty()
+        if button.button("Compare", key="compare_on_digits", type="primary"):
+            button.button("Stop", key="stop_on_digits")  # any control that is used ends the work, and this one has no other effect
             _found()[question] = _compare(question, place)
+            _partial().pop(question, None)
             st.rerun()
+        _offer(question, place)
     for equation in views.EQUATIONS:
         st.latex(equation)
     st.caption(MEANING[question.objective] + SETTINGS)
     if found is None:
-        return Export("dpm-sum-of-functions-digits", python_of(question))
+        return Export("dpm-sum-of-functions-digits", python_of_digits(question))
     columns: dict[str, list] = {"optimiser": [], "setting": [], "passes": [], "loss_above_minimum": []}
     for name, curve in found.runs.items():
         for n, loss in zip(curve.evaluations.tolist(), curve.loss.tolist()):
             for column, value in zip(columns.values(), (name, curve.setting, n / BATCHES, loss - found.lowest)):
                 column.append(value)
     arrays = {f"{name}_{what}": getattr(curve, what) for name, curve in found.runs.items() for what in ("evaluations", "loss")}
-    return Export("dpm-sum-of-functions-digits", python_of(question), arrays, columns)
+    return Export("dpm-sum-of-functions-digits", python_of_digits(question), arrays, columns)
+
+
+@st.cache_resource(show_spinner=False)
+def _partial() -> dict[Digits, dict[str, list[Curve]]]:
+    """What a comparison that was ended early had found."""
+    return {}
+
+
+def _offer(question: Digits, place: DeltaGenerator) -> None:
+    """What the button does; and the curves of a comparison that was ended early."""
+    with place.container():
+        st.info(
+            ("The comparison was ended early; what it had found is shown. " if question in _partial() else "")
+            + "“Compare” runs SFO, and SGD, Adam and L-BFGS with ten settings each: half a minute to a minute on two cores. "
+            "The curves are drawn while they are computed."
+        )
+        if question in _partial():
+            now = _found_in(question, _partial()[question])
+            st.altair_chart(charts.loss_chart(now.runs, now.lowest, BATCHES, question.passes, session.is_dark(), 1e-8))
 
 
 def _compare(question: Digits, place: DeltaGenerator) -> Found:
@@ -83,6 +101,7 @@ def _compare(question: Digits, place: DeltaGenerator) -> Found:
         drawn = 0.0
         for progress in jobs.stream(compare, question.objective, question.passes):
             done[progress.name] = progress.curves
+            _partial()[question] = dict(done)
             bar.progress(progress.share, f"{OPTIMISERS[progress.name]}: {100 * progress.share:.0f} % of all")
             if monotonic() > drawn + 1:
                 drawn = monotonic()

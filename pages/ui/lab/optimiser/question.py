@@ -75,10 +75,9 @@ def _rate(name: str, key: str) -> float | None:
     return None if chosen == BEST else float(chosen)
 
 
-def python_of(question: Plane | Digits) -> str:
-    """The Python that makes the page's curves."""
-    if isinstance(question, Digits):
-        return f"""from dpm_core.lab.optimiser.digits_comparison import BATCHES, compare, lowest
+def python_of_digits(question: Digits) -> str:
+    """The Python that makes the curves of the digits."""
+    return f"""from dpm_core.lab.optimiser.digits_comparison import BATCHES, compare, lowest
 from dpm_core.lab.optimiser.optimiser_comparison import best_of
 
 curves = {{}}
@@ -89,6 +88,10 @@ for name, runs in curves.items():
     best = best_of(runs, minimum + 1e-3)
     print(name, best.setting, best.passes_to(minimum + 1e-3, BATCHES), best.loss[-1] - minimum)
 """
+
+
+def python_of_plane(question: Plane) -> str:
+    """The Python that makes the curves in the plane."""
 
     def rates(rate: float | None) -> str:
         return "" if rate is None else f", rates=[{rate:g}]"

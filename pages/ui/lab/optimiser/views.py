@@ -14,7 +14,7 @@ from pages.ui.components.player import player
 from pages.ui.components.working import working
 from pages.ui.kinds.records import Export
 from pages.ui.lab.optimiser import charts, compute, stage
-from pages.ui.lab.optimiser.question import Plane, python_of
+from pages.ui.lab.optimiser.question import Plane, python_of_plane
 
 EQUATIONS = (
     r"F(x)=\sum_{i=1}^{N} f_i(x),\quad G^{t}(x)=\sum_{i=1}^{N} g_i^{t}(x),\quad H^{t}=\sum_{i=1}^{N} H_i^{t}",
@@ -54,7 +54,7 @@ def show(question: Plane) -> Export:
         rows = compute.at_frames(curve, film.evaluations)
         columns[f"{name}_loss_above_minimum"] = (curve.loss[rows] - at.lowest).tolist()
         arrays[name] = curve.x[rows]
-    return Export("dpm-sum-of-functions", python_of(question), arrays, columns)
+    return Export("dpm-sum-of-functions", python_of_plane(question), arrays, columns)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -64,7 +64,7 @@ def _payload(question: Plane) -> bytes:
 
 def table(runs: Mapping[str, Curve], lowest: float, N: int) -> str:
     """Passes to within compute.CLOSE of the minimum, and the loss above it at the end."""
-    lines = ["| Optimiser | Setting | To 10⁻³ | To 10⁻⁶ | Loss at the end |", "|---|---|---:|---:|---:|"]
+    lines = ["| Optimiser | Setting | Passes to 10⁻³ | to 10⁻⁶ | F − F* at the end |", "|---|---|---:|---:|---:|"]
     for name, curve in runs.items():
         reached = [curve.passes_to(lowest + level, N) for level in compute.CLOSE]
         passes = [f"over {curve.evaluations[-1] / N:.0f}" if found is None else number(found, 1) for found in reached]

@@ -19,8 +19,8 @@ class Neighbour(NamedTuple):
 NEIGHBOURS = (
     Neighbour(
         "minimum_probability_flow", "Minimum probability flow",
-        "Learning. A dynamics would carry the data to the model. Choose the parameters for which the least probability leaves the data in "
-        "its first moment. Its limit for continuous data is score matching, by which diffusion models learn.",
+        "Learning. A Markov process would carry the data distribution to the model. Choose the parameters for which probability leaves the "
+        "data at the lowest initial rate. For continuous data this becomes score matching, by which diffusion models learn.",
         "Sohl-Dickstein, Battaglino and DeWeese, PRL 107, 220601, 2011",
     ),
     Neighbour(
@@ -31,8 +31,9 @@ NEIGHBOURS = (
     ),
     Neighbour(
         "random_networks", "Random networks",
-        "Depth. Signals flow from layer to layer to a fixed point. How fast they forget their start says which depths can be trained, as "
-        "the forward process says how many steps a reverse process needs.",
+        "Depth. From layer to layer the mean square and the correlation of signals approach fixed points. The number of layers that this "
+        "takes "
+        "bounds the depth that can be trained.",
         "Poole et al., NIPS 2016, Eqs. 3, 5 and 6; Schoenholz et al., ICLR 2017",
     ),
     Neighbour(
@@ -47,14 +48,14 @@ SHARED = """
 | | Detailed balance | Flow of probability | Partition function Z |
 |---|---|---|---|
 | **Diffusion** | The forward process satisfies it with the prior π; small steps can therefore be reversed by steps of the same form. | From data to noise, and back. | Not needed: every step is a normalised Gaussian. |
-| **Minimum probability flow** | The dynamics satisfies it with the model. | From data towards the model; its first moment is the objective. | Not needed: rates contain differences of energy only. |
+| **Minimum probability flow** | The dynamics satisfies it with the model. | From data towards the model; its initial rate is the objective. | Not needed: rates contain differences of energy only. |
 | **Hamiltonian Monte Carlo** | Given up on purpose; the density stays stationary. | Along Hamilton's equations, which preserve volume. | Not needed: acceptance contains ratios of densities only. |
 | **Random networks** | Does not apply. | Of signals through layers, to a fixed point. | None is defined. |
 | **Sum of functions** | Does not apply. | Does not apply. | Minimises any sum of losses, those above included. |
 """  # noqa: E501
 INTRODUCTION = (
-    "Diffusion models came from the question how to learn and sample a density whose normalisation cannot be computed. These four "
-    "methods by the same authors ask neighbouring questions. Each has a page with its exact answer beside the estimate."
+    "Diffusion models learn and sample densities whose normalisation cannot be computed. Four earlier and later methods, by authors of the "
+    "same paper and their groups, treat related problems. Each has a page that shows the exact answer beside the estimate."
 )
 
 
