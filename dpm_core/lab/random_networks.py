@@ -208,8 +208,7 @@ def _excess_correlation(activation: Activation, c: float, q: float, sigma_w2: fl
 
 
 def _scale(chi: float) -> float:
-    """−1/log |χ|: 0 where everything is forgotten in one layer."""
-    chi = abs(chi)
+    chi = abs(chi)  # at 0 everything is forgotten in one layer
     return 0.0 if chi == 0 else math.inf if abs(chi - 1) < 1e-12 else abs(1 / math.log(chi))
 
 

@@ -74,8 +74,7 @@ class SFO:
     def step(self) -> float:
         """Evaluate the next subfunction where the parameters are, and move them to the minimum of the sum of all models.
 
-        Raises ValueError if the loss or its gradient is not finite at the start, or both where the last step ended and where it began; the
-        parameters are then where it began.
+        Raises ValueError if the loss or its gradient is not finite, nor where the step before began; the parameters are then there.
         """
         i = self._choose()
         value, gradient = self._evaluate(i)
@@ -197,8 +196,7 @@ class SFO:
 
     def _move(self, hessian: Tensor) -> None:
         """To the minimum of the sum of all models, or a share of the way after failures, but not much farther than before."""
-        gradient = self._models.gradient(self._x)
-        step = -self._share * torch.linalg.solve(hessian, gradient)
+        step = -self._share * torch.linalg.solve(hessian, gradient := self._models.gradient(self._x))
         if self.evaluations > max(len(self._closures), EARLY):
             step = step * min(1.0, LONGEST * self._travelled / self.evaluations / max(float(step.norm()), 1e-300))
         self._gain = -float(gradient @ step + 0.5 * step @ hessian @ step)
