@@ -85,7 +85,7 @@ def _offer(question: Digits, place: DeltaGenerator) -> None:
     with place.container():
         st.info(
             ("The comparison was ended early; what it had found is shown. " if question in _partial() else "")
-            + "“Compare” runs SFO, and SGD, Adam and L-BFGS with ten settings each: half a minute to a minute on two cores. "
+            + "“Compare” runs SFO, and SGD, Adam and L-BFGS with ten settings each: a quarter to half a minute on two cores. "
             "The curves are drawn while they are computed."
         )
         if question in _partial():
