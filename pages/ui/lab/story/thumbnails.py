@@ -30,9 +30,9 @@ NETWORK = RandomNetwork("tanh", 3.0, 0.05, 20, 300)
 SURFACE, PARTS = "quadratics", 10
 ROOM = 2.6  # from the centre of a picture to its edges
 CAPTION = (
-    "From left to right: walkers that start as data jump until they follow the model. Chains of look-ahead HMC spread over the density of "
-    "a swiss roll. A circle of inputs passes through twenty layers of a random network. The sum-of-functions optimiser goes to the minimum "
-    "of a sum of ten functions ([contours](contours))."
+    "Learning: walkers that start as data jump until they follow the model. Sampling: chains of look-ahead HMC spread over the density "
+    "of a swiss roll. Random network: a circle of inputs passes through twenty layers. Optimisation: the sum-of-functions optimiser goes "
+    "to the minimum of a sum of ten functions ([contours](contours))."
 )
 
 
@@ -96,7 +96,7 @@ def payload(seed: int) -> bytes:
     panels = (
         Panel("walkers", "learning", "data", found["walkers"]),
         Panel("chains", "sampling", "model", found["chains"]),
-        Panel("circle", "random network", "noise", ring, "", (Lines("thread", "thread", "noise", [[line] for line in closed]),)),
+        Panel("circle", "random network", "noise", ring, "", (Lines("thread", "line", "noise", [[line] for line in closed]),)),
         Panel(
             "optimiser", "optimisation", "exact", found["optimiser"], "",
             (Lines("contours", "contours", "noise", [contours]), Lines("path", "path", "exact", trail)),
